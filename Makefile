@@ -1,0 +1,43 @@
+# Two commands: `make report` and `make test`.  Everything is installed into .venv from requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: report test lint bench chapters browser lock clean
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("hopperbook needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+report: $(STAMP)  ## build the report of the default customer
+	$(BIN)/hopperbook build
+
+test: $(STAMP)  ## unit tests, doctests, every chapter by nbval, links, two customers' reports
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -p no:cacheprovider --nbval -n 2 --dist loadfile chapters
+	$(BIN)/hopperbook check
+
+lint: $(STAMP)  ## ruff, mypy, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chapters: $(STAMP)  ## execute the chapters for the default customer and store their outputs
+	$(BIN)/hopperbook chapters
+
+browser: $(STAMP)  ## open every page of the built book in headless Chromium, network blocked (needs Debian's chromium)
+	$(BIN)/hopperbook check --browser
+
+bench: $(STAMP)  ## timings of the build, the planner, the calculators
+	$(BIN)/python tests/bench.py
+
+lock: $(STAMP)  ## resolve requirements.in again
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock requirements.in
+
+clean:
+	rm -rf .build reports

@@ -1,0 +1,1 @@
+"""Sizing of NVIDIA data-centre GPUs for one customer, computed from sourced facts."""

@@ -1,0 +1,359 @@
+"""What every chart of the book shares: widths, ink, the style of each GPU, axes, and the narrow twin for a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from hopperbook import units
+from hopperbook.errors import InputError
+
+WIDE, HALF, NARROW = 812, 560, 352
+INK = "currentColor"
+FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
+ACCENT = "#0f6b63"
+
+PARTS = {"weights": "#5c94cc", "KV cache": "#998b45", "activations": "#994561", "runtime": "#7339e6"}
+PARTS |= {"gradients": "#998b45", "optimizer": "#7339e6"}
+
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": FONT,
+    "padding": {"left": 2, "right": 8, "top": 4, "bottom": 2},
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "labelOpacity": 0.78,
+        "labelFontSize": 12,
+        "labelPadding": 6,
+        "titleColor": INK,
+        "titleOpacity": 0.78,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": INK,
+        "gridOpacity": 0.13,
+        "domainColor": INK,
+        "domainOpacity": 0.55,
+        "tickColor": INK,
+        "tickOpacity": 0.55,
+        "tickSize": 4,
+    },
+    "axisX": {"grid": False, "titleAnchor": "end", "titlePadding": 6},
+    "axisY": {
+        "domain": False,
+        "ticks": False,
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleBaseline": "bottom",
+        "titleX": 0,
+        "titleY": -10,
+    },
+    "text": {"color": INK, "fontSize": 12, "lineHeight": 15},
+    "line": {"strokeWidth": 2},
+    "point": {"size": 64, "strokeWidth": 1.5},
+    "rule": {"color": INK, "strokeWidth": 1.5},
+}
+
+Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a GPU is drawn: one colour, one dash and one shape in every chart and both themes.
+
+    Parameters
+    ----------
+    color : str
+        Colour of the mark; never of a word.
+    dash : tuple of int
+        Dash of its line; ``(1, 0)`` is solid.
+    shape : str
+        Shape of its point.
+    """
+
+    color: str
+    dash: tuple[int, ...]
+    shape: str
+
+
+GPU_STYLES = {
+    "A100": Style("#8c8c8c", (2, 3), "square"),
+    "H100": Style("#0067b5", (1, 0), "circle"),
+    "H200": Style("#d55e00", (7, 4), "triangle-up"),
+}
+OTHER_STYLE = Style(INK, (10, 3, 2, 3), "diamond")
+
+
+def gpu_style(name: str) -> Style:
+    """Return how a GPU is drawn; every part of a generation shares its colour.
+
+    Parameters
+    ----------
+    name : str
+        A name that begins with or holds the generation: ``H100 SXM``, ``8 × H100``, ``4 × A100 80 GB``.
+
+    Returns
+    -------
+    Style
+        Colour, dash and shape; ink for a GPU that is neither A100, H100 nor H200.
+
+    Examples
+    --------
+    >>> gpu_style("8 × H100 SXM").color, gpu_style("B200 SXM").shape
+    ('#0067b5', 'diamond')
+    """
+    for known, style in GPU_STYLES.items():
+        if known in name and "GH200" not in name:
+            return style
+    return OTHER_STYLE
+
+
+def significant(value: Any, digits: int = 6) -> Any:
+    """Return a number rounded for a specification, so that the last bits of a sum do not change the book's bytes.
+
+    Parameters
+    ----------
+    value : object
+        NumPy and Python numbers are rounded and turned into Python ones; everything else passes.
+    digits : int
+        Significant digits kept.
+
+    Returns
+    -------
+    object
+        A value that JSON can hold; a missing number is None.
+
+    Examples
+    --------
+    >>> significant(0.1 + 0.2), significant(float("nan")), significant("H100")
+    (0.3, None, 'H100')
+    """
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return units.rounded(value, digits) if math.isfinite(value) else None
+    return value
+
+
+def data(rows: Rows) -> alt.InlineData:
+    """Return rows as the data of a layer.
+
+    Parameters
+    ----------
+    rows : DataFrame or sequence of mapping
+        Tidy rows.
+
+    Returns
+    -------
+    altair.InlineData
+        The rows, rounded to six digits.
+    """
+    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+    return alt.InlineData(values=[{str(key): significant(value) for key, value in row.items()} for row in records])
+
+
+def frame(rows: Rows, *needed: str) -> pd.DataFrame:
+    """Return rows as a table that has the columns a chart needs.
+
+    Parameters
+    ----------
+    rows : DataFrame or sequence of mapping
+        Tidy rows.
+    *needed : str
+        Columns that must be there.
+
+    Returns
+    -------
+    DataFrame
+        A copy with a fresh index.
+
+    Raises
+    ------
+    InputError
+        If there are no rows or a column is missing.
+
+    Examples
+    --------
+    >>> frame([{"x": 1}], "x", "y")
+    Traceback (most recent call last):
+    hopperbook.errors.InputError: rows: ['x'] is not usable; allowed is rows with the columns x, y
+    """
+    table = pd.DataFrame(rows).reset_index(drop=True)
+    missing = [column for column in needed if column not in table]
+    if missing or table.empty:
+        raise InputError("rows", list(table.columns), "rows with the columns " + ", ".join(needed))
+    return table
+
+
+def decades(low: float, high: float, thirds: bool = False) -> list[float]:
+    """Return the ticks of a logarithmic axis: whole decades, and their thirds where asked.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the axis, above zero.
+    thirds : bool
+        True to add 3, 30, 300.
+
+    Returns
+    -------
+    list of float
+        Ticks inside the ends.
+
+    Examples
+    --------
+    >>> decades(2, 1500), decades(1, 40, thirds=True)
+    ([10.0, 100.0, 1000.0], [1.0, 3.0, 10.0, 30.0])
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [factor * 10.0**power for power in powers for factor in ((1, 3) if thirds else (1,))]
+    return [round(tick, 12) for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+
+
+def spread(values: Iterable[float], room: float = 1.25) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis that holds values with some room.
+
+    Parameters
+    ----------
+    values : iterable of float
+        Values above zero.
+    room : float
+        Factor left at each end.
+
+    Returns
+    -------
+    tuple of float
+        Low and high end.
+
+    Examples
+    --------
+    >>> spread([10, 100], room=2)
+    (5.0, 200.0)
+    """
+    known = [float(value) for value in values if value is not None and math.isfinite(value) and value > 0]
+    if not known:
+        raise InputError("values", [], "at least one number above zero")
+    return significant(min(known) / room), significant(max(known) * room)
+
+
+def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid: bool = False, **more: Any) -> Any:
+    """Return a logarithmic position channel with decades as ticks; thirds where there are fewer than three decades.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the axis.
+    title : str
+        What it shows, and its unit.
+    channel : type
+        ``alt.X`` or ``alt.Y``.
+    field : str
+        Column.
+    grid : bool
+        True where values are read off.
+    **more
+        Passed on to the channel.
+
+    Returns
+    -------
+    alt.X or alt.Y
+        The channel.
+    """
+    ticks = decades(low, high)
+    if len(ticks) < 4:
+        ticks = decades(low, high, thirds=True)
+    numbers = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value, ',~r')"
+    return channel(
+        f"{field}:Q",
+        title=title,
+        scale=alt.Scale(type="log", domain=[low, high], nice=False, clamp=True),
+        axis=alt.Axis(values=ticks, grid=grid, labelExpr=numbers, labelOverlap=True),
+        **more,
+    )
+
+
+def responsive(draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str] = ()) -> Any:
+    """Return a chart that carries its own narrow twin for a phone.
+
+    Parameters
+    ----------
+    draw : callable
+        Function from an outer width to an Altair chart.
+    width : int
+        Outer width on a wide screen.
+    key : sequence of str
+        Names for the key above the figure.
+
+    Returns
+    -------
+    altair chart
+        The wide chart with the book's configuration.
+    """
+    with alt.utils.schemapi.debug_mode(False):
+        chart = _dressed(draw(width), width)
+        narrow = _dressed(draw(NARROW), NARROW).to_dict(validate=False)
+    narrow.pop("$schema", None)
+    narrow.pop("config", None)
+    chart.usermeta = {"hopperbook": {"key": list(key), "narrow": narrow}}
+    return chart
+
+
+def _dressed(chart: Any, width: int) -> Any:
+    """Return a chart with the book's configuration at an exact outer width."""
+    chart = chart.properties(width=width, autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+    chart.config = CONFIG
+    return chart
+
+
+def words(text: str) -> alt.Value:
+    """Return a constant text for a text mark."""
+    return alt.value(text)
+
+
+def label(rows: Rows, x: Any, y: Any, text: str = "label", **mark: Any) -> alt.Chart:
+    """Return a layer of text beside points.
+
+    Parameters
+    ----------
+    rows : DataFrame or sequence of mapping
+        One row a label.
+    x, y : alt.X, alt.Y
+        Position channels.
+    text : str
+        Column of the words; a list in a cell makes lines.
+    **mark
+        Properties of the text mark: ``align``, ``dx``, ``dy``, ``fontWeight``.
+
+    Returns
+    -------
+    altair.Chart
+        The layer.
+    """
+    return alt.Chart(data(rows)).mark_text(**mark).encode(x=x, y=y, text=alt.Text(f"{text}:N"))
+
+
+def bare(field: str, low: float, high: float, channel: Any, reverse: bool = False) -> Any:
+    """Return a linear position channel without an axis, for drawings.
+
+    Parameters
+    ----------
+    field : str
+        Column.
+    low, high : float
+        Ends.
+    channel : type
+        ``alt.X`` or ``alt.Y``.
+    reverse : bool
+        True to let it run the other way.
+
+    Returns
+    -------
+    alt.X or alt.Y
+        The channel.
+    """
+    scale = alt.Scale(domain=[low, high], nice=False, zero=False, reverse=reverse)
+    return channel(f"{field}:Q", scale=scale, axis=None)

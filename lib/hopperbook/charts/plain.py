@@ -1,0 +1,219 @@
+"""Plain charts: lines and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from hopperbook import units
+from hopperbook.charts.base import INK, WIDE, Rows, data, frame, gpu_style, label, log_axis, responsive, spread
+
+
+def bars(
+    rows: Rows,
+    x_title: str = "",
+    limit: float | None = None,
+    limit_label: str = "limit",
+    fmt: Any = None,
+    width: int = WIDE,
+) -> Any:
+    """Draw horizontal bars, one an item, the number at each bar's end.
+
+    Parameters
+    ----------
+    rows : rows with ``item``, ``value``; optional ``low``, ``high`` and ``gpu``
+        One bar each, in this order; a bar with ``gpu`` has its colour, or the colour of a GPU named in ``item``.
+    x_title : str
+        What is drawn, and its unit.
+    limit : float, optional
+        A target, drawn as a dashed rule.
+    limit_label : str
+        Its words.
+    fmt : callable, optional
+        Formatter for the numbers at the bars; two significant digits by default.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> bars([{"item": "H100 SXM", "value": 3.35}], x_title="TB/s").to_dict()["layer"][0]["mark"]["type"]
+    'bar'
+    """
+    table = frame(rows, "item", "value")
+    fmt = fmt or units.number
+    names = table["gpu"] if "gpu" in table else table["item"]
+    table["_color"] = [gpu_style(str(name)).color for name in names]
+    table["_label"] = [f"{fmt(value)}" for value in table["value"]]
+    table["_end"] = table[["value", "high"]].max(axis=1) if "high" in table else table["value"]
+    top = max(float(table["_end"].max()), limit or 0.0) * 1.12 or 1.0
+
+    def draw(outer: int) -> Any:
+        small = outer < 500
+        x = alt.X("value:Q", title=x_title, scale=alt.Scale(domain=[0, top], nice=False), axis=alt.Axis(grid=True, tickCount=5))
+        y = alt.Y("item:N", sort=None, title=None, axis=alt.Axis(labelLimit=outer // 3, domain=True))
+        base = alt.Chart(data(table))
+        layers = [base.mark_bar(size=20, fillOpacity=0.85).encode(x=x, y=y, color=alt.Color("_color:N", scale=None))]
+        if "low" in table:
+            layers.append(base.mark_rule(strokeWidth=2, color=INK).encode(x="low:Q", x2="high:Q", y=y))
+        layers.append(base.mark_text(align="left", dx=6).encode(x=alt.X("_end:Q"), y=y, text="_label:N"))
+        if limit is not None:
+            rule = [{"value": limit, "label": f"{limit_label} {fmt(limit)}"}]
+            layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(x="value:Q"))
+            layers.append(label(rule, alt.X("value:Q"), alt.value(-6), align="right" if small else "center", baseline="bottom"))
+        return alt.layer(*layers).properties(height=34 * len(table) + 44)
+
+    return responsive(draw, width)
+
+
+def lines(
+    rows: Rows,
+    x_title: str = "",
+    y_title: str = "",
+    x_log: bool = False,
+    y_log: bool = False,
+    limit: float | None = None,
+    limit_label: str = "target",
+    points: bool = False,
+    height: int = 300,
+    width: int = WIDE,
+) -> Any:
+    """Draw lines, one a series, each with its name at its end.
+
+    Parameters
+    ----------
+    rows : rows with ``x``, ``y``, ``series``; optional ``low`` and ``high``
+        A series named after a GPU has its colour, dash and shape; others are ink. ``low`` and ``high`` add a band.
+    x_title, y_title : str
+        What is drawn, and its unit.
+    x_log, y_log : bool
+        True for a logarithmic axis.
+    limit : float, optional
+        A level on the y axis, drawn as a dashed rule.
+    limit_label : str
+        Its words.
+    points : bool
+        True to mark every row.
+    height : int
+        Height on a wide screen.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> rows = [{"x": 1, "y": 10, "series": "H100"}, {"x": 2, "y": 18, "series": "H100"}]
+    >>> len(lines(rows, "users", "tokens/s").to_dict()["layer"])
+    2
+    """
+    table = frame(rows, "x", "y", "series")
+    names = list(dict.fromkeys(table["series"]))
+    styles = _series_styles(names)
+    x_channel, y_channel = _axes(table, x_title, y_title, x_log, y_log, limit)
+    ends = table.sort_values("x", kind="stable").groupby("series", sort=False).tail(1)
+    marks = alt.Scale(domain=names, range=[styles[name].color for name in names])
+    dashes = alt.Scale(domain=names, range=[list(styles[name].dash) for name in names])
+    shapes = alt.Scale(domain=names, range=[styles[name].shape for name in names])
+
+    def draw(outer: int) -> Any:
+        base = alt.Chart(data(table))
+        color = alt.Color("series:N", scale=marks, legend=None)
+        layers = []
+        if "low" in table:
+            band = base.mark_area(fillOpacity=0.2).encode(x=x_channel, y=alt.Y("low:Q"), y2="high:Q", color=color)
+            layers.append(band)
+        dash = alt.StrokeDash("series:N", scale=dashes, legend=None)
+        layers.append(base.mark_line().encode(x=x_channel, y=y_channel, color=color, strokeDash=dash))
+        if points:
+            shape = alt.Shape("series:N", scale=shapes, legend=None)
+            layers.append(base.mark_point(filled=True, opacity=1).encode(x=x_channel, y=y_channel, color=color, shape=shape))
+        layers.append(label(ends, x_channel, y_channel, "series", align="right", dy=-10, dx=2, fontWeight="bold"))
+        if limit is not None:
+            rule = [{"y": limit, "label": limit_label}]
+            layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(y=y_channel))
+            layers.append(label(rule, alt.value("width"), y_channel, align="right", dy=-8))
+        return alt.layer(*layers).properties(height=height if outer > 500 else min(height, 260))
+
+    return responsive(draw, width)
+
+
+def _series_styles(names: Sequence[str]) -> dict[str, Any]:
+    """Return a style for each series: the GPU's own, else ink with a dash that tells it apart."""
+    from hopperbook.charts.base import OTHER_STYLE, Style
+
+    dashes, shapes = [(1, 0), (6, 4), (2, 3), (10, 3, 2, 3)], ["circle", "square", "triangle-up", "diamond"]
+    styles, used, others = {}, set(), 0
+    for name in names:
+        style = gpu_style(str(name))
+        if style is OTHER_STYLE or style in used:
+            style = Style(style.color, dashes[others % 4], shapes[others % 4])
+            others += 1
+        styles[name] = style
+        used.add(style)
+    return styles
+
+
+def _axes(table: Any, x_title: str, y_title: str, x_log: bool, y_log: bool, limit: float | None) -> tuple[Any, Any]:
+    """Return the two position channels of a line chart."""
+    columns = [column for column in ("y", "low", "high") if column in table]
+    heights = [*table[columns].to_numpy().ravel(), *([] if limit is None else [limit])]
+    x: Any = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=6, format=",~r"))
+    y: Any = alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=True, zero=True), axis=alt.Axis(grid=True, tickCount=5, format=",~r"))
+    if x_log:
+        x = log_axis(*spread(table["x"], 1.0), x_title, alt.X, "x")
+    if y_log:
+        y = log_axis(*spread(heights), y_title, alt.Y, "y", grid=True)
+    return x, y
+
+
+def histogram(rows: Rows, x_title: str, y_title: str = "per cent of values", mark: float | None = None, mark_label: str = "", width: int = WIDE) -> Any:
+    """Draw a histogram, with a marked value.
+
+    Parameters
+    ----------
+    rows : rows with ``x``, ``x2``, ``percent``
+        Bins.
+    x_title, y_title : str
+        What is drawn, and its unit.
+    mark : float, optional
+        A value worth a rule.
+    mark_label : str
+        Its words.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> histogram([{"x": 0, "x2": 1, "percent": 100.0}], "s", mark=0.5, mark_label="median").usermeta["hopperbook"]["key"]
+    []
+    """
+    table = frame(rows, "x", "x2", "percent")
+    ends = [float(table["x"].min()), float(table["x2"].max())]
+
+    def draw(outer: int) -> Any:
+        x = alt.X("x:Q", title=x_title, scale=alt.Scale(domain=ends, nice=False, zero=False), axis=alt.Axis(tickCount=6, format=",~r"))
+        y = alt.Y("percent:Q", title=y_title, scale=alt.Scale(zero=True), axis=alt.Axis(grid=True, tickCount=4))
+        shape = alt.Chart(data(table)).mark_rect(fill=INK, fillOpacity=0.25, stroke=INK, strokeOpacity=0.4, strokeWidth=1)
+        layers = [shape.encode(x=x, x2="x2:Q", y=y, y2=alt.Y2Datum(0))]
+        if mark is not None:
+            at = [{"x": mark, "label": mark_label}]
+            layers.append(alt.Chart(data(at)).mark_rule(strokeWidth=2).encode(x=x))
+            layers.append(label(at, x, alt.value(6), align="left", dx=6))
+        return alt.layer(*layers).properties(height=260 if outer > 500 else 230)
+
+    return responsive(draw, width)

@@ -1,0 +1,386 @@
+"""Charts of speed: bound by compute or bandwidth, where a step goes, predicted beside measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from hopperbook import units
+from hopperbook.charts.base import (
+    GPU_STYLES,
+    INK,
+    OTHER_STYLE,
+    WIDE,
+    Rows,
+    data,
+    frame,
+    gpu_style,
+    label,
+    log_axis,
+    responsive,
+    significant,
+    spread,
+)
+from hopperbook.charts.places import SIDES, pixels, sides, text_width
+
+
+def words_at(table: pd.DataFrame, x: Any, y: Any, width: float, height: float, px: Any, py: Any) -> list[Any]:
+    """Return layers of words beside points, each on a side where it is free.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Points with the column ``label``; rows whose ``strong`` is true are bold.
+    x, y : alt.X, alt.Y
+        Position channels.
+    width, height : float
+        Size of the plot in pixels.
+    px, py : array
+        The points in pixels from the top left.
+
+    Returns
+    -------
+    list of altair.Chart
+        One layer for each side and weight.
+    """
+    placed = table.assign(_side=sides(px, py, table["label"].astype(str), width, height))
+    strong = table["strong"].eq(True) if "strong" in table else pd.Series(False, index=table.index)
+    layers = []
+    for side, mark in SIDES.items():
+        for bold in (False, True):
+            rows = placed[(placed["_side"] == side) & (strong == bold) & (placed["label"].astype(str) != "")]
+            if len(rows):
+                layers.append(label(rows, x, y, fontWeight="bold" if bold else "normal", **mark))
+    return layers
+
+
+def gpu_scales(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale, alt.Scale]:
+    """Return the scales of colour, dash and shape for GPUs.
+
+    Parameters
+    ----------
+    names : sequence of str
+        GPUs in their order.
+
+    Returns
+    -------
+    tuple of altair.Scale
+        Colour, dash, shape.
+    """
+    styles = [gpu_style(name) for name in names]
+    return (
+        alt.Scale(domain=list(names), range=[style.color for style in styles]),
+        alt.Scale(domain=list(names), range=[list(style.dash) for style in styles]),
+        alt.Scale(domain=list(names), range=[style.shape for style in styles]),
+    )
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Return GPUs once each, A100 before H100 before H200 before others.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, repeated or not.
+
+    Returns
+    -------
+    list of str
+        The names in the book's order.
+
+    Examples
+    --------
+    >>> in_order(["H200 SXM", "A100 SXM", "H200 SXM"])
+    ['A100 SXM', 'H200 SXM']
+    """
+    known = list(GPU_STYLES.values())
+    place = {name: known.index(gpu_style(name)) if gpu_style(name) in known else len(known) for name in names}
+    return sorted(dict.fromkeys(map(str, names)), key=lambda name: (place[name], name))
+
+
+def roofline(
+    gpus: Rows, points: Rows = (), y_title: str = "TFLOP/s, dense", x_title: str = "FLOP per byte moved", width: int = WIDE
+) -> Any:
+    """Draw the roofline of GPUs and where a workload's parts lie on it.
+
+    Parameters
+    ----------
+    gpus : rows with ``gpu``, ``peak_tflop_per_s``, ``bandwidth_tb_per_s``
+        One roof each.
+    points : rows with ``label``, ``intensity``, ``tflop_per_s``; optional ``gpu``
+        FLOP per byte and reached rate of each part; ink where no GPU is named.
+    y_title, x_title : str
+        Titles; say the format and dense or sparse.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> roofline([{"gpu": "H100 SXM", "peak_tflop_per_s": 989, "bandwidth_tb_per_s": 3.35}]).usermeta["hopperbook"]["key"]
+    ['H100 SXM']
+    """
+    table = frame(gpus, "gpu", "peak_tflop_per_s", "bandwidth_tb_per_s")
+    dots = pd.DataFrame(points)
+    table["_ridge"] = table["peak_tflop_per_s"] / table["bandwidth_tb_per_s"]
+    given = list(dots["intensity"]) if len(dots) else []
+    low = 10.0 ** np.floor(np.log10(min([1.0, *given])))
+    high = 10.0 ** np.ceil(np.log10(max([*(8 * table["_ridge"]), *(1.3 * value for value in given)])))
+    roofs = [
+        {"gpu": row.gpu, "intensity": x, "tflop_per_s": min(row.peak_tflop_per_s, x * row.bandwidth_tb_per_s)}
+        for row in table.itertuples()
+        for x in (low, row._4, high)
+    ]
+    heights = [row["tflop_per_s"] for row in roofs] + (list(dots["tflop_per_s"]) if len(dots) else [])
+    bottom, top = significant(min(heights) / 1.2), significant(max(heights) * 2.0)
+    names = in_order(table["gpu"])
+    x = log_axis(low, high, x_title, alt.X, "intensity")
+    y = log_axis(bottom, top, y_title, alt.Y, "tflop_per_s", grid=True)
+    colors, dashes, shapes = gpu_scales(names)
+
+    def draw(outer: int) -> Any:
+        wide, tall = outer - 60.0, (340.0 if outer > 500 else 280.0)
+        lines = alt.Chart(data(roofs)).mark_line(strokeWidth=2).encode(
+            x=x, y=y,
+            color=alt.Color("gpu:N", scale=colors, legend=None),
+            strokeDash=alt.StrokeDash("gpu:N", scale=dashes, legend=None),
+        )
+        knees = alt.Chart(data(_ridges(table))).mark_point(filled=True, opacity=1).encode(
+            x=x, y=y,
+            color=alt.Color("gpu:N", scale=colors, legend=None),
+            shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+        )
+        layers = [lines, knees, *_roof_labels(table, x, y)]
+        if len(dots):
+            layers.append(
+                alt.Chart(data(dots)).mark_point(shape="diamond", filled=True, color=INK, opacity=1, size=70)
+                .encode(x=x, y=y, tooltip=[alt.Tooltip("label:N"), alt.Tooltip("intensity:Q", format=",.3~r"), alt.Tooltip("tflop_per_s:Q", format=",.3~r")])
+            )
+            px = pixels(dots["intensity"], low, high, wide, log=True)
+            py = (tall - 60) - pixels(dots["tflop_per_s"], bottom, top, tall - 60, log=True)
+            layers += words_at(dots, x, y, wide, tall, px, py)
+        return alt.layer(*layers).properties(height=tall)
+
+    return responsive(draw, width, names)
+
+
+def _ridges(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the ridge of each roof."""
+    return [{"gpu": row.gpu, "intensity": row._4, "tflop_per_s": row.peak_tflop_per_s} for row in table.itertuples()]
+
+
+def _roof_labels(table: pd.DataFrame, x: Any, y: Any) -> list[Any]:
+    """Return names at the ridges; where roofs are equally high the first stands left, the last right of its ridge."""
+    layers = []
+    ordered = table.sort_values(["peak_tflop_per_s", "_ridge"])
+    level = (ordered["peak_tflop_per_s"].pct_change() > 0.12).cumsum()
+    for _, group in ordered.groupby(level, sort=False):
+        for place, row in enumerate(group.itertuples()):
+            at = [{"intensity": row._4, "tflop_per_s": row.peak_tflop_per_s, "label": row.gpu}]
+            if len(group) > 1 and place == 0:
+                mark: dict[str, Any] = {"align": "right", "dx": -2, "dy": -12}
+            elif place == len(group) - 1:
+                mark = {"align": "left", "dx": 2, "dy": -12}
+            else:
+                mark = {"align": "left", "dx": 10, "dy": 14}
+            layers.append(label(at, x, y, fontWeight="bold", **mark))
+    return layers
+
+
+def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
+    """Draw where a step goes: lanes of work over time, exposed waiting in dark.
+
+    Parameters
+    ----------
+    rows : rows with ``lane``, ``label``, ``start``, ``end``; optional ``exposed``
+        One piece of work each; ``exposed`` is true for time that nothing hides.
+    x_title : str
+        The unit, and what one pass is.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> chart = timeline([{"lane": "GEMM", "label": "qkv", "start": 0.0, "end": 58.0}])
+    >>> chart.usermeta["hopperbook"]["key"]
+    []
+    """
+    table = frame(rows, "lane", "label", "start", "end")
+    exposed = table["exposed"].eq(True) if "exposed" in table else pd.Series(False, index=table.index)
+    table["_shade"] = np.where(exposed, 0.8, 0.14)
+    top = float(table["end"].max())
+    table["_middle"] = (table["start"] + table["end"]) / 2
+
+    def draw(outer: int) -> Any:
+        plot = outer - 110.0
+        room = (table["end"] - table["start"]) / top * plot
+        inside = pd.Series([text_width(str(t)) + 8 for t in table["label"]]) <= room
+        x = alt.X("start:Q", title=x_title, scale=alt.Scale(domain=[0, top], nice=False), axis=alt.Axis(grid=True, tickCount=6))
+        y = alt.Y("lane:N", sort=None, title=None, axis=alt.Axis(labelOpacity=1, labelLimit=130))
+        base = alt.Chart(data(table))
+        bars = base.mark_bar(height={"band": 0.62}, fill=INK, stroke=INK, strokeOpacity=0.5, strokeWidth=1).encode(
+            x=x, x2="end:Q", y=y, fillOpacity=alt.FillOpacity("_shade:Q", scale=None),
+            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("start:Q", format=",.3~r"), alt.Tooltip("end:Q", format=",.3~r")],
+        )
+        layers = [bars]
+        within = table[inside & ~exposed]
+        if len(within):
+            layers.append(label(within, alt.X("_middle:Q"), y, align="center"))
+        outside = table[(~inside | exposed) & (table["label"].astype(str) != "")]
+        if len(outside):
+            layers.append(label(outside, alt.X("start:Q"), y, align="right", dx=-5))
+        lanes = table["lane"].nunique()
+        return alt.layer(*layers).properties(height=(62 if outer > 500 else 52) * lanes + 40)
+
+    return responsive(draw, width)
+
+
+def predicted_measured(
+    rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE
+) -> Any:
+    """Draw predictions against measurements, with the diagonal and a band around it.
+
+    Parameters
+    ----------
+    rows : rows with ``measured``, ``predicted``, ``gpu``; optional ``label``
+        One run each, above zero; a label marks a point worth a word.
+    band : float
+        Half-width of the band as a fraction: 0.13 for 13 %.
+    unit, quantity : str
+        For the titles: ``measured ms a token`` from ``ms a token``.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> chart = predicted_measured([{"measured": 10, "predicted": 11, "gpu": "H100"}], band=0.2, quantity="ms a token")
+    >>> chart.usermeta["hopperbook"]["key"]
+    ['H100']
+    """
+    table = frame(rows, "measured", "predicted", "gpu")
+    low, high = spread([*table["measured"], *table["predicted"]], 1.3)
+    names = in_order(table["gpu"])
+    colors, _, shapes = gpu_scales(names)
+    words = " ".join(filter(None, (quantity, unit and f"({unit})")))
+    x = log_axis(low, high, f"measured {words}".strip(), alt.X, "measured")
+    y = log_axis(low, high, f"predicted {words}".strip(), alt.Y, "predicted", grid=True)
+    line = [{"measured": v, "predicted": v, "_low": max(low, v * (1 - band)), "_high": min(high, v * (1 + band))} for v in np.geomspace(low, high, 40)]
+
+    def draw(outer: int) -> Any:
+        base = alt.Chart(data(line))
+        tall = 420 if outer > 500 else 320
+        marks = alt.Chart(data(table)).mark_point(filled=False, opacity=0.9, size=50).encode(
+            x=x, y=y,
+            color=alt.Color("gpu:N", scale=colors, legend=None),
+            shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+            tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if c not in ("measured", "predicted")]
+            + [alt.Tooltip("measured:Q", format=",.3~r"), alt.Tooltip("predicted:Q", format=",.3~r")],
+        )
+        shade = base.mark_area(fill=INK, fillOpacity=0.09, clip=True).encode(x=x, y=alt.Y("_low:Q"), y2="_high:Q")
+        diagonal = base.mark_line(color=INK, strokeWidth=1, opacity=0.7).encode(x=x, y=y)
+        note = [{"measured": low * 1.15, "predicted": high / 1.2, "label": f"band: ±{units.percent(band)}"}]
+        layers = [shade, diagonal, marks, label(note, x, y, align="left", opacity=0.78)]
+        if "label" in table:
+            named = table[table["label"].astype(str) != ""].dropna(subset=["label"])
+            if len(named):
+                px = pixels(named["measured"], low, high, outer - 60.0, log=True)
+                py = tall - 60.0 - pixels(named["predicted"], low, high, tall - 60.0, log=True)
+                layers += words_at(named, x, y, outer - 60.0, tall, px, py)
+        return alt.layer(*layers).properties(height=tall)
+
+    return responsive(draw, width, names)
+
+
+def error_strip(rows: Rows, band: tuple[float, float] | None = None, x_title: str = "error of the prediction, %", width: int = WIDE) -> Any:
+    """Draw the error of each prediction, a lane a GPU, with the median of each and the band that should hold most.
+
+    Parameters
+    ----------
+    rows : rows with ``gpu``, ``error``
+        Error as a fraction: predicted / measured - 1. ``gpu`` may be any lane's name.
+    band : tuple of float, optional
+        Ends of the band as fractions.
+    x_title : str
+        The axis.
+    width : int
+        Outer width on a wide screen.
+
+    Returns
+    -------
+    altair chart
+        The chart, with its narrow twin.
+
+    Examples
+    --------
+    >>> error_strip([{"gpu": "H100", "error": 0.02}], band=(-0.05, 0.05)).usermeta["hopperbook"]["key"]
+    []
+    """
+    table = frame(rows, "gpu", "error")
+    table["_percent"] = 100 * table["error"].astype(float)
+    names = in_order(table["gpu"])
+    colors, _, shapes = gpu_scales(names)
+    medians = table.groupby("gpu", sort=False)["_percent"].median().reset_index()
+    ends = [100 * end for end in band] if band else []
+    reach = float(np.ceil(max(1.0, *np.abs([*table["_percent"], *ends])) * 1.1))
+
+    def draw(outer: int) -> Any:
+        x = alt.X("_percent:Q", title=x_title, scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(tickCount=5, format="+"))
+        y = alt.Y("gpu:N", sort=names, title=None, axis=alt.Axis(labelFontWeight="bold", labelOpacity=1, labelLimit=180))
+        layers = []
+        if band:
+            shade = [{"_percent": ends[0], "_to": ends[1], "label": "80 % band"}]
+            layers.append(alt.Chart(data(shade)).mark_rect(fill=INK, fillOpacity=0.08).encode(x=x, x2="_to:Q"))
+            layers.append(label(shade, x, alt.value(8), align="left", dx=4, baseline="middle"))
+        zero = [{"_percent": 0.0}]
+        layers.append(alt.Chart(data(zero)).mark_rule(strokeWidth=1, opacity=0.6).encode(x=x))
+        layers.append(
+            alt.Chart(data(table)).mark_point(filled=False, opacity=0.95).encode(
+                x=x, y=y,
+                color=alt.Color("gpu:N", scale=colors, legend=None),
+                shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if not c.startswith("_") and c != "error"] + [alt.Tooltip("error:Q", format="+.1%")],
+            )
+        )
+        layers.append(alt.Chart(data(medians)).mark_tick(color=INK, thickness=2.5, size=22, opacity=0.8).encode(x=x, y=y))
+        return alt.layer(*layers).properties(height=42 * len(names) + 44)
+
+    return responsive(draw, width)
+
+
+def is_known(name: str) -> bool:
+    """Return whether a name is a GPU with a colour of its own.
+
+    Parameters
+    ----------
+    name : str
+        A name.
+
+    Returns
+    -------
+    bool
+        True for A100, H100 and H200 and what is built of them.
+
+    Examples
+    --------
+    >>> is_known("8 × H100"), is_known("buy")
+    (True, False)
+    """
+    return gpu_style(name) is not OTHER_STYLE

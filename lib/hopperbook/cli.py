@@ -1,0 +1,320 @@
+"""The command ``hopperbook``: build a report, size a model, compare parts, make a plan, check predictions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hopperbook import customer as customers
+from hopperbook import facts
+from hopperbook.errors import InputError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+ROOT = facts.DATA.parent
+REPORTS = Path("reports")
+
+CustomerFile = Annotated[Path, typer.Argument(help="The customer's YAML file")]
+Customer = Annotated[
+    Path | None, typer.Option("--customer", "-c", help="The customer's YAML file; default: the book's")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, replaces a field of the customer's file")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _table(rows: list[dict[str, Any]], title: str = "") -> None:
+    table = Table(title=title or None, header_style="bold")
+    for name in rows[0]:
+        numeric = all(isinstance(row[name], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in row.values()))
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, markup=False, highlight=False).print(table)
+
+
+def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
+    overrides = dict(customers.parse_override(text) for text in sets or [])
+    return customers.load(path or facts.DATA / "customers" / "default.yaml", overrides)
+
+
+@app.command()
+def build(
+    customer: Customer = None,
+    set_: Sets = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Build a report: the published book, or a customer's."""
+    from hopperbook import report
+
+    who = _load(customer, set_)
+    target = out or REPORTS / slug(who.name)
+    index = report.build(who.model_dump(), target, progress=not json_ and sys.stderr.isatty())
+    if json_:
+        _print_json({"customer": who.name, "report": str(index), "digest": who.digest()})
+    else:
+        print(f"The report of {who.name} is ready: open {index}")
+
+
+def slug(name: str) -> str:
+    """Turn a name into the name of a folder: letters, digits and dashes.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        At most 40 characters, never empty.
+
+    Examples
+    --------
+    >>> slug("Lingua Shop"), slug("../..")
+    ('lingua-shop', 'customer')
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
+
+
+@app.command()
+def size(
+    model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
+    gpu: Annotated[str | None, typer.Option(help="GPU; default: every GPU")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 1,
+    context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 8192,
+    output: Annotated[int | None, typer.Option(help="Tokens of an answer; default: an eighth of the context")] = None,
+    precision: Annotated[str | None, typer.Option(help="Weights; default: as the checkpoint stores them")] = None,
+    kv_precision: Annotated[str | None, typer.Option(help="KV cache; default: 16 bits")] = None,
+    tp: Annotated[int | None, typer.Option(help="Tensor parallel; default: the fewest GPUs that hold the load")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Size one model on one GPU, or on every GPU: memory, GPUs needed, latency."""
+    from hopperbook import sizing
+
+    for name, value in (("concurrency", concurrency), ("context", context)):
+        if not 1 <= value <= 10_000_000:
+            raise InputError(name, value, "a whole number from 1 to 10,000,000")
+    answer = sizing.size(
+        model,
+        gpu,
+        concurrency=concurrency,
+        context_tokens=context,
+        output_tokens=output,
+        precision=precision,
+        kv_precision=kv_precision,
+        tp=tp,
+    )
+    if json_:
+        _print_json(answer)
+    else:
+        print(sizing.sentence(answer))
+        _table(sizing.rows(answer))
+
+
+@app.command()
+def compare(
+    model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
+    gpus: Annotated[str, typer.Option(help="GPUs, separated by commas")] = "A100 SXM 80GB,H100 SXM,H200 SXM",
+    concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 32,
+    context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 4096,
+    json_: AsJson = False,
+) -> None:
+    """Compare GPUs on the same load: what each needs, how fast it answers, what it costs."""
+    from hopperbook import sizing
+
+    names = [name.strip() for name in gpus.split(",") if name.strip()]
+    rows = [sizing.rows(sizing.size(model, name, concurrency=concurrency, context_tokens=context))[0] for name in names]
+    if json_:
+        _print_json(rows)
+    else:
+        _table(rows, f"{model}, {concurrency} requests of {context:,} tokens")
+
+
+@app.command()
+def plan(customer: CustomerFile, set_: Sets = None, json_: AsJson = False) -> None:
+    """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
+    from hopperbook import planner
+
+    made = planner.plan(_load(customer, set_))
+    if json_:
+        _print_json(planner.as_json(made))
+    else:
+        print(planner.as_text(made))
+
+
+@app.command()
+def evidence(
+    rows: Annotated[Path, typer.Argument(help="CSV of measurements, plain or gzip")],
+    json_: AsJson = False,
+    chart: Annotated[Path | None, typer.Option(help="Write predicted against measured as SVG")] = None,
+) -> None:
+    """Predict measured rows and say how far off the predictions are."""
+    from hopperbook import evidence as ev
+
+    answer = ev.answer(rows)
+    if chart:
+        from hopperbook.charts import predicted_measured
+        from hopperbook.report.svg import write
+
+        write(predicted_measured(ev.scatter(answer)), chart)
+    if json_:
+        _print_json(answer)
+    elif answer["summary"]:
+        _table([{k: _short(v) for k, v in row.items()} for row in answer["summary"]])
+    else:
+        print("No row asks for a quantity that can be predicted.")
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+@app.command(name="facts")
+def facts_(
+    table: Annotated[str, typer.Argument(help="gpus, systems, fabrics, prices, models, ...")], json_: AsJson = False
+) -> None:
+    """Print a table of facts, each row with its source."""
+    from hopperbook import sizing
+
+    rows = sizing.model_rows() if table == "models" else facts.as_json(table)
+    if json_:
+        _print_json(rows)
+    else:
+        keep = [k for k, v in rows[0].items() if not isinstance(v, dict | list)]
+        _table([{k: row.get(k) for k in keep} for row in rows])
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a customer's file."""
+    _print_json(customers.schema())
+
+
+@app.command()
+def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
+    """Ask for a customer's load and write the file."""
+    if path.exists():
+        raise InputError("file", str(path), "a file that does not exist yet")
+    values: dict[str, Any] = {}
+    asked = {
+        "name": ("Your name", "My Company"),
+        "model": ("Model served (Hugging Face id or short name)", "meta-llama/Llama-3.3-70B-Instruct"),
+        "concurrency": ("Requests in flight at the busy hour", 32),
+        "prompt_tokens": ("Tokens of a typical prompt", 2048),
+        "output_tokens": ("Tokens of a typical answer", 512),
+        "tpot_target_ms": ("Milliseconds a token, at most", 60.0),
+        "training_task": ("What is trained (none, pretrain, sft, lora)", "none"),
+        "budget_usd_per_month": ("Budget, USD a month (0 = not stated)", 0.0),
+    }
+    for field, (question, default) in asked.items():
+        values[field] = typer.prompt(question, default=default, type=type(default))
+    if values["training_task"] != "none":
+        values["training_tokens"] = typer.prompt("Tokens of the training run", default=1e9, type=float)
+        values["training_deadline_days"] = typer.prompt("Days until it must be done", default=30.0, type=float)
+    checked = customers.check(values)
+    import yaml
+
+    chosen = {field: getattr(checked, field) for field in values}
+    path.write_text(yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    print(f"Wrote {path}; build it with: hopperbook build --customer {path}")
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="Folder of a report")] = REPORTS / "lingua-shop",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Serve a built report on this machine."""
+    import functools
+    import http.server
+
+    if not (folder / "index.html").is_file():
+        raise InputError("folder", str(folder), "a built report (hopperbook build makes one)")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:
+        raise InputError("port", port, "a port that is free", "0 (any free port)") from None
+    print(f"Serving {folder} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C stops)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+
+
+@app.command()
+def chapters() -> None:
+    """Execute the chapters for the default customer and store their outputs in chapters/."""
+    from hopperbook import report
+
+    report.store_outputs(customers.default().model_dump())
+
+
+@app.command()
+def check(
+    folder: Annotated[list[Path] | None, typer.Argument(help="Built reports; default: two customers are built")] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open every page in headless Chromium too")] = False,
+    screenshots: Annotated[Path | None, typer.Option(help="Folder for screenshots")] = None,
+) -> None:
+    """Check built reports: links, resources, and in a browser."""
+    from hopperbook import report
+
+    folders = list(folder or [])
+    if not folders:
+        for name in ("default", "inference-saas"):
+            who = customers.load(facts.DATA / "customers" / f"{name}.yaml")
+            folders.append(REPORTS / slug(who.name))
+            report.build(who.model_dump(), folders[-1])
+    for built in folders:
+        problems = report.check(built, browser=browser, screenshots=screenshots)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        if problems:
+            raise InputError("report", str(built), f"a report without problems; this one has {len(problems)}")
+        print(f"{built}: every link resolves" + (", every page opens without error" if browser else ""))
+
+
+@app.command()
+def calibrate(
+    what: Annotated[str, typer.Argument(help="serving, training, intervals or all")] = "all",
+) -> None:
+    """Fit the named constants on rows marked fit, and store them in data/constants."""
+    from hopperbook import calibrate as fitting
+
+    fitting.run(what)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; bad input is one sentence on stderr and exit code 2."""
+    try:
+        app(args=arguments, standalone_mode=False)
+    except InputError as error:
+        _refuse(str(error))
+    except click.exceptions.Abort:
+        _refuse("stopped")
+    except click.ClickException as error:
+        _refuse(error.format_message())
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _refuse(sentence: str) -> None:
+    print("hopperbook: " + " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)

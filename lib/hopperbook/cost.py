@@ -1,0 +1,312 @@
+"""Cost of renting and of owning GPUs: per month, per million tokens, per training run, and when buying pays.
+
+Pure functions of scalars or arrays; prices and their ranges come from ``facts`` or from the customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hopperbook.errors import InputError
+from hopperbook.units import MONTH_H, MONTH_S
+
+
+def positive(name: str, value: float) -> float:
+    """Return a price that can be used, or refuse it.
+
+    Parameters
+    ----------
+    name : str
+        What the price is of.
+    value : float
+        USD.
+
+    Returns
+    -------
+    float
+        The price.
+
+    Raises
+    ------
+    InputError
+        If it is zero, negative or not finite.
+
+    Examples
+    --------
+    >>> positive("h100_usd_per_hour", 2.5)
+    2.5
+    """
+    if not np.isfinite(value) or value <= 0:
+        raise InputError(name, value, "a price above zero; leave it out to use the published ones")
+    return float(value)
+
+
+def rent_usd_per_month(gpus: Any, usd_per_gpu_hour: Any) -> Any:
+    r"""Cost of GPUs rented around the clock.
+
+    .. math:: 730 \, n \, p
+
+    Parameters
+    ----------
+    gpus : int or array
+        GPUs, n.
+    usd_per_gpu_hour : float or array
+        Price, p.
+
+    Returns
+    -------
+    float or array
+        USD a month of 730 hours.
+
+    Examples
+    --------
+    >>> float(rent_usd_per_month(8, 2.5))
+    14600.0
+    """
+    return MONTH_H * np.asarray(gpus, dtype=float)[()] * usd_per_gpu_hour
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """What owning a server of GPUs costs beside its price.
+
+    Parameters
+    ----------
+    server_usd : float
+        Purchase of one server, with its share of network.
+    gpus : int
+        GPUs in it.
+    power_w : float
+        Mean electrical power of the server under this load.
+    pue : float
+        Power of the site over power of the machines.
+    usd_per_kw_month : float
+        Colocation, electricity included.
+    months : int
+        Months until it is sold or written off.
+    residual_fraction : float
+        Share of the purchase that it still fetches then.
+    interest_per_year : float
+        Cost of the money tied up.
+    care_fraction_per_year : float
+        Maintenance and staff a year, as a share of the purchase.
+    """
+
+    server_usd: float
+    gpus: int
+    power_w: float
+    pue: float
+    usd_per_kw_month: float
+    months: int
+    residual_fraction: float
+    interest_per_year: float
+    care_fraction_per_year: float
+
+
+def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
+    r"""Cost of owning servers, spread over their months.
+
+    .. math:: n\left[\frac{P (1 - r)}{m} + \frac{i}{12}\frac{P (1 + r)}{2} + \frac{c P}{12}
+              + k \cdot \mathrm{PUE} \cdot W (0.35 + 0.65\,\ell)\right]
+
+    Parameters
+    ----------
+    o : Ownership
+        Prices and powers.
+    servers : int or array
+        Servers, n.
+    load : float or array
+        Mean load, l: an idle server draws about a third of its full power.
+
+    Returns
+    -------
+    float or array
+        USD a month.
+
+    Examples
+    --------
+    >>> o = Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05)
+    >>> round(float(own_usd_per_month(o)))
+    8513
+    """
+    depreciation = o.server_usd * (1 - o.residual_fraction) / o.months
+    interest = o.interest_per_year / 12 * o.server_usd * (1 + o.residual_fraction) / 2
+    care = o.care_fraction_per_year / 12 * o.server_usd
+    return np.asarray(servers, dtype=float)[()] * (depreciation + interest + care + power_usd_per_month(o, load))
+
+
+IDLE_POWER_FRACTION = 0.35
+
+
+def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
+    """Cost of power and space of one server a month.
+
+    Parameters
+    ----------
+    o : Ownership
+        Powers and prices.
+    load : float or array
+        Mean load.
+
+    Returns
+    -------
+    float or array
+        USD a month.
+
+    Examples
+    --------
+    >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05)))
+    1560.0
+    """
+    mean_kw = o.power_w / 1e3 * (IDLE_POWER_FRACTION + (1 - IDLE_POWER_FRACTION) * np.asarray(load, dtype=float)[()])
+    return o.usd_per_kw_month * o.pue * mean_kw
+
+
+def usd_per_million_tokens(usd_per_month: Any, tokens_per_s: Any, busy_fraction: Any = 1.0) -> Any:
+    r"""Cost of a million tokens of a system that is paid for around the clock.
+
+    .. math:: \frac{10^6 \, C}{2{,}628{,}000 \, b \, r}
+
+    Parameters
+    ----------
+    usd_per_month : float or array
+        Cost, C.
+    tokens_per_s : float or array
+        Tokens a second at the busy hour, r.
+    busy_fraction : float or array
+        Mean load over the busy hour's load, b.
+
+    Returns
+    -------
+    float or array
+        USD.
+
+    Examples
+    --------
+    >>> float(round(usd_per_million_tokens(14600, 2500, 0.5), 2))
+    4.44
+    """
+    return 1e6 * np.asarray(usd_per_month, dtype=float)[()] / (MONTH_S * np.asarray(busy_fraction) * tokens_per_s)
+
+
+def usd_per_run(gpus: Any, usd_per_gpu_hour: Any, run_s: Any) -> Any:
+    """Cost of a training run on rented GPUs.
+
+    Parameters
+    ----------
+    gpus : int or array
+        GPUs.
+    usd_per_gpu_hour : float or array
+        Price.
+    run_s : float or array
+        Duration, failures and checkpoints included.
+
+    Returns
+    -------
+    float or array
+        USD.
+
+    Examples
+    --------
+    >>> float(usd_per_run(64, 2.5, 10 * 86400))
+    38400.0
+    """
+    return np.asarray(gpus, dtype=float)[()] * usd_per_gpu_hour * np.asarray(run_s, dtype=float)[()] / 3600.0
+
+
+def break_even_month(o: Ownership, servers: int, usd_per_gpu_hour: float, load: float = 1.0) -> float:
+    r"""Month in which the money spent on owning falls below that spent on renting, resale not counted.
+
+    .. math:: m = \frac{n P}{R - O}
+
+    Parameters
+    ----------
+    o : Ownership
+        Prices and powers.
+    servers : int
+        Servers, n.
+    usd_per_gpu_hour : float
+        Price of renting the same GPUs.
+    load : float
+        Mean load.
+
+    Returns
+    -------
+    float
+        Months; infinity where running costs alone exceed the rent.
+
+    Examples
+    --------
+    >>> round(break_even_month(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05), 1, 2.5), 1)
+    26.0
+    """
+    running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
+    saved = rent_usd_per_month(o.gpus, usd_per_gpu_hour) - running
+    return float(o.server_usd / saved) if saved > 0 else float("inf")
+
+
+def cumulative_usd(o: Ownership, servers: int, usd_per_gpu_hour: float, months: Any, load: float = 1.0) -> Any:
+    """Money spent up to each month by owning and by renting.
+
+    Parameters
+    ----------
+    o : Ownership
+        Prices and powers.
+    servers : int
+        Servers.
+    usd_per_gpu_hour : float
+        Price of renting.
+    months : array
+        Months since the start.
+    load : float
+        Mean load.
+
+    Returns
+    -------
+    tuple of arrays
+        (owning, renting) in USD.
+
+    Examples
+    --------
+    >>> own, rent = cumulative_usd(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05), 1, 2.5, np.array([0, 12]))
+    >>> float(own[0]), float(rent[0]), bool(own[1] > rent[1])
+    (280000.0, 0.0, True)
+    """
+    months = np.asarray(months, dtype=float)
+    running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
+    rent = rent_usd_per_month(o.gpus * servers, usd_per_gpu_hour)
+    return servers * (o.server_usd + running * months), rent * months
+
+
+def tornado(
+    cost_of: Callable[[Mapping[str, float]], float], base: Mapping[str, float], ends: Mapping[str, tuple[float, float]]
+) -> list[tuple[str, float, float, float, float]]:
+    """Vary one input at a time and list what moves the cost most.
+
+    Parameters
+    ----------
+    cost_of : callable
+        Cost of a mapping of inputs.
+    base : mapping
+        Inputs as planned.
+    ends : mapping
+        Low and high end of each input varied.
+
+    Returns
+    -------
+    list of tuple
+        (input, low end, high end, cost at low end, cost at high end), the widest first.
+
+    Examples
+    --------
+    >>> tornado(lambda x: x["a"] + 10 * x["b"], {"a": 1, "b": 1}, {"a": (0, 2), "b": (0, 2)})[0][0]
+    'b'
+    """
+    rows = []
+    for name, (low, high) in ends.items():
+        rows.append((name, low, high, cost_of({**base, name: low}), cost_of({**base, name: high})))
+    return sorted(rows, key=lambda row: -abs(row[4] - row[3]))

@@ -1,0 +1,390 @@
+"""The customer: what is served, what is trained, what it may cost; one flat schema for YAML, notebooks and the command.
+
+Every field is a scalar, so that a papermill parameters cell, a ``--set key=value`` and a YAML file say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from hopperbook import facts, models
+from hopperbook.errors import InputError, nearest_names
+
+MAX_FILE_BYTES = 64_000
+FORBIDDEN_IN_NAME = re.compile(r"[\x00-\x1f\x7f<>{}`\\\u2028\u2029]|\.\./")
+Text = Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Usd = Annotated[float, Field(gt=0, le=1e12)]
+
+
+class Customer(BaseModel):
+    """A customer's load, training, money and preferences; ``hopperbook schema`` prints the JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)] = Field(
+        description="Shown on the report; plain text"
+    )
+    business: Text = Field("", description="What the customer does, in a sentence; plain text")
+    model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = Field(
+        description="Model served: Hugging Face id, short name, or path of a config.json"
+    )
+    concurrency: Annotated[Count, Field(le=100_000)] = Field(32, description="Requests in flight at the busy hour")
+    prompt_tokens: Annotated[Count, Field(le=2_000_000)] = Field(2048, description="Tokens of a typical prompt")
+    output_tokens: Annotated[Count, Field(le=200_000)] = Field(512, description="Tokens of a typical answer")
+    context_tokens: Annotated[int, Field(ge=0, le=4_000_000, strict=True)] = Field(
+        0, description="Tokens a user holds in the cache at most; 0 = prompt and answer"
+    )
+    ttft_target_ms: Annotated[float, Field(gt=0, le=3.6e6)] = Field(2000.0, description="First token after, at most")
+    tpot_target_ms: Annotated[float, Field(gt=0, le=6e4)] = Field(
+        100.0, description="Each further token after, at most"
+    )
+    busy_fraction: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="Mean load over the busy hour's load")
+    precision: Literal["auto", "bf16", "fp16", "fp8", "int8", "int4"] = Field("auto", description="Weights; auto = any")
+    kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
+    training_task: Literal["none", "pretrain", "sft", "lora"] = Field("none", description="What is trained")
+    training_model: Text = Field("", description="Model trained; empty = the model served")
+    training_tokens: Annotated[float, Field(ge=0, le=1e15)] = Field(0.0, description="Tokens of the training run")
+    training_sequence_tokens: Annotated[Count, Field(le=1_000_000)] = Field(4096, description="Tokens of a sequence")
+    training_deadline_days: Annotated[float, Field(gt=0, le=3650)] = Field(30.0, description="The run ends within")
+    trainings_per_year: Annotated[float, Field(gt=0, le=366)] = Field(4.0, description="How often it is run")
+    small_services: Annotated[int, Field(ge=0, le=500, strict=True)] = Field(
+        0, description="Small services beside the main one"
+    )
+    small_model: Text = Field("meta-llama/Llama-3.2-3B", description="Model of a small service")
+    hpc_hours_per_day: Annotated[float, Field(ge=0, le=24)] = Field(0.0, description="Hours of FP64 or DPX work a day")
+    budget_usd_per_month: Annotated[float, Field(ge=0, le=1e10)] = Field(0.0, description="At most; 0 = not stated")
+    market: Literal["other", "hyperscaler"] = Field(
+        "other", description="Whose rental prices: GPU clouds, or the three"
+    )
+    tenure: Literal["auto", "on_demand", "reserved", "own"] = Field("auto", description="How GPUs are had")
+    region: Text = Field("US", description="Where; shown beside prices")
+    horizon_months: Annotated[int, Field(ge=1, le=120, strict=True)] = Field(
+        24, description="Months the plan must last"
+    )
+    owned_gpu: Text = Field("", description="GPU owned today; empty = none")
+    owned_gpus: Annotated[int, Field(ge=0, le=100_000, strict=True)] = Field(0, description="How many are owned")
+    max_gpus: Annotated[Count, Field(le=16_384)] = Field(1024, description="Largest cluster considered")
+    a100_usd_per_hour: Usd | None = Field(
+        None, description="Your price of an A100 SXM 80GB hour; empty = data/prices.csv"
+    )
+    h100_usd_per_hour: Usd | None = Field(None, description="Your price of an H100 SXM hour")
+    h200_usd_per_hour: Usd | None = Field(None, description="Your price of an H200 SXM hour")
+    api_usd_per_million_output_tokens: Usd | None = Field(
+        None, description="Price of an API that would do; empty = none"
+    )
+    language: Literal["en", "de", "fr", "zh"] = Field("en", description="How numbers are written")
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if FORBIDDEN_IN_NAME.search(value) or not value.isprintable():
+            raise ValueError("plain text without line breaks, < > { } ` \\ or ../")
+        return value
+
+    @field_validator("business", "region", "small_model", "training_model", "model")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("printable text on one line")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flags_as_numbers(cls, values: Any) -> Any:
+        flags = [key for key, value in values.items() if isinstance(value, bool)] if isinstance(values, dict) else []
+        if flags:
+            raise ValueError(f"{flags[0]}: a number or a text, not true or false")
+        return values
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens a user holds in the cache: the context given, at least prompt and answer."""
+        return max(self.context_tokens, self.prompt_tokens + self.output_tokens)
+
+    @property
+    def trained_model(self) -> str:
+        """The model that is trained."""
+        return self.training_model or self.model
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return self.training_task != "none" and self.training_tokens > 0
+
+    def digest(self) -> str:
+        """Return twelve hexadecimal digits that change when any field does."""
+        text = json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+FIELDS = tuple(Customer.model_fields)
+
+
+def _sentence(error: ValidationError) -> InputError:
+    """Turn pydantic's first complaint into our one sentence."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "customer"
+    if first["type"] == "extra_forbidden":
+        return InputError("customer", field, "a known field", nearest_names(field, FIELDS) or FIELDS[:3])
+    info = Customer.model_fields.get(field)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    allowed = message[0].lower() + message[1:]
+    if first["type"] == "missing":
+        allowed = "required: " + (info.description or "") if info else "required"
+        return InputError(field, None, allowed)
+    choices = re.findall(r"'([^']+)'", message) if first["type"] == "literal_error" else None
+    return InputError(field, first.get("input"), allowed, choices)
+
+
+def check(values: dict[str, Any]) -> Customer:
+    """Make a customer from plain values, refusing what cannot be used.
+
+    Parameters
+    ----------
+    values : dict
+        Field names and scalars.
+
+    Returns
+    -------
+    Customer
+        The checked customer; its models and GPUs exist.
+
+    Raises
+    ------
+    InputError
+        For the first value that cannot be used.
+
+    Examples
+    --------
+    >>> check({"name": "Lingua Shop", "model": "llama-3.3-70b"}).model
+    'meta-llama/Llama-3.3-70B-Instruct'
+    """
+    values = dict(values)
+    for field in ("model", "training_model", "small_model"):
+        value = values.get(field)
+        if isinstance(value, str) and value:
+            values[field] = models.find(value) or value
+    try:
+        customer = Customer(**values)
+    except ValidationError as error:
+        raise _sentence(error) from None
+    except TypeError:
+        raise InputError("customer", list(values)[:3], "field names as text") from None
+    served = models.load(customer.model)
+    for name in {customer.trained_model, customer.small_model}:
+        models.load(name)
+    if customer.owned_gpu:
+        facts.gpu(customer.owned_gpu)
+    limit = served.context_limit
+    if limit and customer.prompt_tokens + customer.output_tokens > limit:
+        raise InputError(
+            "prompt_tokens",
+            customer.prompt_tokens,
+            f"at most {limit - customer.output_tokens:,}: {served.name} reads {limit:,} tokens",
+        )
+    if limit and customer.context_tokens > limit:
+        raise InputError(
+            "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
+        )
+    return customer
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a customer's YAML file as plain values.
+
+    Parameters
+    ----------
+    path : path
+        A YAML file of at most 64,000 bytes: a mapping of field names to scalars, without tags, anchors or aliases.
+
+    Returns
+    -------
+    dict
+        Values as written; :func:`check` makes a customer of them.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, too large, not YAML, or anything but a flat mapping.
+
+    Examples
+    --------
+    >>> read(facts.DATA / "customers" / "default.yaml")["name"]
+    'Lingua Shop'
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise InputError("customer file", str(path), "an existing YAML file", _known_files(path)) from None
+    if not path.is_file():
+        raise InputError("customer file", str(path), "a YAML file, not a folder")
+    if size > MAX_FILE_BYTES:
+        raise InputError("customer file", path.name, f"at most {MAX_FILE_BYTES:,} bytes; this one has {size:,}")
+    try:
+        text = path.read_bytes().decode("utf-8")
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            _refuse_cleverness(event, path.name)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except UnicodeDecodeError:
+        raise InputError("customer file", path.name, "UTF-8 text") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise InputError("customer file", path.name, f"YAML{where}") from None
+    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
+        raise InputError("customer file", path.name, "a mapping of fields to values")
+    names = [key.value for key, _ in node.value]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError("customer file", twice[0], "each field once")
+    for key, value in values.items():
+        if not isinstance(key, str) or isinstance(value, list | dict | set):
+            raise InputError(str(key), value, "one value, not a list or a mapping")
+    return values
+
+
+def _known_files(path: Path) -> list[str]:
+    folder = path.parent if path.parent.is_dir() else facts.DATA / "customers"
+    return [str(folder / name) for name in nearest_names(path.name, [p.name for p in folder.glob("*.yaml")])]
+
+
+def _refuse_cleverness(event: Any, name: str) -> None:
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        raise InputError("customer file", name, "YAML without anchors and aliases")
+    if getattr(event, "tag", None):
+        raise InputError("customer file", str(event.tag), "YAML without tags")
+
+
+def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Customer:
+    """Read and check a customer's file.
+
+    Parameters
+    ----------
+    path : path
+        The YAML file.
+    overrides : dict, optional
+        Fields that replace those of the file.
+
+    Returns
+    -------
+    Customer
+        The checked customer.
+
+    Raises
+    ------
+    InputError
+        As :func:`read` and :func:`check`.
+
+    Examples
+    --------
+    >>> load(facts.DATA / "customers" / "default.yaml", {"context_tokens": 32768}).held_tokens
+    32768
+    """
+    return check({**read(path), **(overrides or {})})
+
+
+def default() -> Customer:
+    """Return the customer of the published book.
+
+    Returns
+    -------
+    Customer
+        ``data/customers/default.yaml``.
+
+    Examples
+    --------
+    >>> default().name
+    'Lingua Shop'
+    """
+    return load(facts.DATA / "customers" / "default.yaml")
+
+
+def of(namespace: dict[str, Any]) -> Customer:
+    """Make the customer from a notebook's variables, as its parameters cell set them.
+
+    Parameters
+    ----------
+    namespace : dict
+        ``globals()`` of the notebook; names that are no fields are left alone.
+
+    Returns
+    -------
+    Customer
+        The checked customer.
+
+    Raises
+    ------
+    InputError
+        As :func:`check`.
+
+    Examples
+    --------
+    >>> of({"name": "A", "model": "mistral-7b", "concurrency": 8, "unrelated": object()}).concurrency
+    8
+    """
+    return check({field: namespace[field] for field in FIELDS if field in namespace})
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Read one ``--set key=value`` of the command.
+
+    Parameters
+    ----------
+    text : str
+        ``context_tokens=32768``.
+
+    Returns
+    -------
+    tuple
+        Field and value, read as a YAML scalar.
+
+    Raises
+    ------
+    InputError
+        If there is no ``=``, the field is unknown or the value is not a scalar.
+
+    Examples
+    --------
+    >>> parse_override("context_tokens=32768")
+    ('context_tokens', 32768)
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or key not in FIELDS:
+        raise InputError("--set", text, "FIELD=VALUE with a field of the customer", nearest_names(key, FIELDS))
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(key, value, "one value") from None
+    if isinstance(parsed, list | dict):
+        raise InputError(key, value, "one value, not a list or a mapping")
+    annotation = Customer.model_fields[key].annotation
+    return key, value.strip() if annotation is str and parsed is not None else parsed
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a customer's file, for editors that complete YAML.
+
+    Returns
+    -------
+    dict
+        JSON Schema, draft 2020-12.
+
+    Examples
+    --------
+    >>> "concurrency" in schema()["properties"]
+    True
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Customer.model_json_schema()

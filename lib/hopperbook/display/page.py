@@ -1,0 +1,127 @@
+"""The rest of a page: the executive title, notes, exercises, the command that reruns it, the footer."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from hopperbook.display.core import block, escape, markdown, show
+
+
+def title(sentence: str, deck: str = "", /, **values: object) -> None:
+    """Show the executive page's first line: what to buy or rent, how many, cost, for which load.
+
+    It takes the place of the page's own heading, which stays in the contents list.
+
+    Parameters
+    ----------
+    sentence : str
+        The line, plain text.
+    deck : str
+        One or two sentences below it, Markdown with ``{name}`` fields.
+    **values : str or int
+        Text for the fields of ``deck``.
+
+    Examples
+    --------
+    >>> title("Rent 8 × H100 SXM, $14,600 a month", "**{who}**: two replicas of four.", who="Lingua Shop")
+    Rent 8 × H100 SXM, $14,600 a month
+    **Lingua Shop**: two replicas of four.
+    """
+    html, plain = markdown(deck, values) if deck else ("", "")
+    body = f'<p class="hb-h1" role="heading" aria-level="1">{escape(sentence)}</p><div class="hb-deck">{html}</div>'
+    show(block("title", body), "\n".join(filter(None, (sentence, plain))))
+
+
+def notes(items: Sequence[tuple[str, str]], heading: str = "Risks") -> None:
+    """Show short notes, each with its lead word in bold: risks, limits, conditions.
+
+    Parameters
+    ----------
+    items : sequence of tuple
+        ``(lead, sentence)``, plain text.
+    heading : str
+        Heading of the block.
+
+    Examples
+    --------
+    >>> notes([("Price.", "On demand, not reserved.")])
+    Risks
+    Price. On demand, not reserved.
+    """
+    body = "".join(f"<p><b>{escape(lead)}</b> {escape(sentence)}</p>" for lead, sentence in items)
+    plain = "\n".join([heading, *(f"{lead} {sentence}" for lead, sentence in items)])
+    show(block("notes", f'<p class="hb-title2">{escape(heading)}</p>{body}'), plain)
+
+
+def fold(question: str, answer: str, /, **values: object) -> None:
+    """Show an exercise with its computed answer folded away.
+
+    Parameters
+    ----------
+    question, answer : str
+        Markdown with ``{name}`` fields.
+    **values : str or int
+        Formatted text for the fields; it is escaped.
+
+    Examples
+    --------
+    >>> fold("**1.** How many users fit at {fill}?", "{users} users.", fill="90 %", users=212)
+    **1.** How many users fit at 90 %?
+    Answer: 212 users.
+    """
+    asked, asked_plain = markdown(question, values)
+    told, told_plain = markdown(answer, values)
+    body = f'{asked}<details><summary>Answer</summary><div class="hb-told">{told}</div></details>'
+    show(block("fold", body), f"{asked_plain}\nAnswer: {told_plain}")
+
+
+def rerun(
+    chapter: str, parameters: Mapping[str, object] | None = None, following: tuple[str, str] | None = None
+) -> None:
+    """Show the command that reruns a chapter; the page adds links to its data, its notebook and the next question.
+
+    Parameters
+    ----------
+    chapter : str
+        The notebook's name without its ending: ``03-memory-maths``.
+    parameters : mapping, optional
+        Parameters to set, as the reader would type them.
+    following : tuple of str, optional
+        ``(chapter, question)`` of the next chapter.
+
+    Examples
+    --------
+    >>> rerun("03-memory-maths", {"kv_precision": "bf16"}, ("04-network", "Is the network fast enough?"))
+    papermill chapters/03-memory-maths.ipynb mine.ipynb -p kv_precision bf16
+    Next question: Is the network fast enough?
+    """
+    words = [f"-p {shlex.quote(name)} {shlex.quote(str(value))}" for name, value in (parameters or {}).items()]
+    command = " ".join(["papermill", f"chapters/{chapter}.ipynb", "mine.ipynb", *words])
+    body, plain = f'<pre class="hb-command" tabindex="0">{escape(command)}</pre>', command
+    body += '<div class="hb-links"><!--hb:links-->'
+    if following:
+        body += f'<a class="hb-next" href="{escape(following[0])}.ipynb">Next question: {escape(following[1])} →</a>'
+        plain += f"\nNext question: {following[1]}"
+    show(block("rerun", body + "</div>"), plain)
+
+
+def stamp(facts: Mapping[str, str], note: str = "") -> None:
+    """Show the footer: hash of the customer's file, version, date of prices, date of evidence.
+
+    Parameters
+    ----------
+    facts : mapping of str to str
+        Value by name.
+    note : str
+        A sentence below.
+
+    Examples
+    --------
+    >>> stamp({"Version": "hopperbook 0.1.0", "Prices of": "2025-11-20"})
+    Version hopperbook 0.1.0; Prices of 2025-11-20
+    """
+    items = "".join(f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in facts.items())
+    plain = "; ".join(f"{name} {value}" for name, value in facts.items())
+    body = f'<p class="hb-facts">{items}</p>' + (f"<p>{escape(note)}</p>" if note else "")
+    show(block("stamp", body), "\n".join(filter(None, (plain, note))))

@@ -1,0 +1,60 @@
+"""The one error that bad input raises: a sentence with the field, the value, what is allowed and the nearest choice."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A value that a user gave and that cannot be used.
+
+    Parameters
+    ----------
+    field : str
+        The name the user knows the value by, such as ``gpu`` or ``concurrency``.
+    value : object
+        What was given; shown shortened to one line.
+    allowed : str
+        What would be accepted, in words.
+    nearest : str or iterable of str, optional
+        The nearest valid choice, or the valid choices from which the nearest are picked.
+
+    Examples
+    --------
+    >>> print(InputError("gpu", "H300", "a GPU from data/gpus.yaml", ["H100 SXM", "H200 SXM"]))
+    gpu: 'H300' is not usable; allowed is a GPU from data/gpus.yaml; nearest: H200 SXM, H100 SXM
+    """
+
+    def __init__(self, field: str, value: object, allowed: str, nearest: str | Iterable[str] | None = None):
+        self.field, self.value, self.allowed = field, value, allowed
+        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        sentence = f"{field}: {shown} is not usable; allowed is {allowed}"
+        hint = nearest if isinstance(nearest, str) else ", ".join(nearest_names(str(value), nearest or ()))
+        super().__init__(sentence + (f"; nearest: {hint}" if hint else ""))
+
+
+def nearest_names(name: str, choices: Iterable[str], count: int = 3) -> list[str]:
+    """Return the choices most like a name, best first.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    choices : iterable of str
+        Valid names.
+    count : int
+        How many to return at most.
+
+    Returns
+    -------
+    list of str
+        Up to ``count`` choices by similarity, ignoring case.
+
+    Examples
+    --------
+    >>> nearest_names("h200", ["H100 SXM", "H200 SXM", "A100 SXM 80GB"], count=1)
+    ['H200 SXM']
+    """
+    by_lower = {choice.lower(): choice for choice in choices}
+    return [by_lower[hit] for hit in difflib.get_close_matches(name.lower()[:200], by_lower, n=count, cutoff=0.3)]

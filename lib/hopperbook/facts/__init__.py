@@ -1,0 +1,63 @@
+"""Facts: everything in ``data/`` as typed, sourced, dated records.
+
+``gpu("H100 SXM")``, ``system("DGX H100")``, ``fabric("ndr")``, ``mig_profiles("H200 SXM")`` for parts;
+``price("H100 SXM", "other", "on_demand")``, ``cost("pue")``, ``node_power("DGX H100")``, ``purchase("HGX H200")`` for
+money and power as ranges; ``table("hpc")`` for any file as a data frame; ``as_json("gpus")`` for the command line.
+"""
+
+from hopperbook.facts.export import as_json
+from hopperbook.facts.parts import (
+    GPU,
+    Fabric,
+    MigProfile,
+    System,
+    fabric,
+    fabrics,
+    gpu,
+    gpus,
+    mig_profiles,
+    system,
+    systems,
+)
+from hopperbook.facts.prices import (
+    MARKETS,
+    TENURES,
+    Price,
+    Range,
+    cost,
+    node_power,
+    price,
+    price_summary,
+    purchase,
+    scaled,
+)
+from hopperbook.facts.tables import DATA, records, references, table
+
+__all__ = [
+    "DATA",
+    "GPU",
+    "MARKETS",
+    "TENURES",
+    "Fabric",
+    "MigProfile",
+    "Price",
+    "Range",
+    "System",
+    "as_json",
+    "cost",
+    "fabric",
+    "fabrics",
+    "gpu",
+    "gpus",
+    "mig_profiles",
+    "node_power",
+    "price",
+    "price_summary",
+    "purchase",
+    "records",
+    "references",
+    "scaled",
+    "system",
+    "systems",
+    "table",
+]

@@ -1,0 +1,354 @@
+"""What GPUs cost to rent, buy, house and power: dated ranges computed from the sourced rows of ``data/``.
+
+Rental: two markets are kept apart, since hyperscalers ask three to four times what others do.  A provider has one vote
+(the median of its rows), so that one with many rows does not rule.  Costs: a row votes with its weight (3 data sheets,
+surveys and measured logs; 2 dated lists; 1 web pages; 0 kept for the record only).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from hopperbook.errors import InputError
+from hopperbook.facts.parts import System, gpu, system, systems
+from hopperbook.facts.tables import table
+
+MARKETS = ("other", "hyperscaler")
+TENURES = ("on_demand", "spot", "marketplace", "reserved_1y", "reserved_3y")
+QUANTILES = (0.1, 0.5, 0.9)
+FEW = 3  # below this many providers the range is that of their rows
+SERVER_GPUS = 8
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one GPU rents for, in USD per GPU-hour, with the dates of the snapshots and the number of providers."""
+
+    gpu: str
+    market: str
+    tenure: str
+    low: float
+    typical: float
+    high: float
+    date: str
+    count: int
+    rows: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """A cost fact as low, typical and high, with its unit, dates and sources."""
+
+    item: str
+    of: str
+    low: float
+    typical: float
+    high: float
+    unit: str
+    date: str
+    count: int
+    source: str
+    note: str = ""
+
+
+def _dates(values: Sequence[str]) -> str:
+    dated = sorted({value for value in values if value[:1].isdigit()})
+    if not dated:
+        return "undated"
+    return dated[0] if len(dated) == 1 else f"{dated[0]} to {dated[-1]}"
+
+
+def _sources(values: Sequence[str]) -> str:
+    return ", ".join(sorted(set(values)))
+
+
+def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
+    votes = rows.groupby("provider").usd_per_gpu_hour.median()
+    low, typical, high = np.quantile(votes, QUANTILES)
+    if len(votes) < FEW:
+        low, high = rows.usd_per_gpu_hour.min(), rows.usd_per_gpu_hour.max()
+    return float(low), float(typical), float(high)
+
+
+def _price(rows: pd.DataFrame, key: tuple[str, str, str]) -> Price:
+    low, typical, high = (round(value, 4) for value in _summary(rows))
+    dates = _dates([*rows.date, *rows.date_until])
+    return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(rows.source))
+
+
+@cache
+def _prices() -> dict[tuple[str, str, str], Price]:
+    groups = table("prices").groupby(["gpu", "market", "tenure"], sort=True)
+    return {(str(k[0]), str(k[1]), str(k[2])): _price(rows, (str(k[0]), str(k[1]), str(k[2]))) for k, rows in groups}
+
+
+def price(name: str, market: str = "other", tenure: str = "on_demand") -> Price:
+    """Return what a GPU rents for, per GPU-hour, over the providers of one market.
+
+    The typical price is the median over providers of each provider's median; low and high are the 10th and 90th
+    percentiles (with fewer than three providers: the least and the most of their rows).
+
+    Parameters
+    ----------
+    name : str
+        A GPU's name or alias.
+    market : str
+        ``other`` or ``hyperscaler`` (AWS, Azure, Google, Oracle).
+    tenure : str
+        ``on_demand``, ``spot``, ``marketplace``, ``reserved_1y`` or ``reserved_3y``.
+
+    Returns
+    -------
+    Price
+        USD per GPU-hour.
+
+    Raises
+    ------
+    InputError
+        For an unknown GPU, market or tenure; and where nobody's price is on file, asking for the customer's own.
+
+    Examples
+    --------
+    >>> price("H100 SXM", "hyperscaler").typical > 3 * price("H100 SXM").typical
+    True
+    """
+    part = gpu(name).name
+    if market not in MARKETS:
+        raise InputError("market", market, " or ".join(MARKETS), MARKETS)
+    if tenure not in TENURES:
+        raise InputError("tenure", tenure, ", ".join(TENURES), TENURES)
+    found = _prices().get((part, market, tenure))
+    if found is None:
+        known = [f"{t} in the market {m}" for g, m, t in _prices() if g == part]
+        allowed = f"a price that you give yourself, since none of {part} ({tenure}, market {market}) is on file"
+        raise InputError("price", None, allowed + (f"; on file: {', '.join(known)}" if known else ""))
+    return found
+
+
+def price_summary() -> pd.DataFrame:
+    """Return every rental price range on file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns gpu, market, tenure, low, typical, high (USD per GPU-hour), date, count (providers), rows, source.
+
+    Examples
+    --------
+    >>> sorted(set(price_summary().market))
+    ['hyperscaler', 'other']
+    """
+    return pd.DataFrame([vars(found) for found in _prices().values()])
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    picks = [values[order][np.searchsorted(share, q - 1e-12)] for q in QUANTILES]
+    return float(picks[0]), float(picks[1]), float(picks[2])
+
+
+def _votes(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    points = rows[["low", "typical", "high"]]
+    filled = points.apply(lambda column: column.fillna(rows.typical))
+    return filled.to_numpy(float).ravel(), np.repeat(rows.weight.to_numpy(float) / 3, 3)
+
+
+@cache
+def cost(item: str, of: str = "") -> Range:
+    """Return a cost fact as a range: weighted 10th percentile, median and 90th percentile of its rows.
+
+    Each row votes with its weight, a third each on its low, typical and high (missing ones count as typical).
+
+    Parameters
+    ----------
+    item : str
+        Such as ``server_purchase_usd``, ``colocation_usd_per_kw_month``, ``pue``, ``reserved_discount_1y``.
+    of : str
+        Which one, where an item has several: a system, a GPU, a number of switch tiers.
+
+    Returns
+    -------
+    Range
+        In the unit that it names; fractions between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        For an unknown item, or one that needs another ``of``.
+
+    Examples
+    --------
+    >>> pue = cost("pue")
+    >>> pue.low < pue.typical < pue.high, pue.unit
+    (True, 'ratio')
+    >>> cost("network_usd_per_node", "2 tiers").typical
+    33980.0
+    """
+    costs = table("costs")
+    if item not in set(costs["item"]):
+        raise InputError("cost item", item, "an item of data/costs.csv", sorted(set(costs["item"])))
+    rows = costs[costs["item"] == item]
+    kinds = sorted(set(rows["of"]))
+    rows = rows[(rows["of"] == of) & (rows.weight > 0)]
+    if rows.empty:
+        allowed = f"one of {', '.join(kind or 'nothing' for kind in kinds)} for the item {item}"
+        raise InputError("of", of, allowed, kinds)
+    low, typical, high = _weighted(*_votes(rows))
+    note = "; ".join(dict.fromkeys(text for text in rows.note if text))
+    dates, sources = _dates(list(rows.date)), _sources(list(rows.source))
+    return Range(item, of, low, typical, high, str(rows.unit.iloc[0]), dates, len(rows), sources, note)
+
+
+def scaled(base: Range, by: Range, factor: float, unit: str, note: str) -> Range:
+    """Return the product of two ranges and a factor, low with low and high with high.
+
+    Parameters
+    ----------
+    base, by : Range
+        What is multiplied; item and ``of`` are those of ``base``.
+    factor : float
+        A number besides.
+    unit : str
+        Unit of the product.
+    note : str
+        How it was derived.
+
+    Returns
+    -------
+    Range
+        Widest range of the product.
+
+    Examples
+    --------
+    >>> r = Range("x", "", 1, 2, 3, "W", "2024", 1, "a")
+    >>> scaled(r, r, 10, "W", "").high
+    90
+    """
+    low, typical, high = (factor * a * b for a, b in zip(_points(base), _points(by), strict=True))
+    dates = _dates([*base.date.split(" to "), *by.date.split(" to ")])
+    sources = _sources([*base.source.split(", "), *by.source.split(", ")])
+    return Range(base.item, base.of, low, typical, high, unit, dates, min(base.count, by.count), sources, note)
+
+
+def _points(value: Range) -> tuple[float, float, float]:
+    return value.low, value.typical, value.high
+
+
+def _has(item: str, of: str) -> bool:
+    costs = table("costs")
+    return bool(((costs["item"] == item) & (costs["of"] == of) & (costs.weight > 0)).any())
+
+
+def _rated_w(server: System) -> Range:
+    if server.rated_power_w is not None:
+        watts = float(server.rated_power_w)
+        return Range("rated_power_w", server.name, watts, watts, watts, "W", "undated", 1, server.source)
+    part = gpu(server.gpu)
+    tdp = Range("rated_power_w", server.name, part.tdp_w, part.tdp_w, part.tdp_w, "W", "undated", 1, part.source)
+    return scaled(tdp, cost("rated_power_over_gpu_tdp"), server.gpus, "W", "TDP of the GPUs x server over GPUs")
+
+
+@cache
+def node_power(name: str) -> Range:
+    """Return the power that a server draws in training: measured where it was, else a share of its rated power.
+
+    Parameters
+    ----------
+    name : str
+        A server of ``data/systems.yaml``.
+
+    Returns
+    -------
+    Range
+        Watts at the server's plug, without the building's overhead (PUE).
+
+    Raises
+    ------
+    InputError
+        For an unknown server.
+
+    Examples
+    --------
+    >>> h100, h200 = node_power("DGX H100"), node_power("DGX H200")
+    >>> 6000 < h100.low < h100.typical < h100.high < 10200, h200.high < 10200
+    (True, True)
+    """
+    server = system(name)
+    if server.gpus == SERVER_GPUS and server.nvswitches and _has("node_power_w", server.gpu):
+        return cost("node_power_w", server.gpu)
+    share = cost("training_power_share_of_rated")
+    return scaled(_rated_w(server), share, 1.0, "W", "share of the rated power of the server that training draws")
+
+
+@cache
+def purchase(name: str) -> Range:
+    """Return what a server costs to buy, without network and support.
+
+    Its own listed prices where there are some; else those of a server with the same GPUs; else the GPUs' prices times
+    the ratio of a server to its GPUs.
+
+    Parameters
+    ----------
+    name : str
+        A server of ``data/systems.yaml``.
+
+    Returns
+    -------
+    Range
+        USD per server; ``note`` says which way was taken.
+
+    Raises
+    ------
+    InputError
+        For an unknown server, or where no price is on file, asking for the customer's own.
+
+    Examples
+    --------
+    >>> 250_000 < purchase("DGX H100").typical < 400_000
+    True
+    >>> purchase("DGX H200").note.startswith("prices of HGX H200")
+    True
+    """
+    server = system(name)
+    if _has("server_purchase_usd", server.name):
+        return cost("server_purchase_usd", server.name)
+    for other in systems().values():
+        same = (other.gpu, other.gpus) == (server.gpu, server.gpus)
+        if same and _has("server_purchase_usd", other.name):
+            found = vars(cost("server_purchase_usd", other.name))
+            return Range(**{**found, "of": server.name, "note": f"prices of {other.name}: {found['note']}"})
+    if _has("gpu_purchase_usd", server.gpu):
+        note = f"{server.gpus} GPUs x the ratio of a server's price to that of its GPUs"
+        found_gpu = cost("gpu_purchase_usd", server.gpu)
+        return scaled(found_gpu, cost("server_over_gpu_price"), server.gpus, "USD", note)
+    allowed = f"a price that you give yourself, since none of {server.name} or its GPUs is on file"
+    raise InputError("purchase price", None, allowed)
+
+
+def finite(value: object) -> object:
+    """Return a value, or None in place of a number that is not finite.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    object
+        The value as JSON can hold it.
+
+    Examples
+    --------
+    >>> finite(float("nan")) is None, finite(2.0), finite("a")
+    (True, 2.0, 'a')
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,133 @@
+"""Reading ``data/``: YAML and CSV tables as records and data frames, each row with its source, and the bibliography."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from hopperbook.errors import InputError
+
+DATA = Path(__file__).resolve().parents[3] / "data"
+ENTRY = re.compile(r"@(\w+)\{([^,\s]+),(.*?)\n\}", re.DOTALL)
+FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*?)\},?\s*$", re.MULTILINE | re.DOTALL)
+
+
+def _path(name: str) -> Path:
+    candidates = [DATA / f"{name}{suffix}" for suffix in (".yaml", ".csv")] if re.fullmatch(r"[\w/-]+", name) else []
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    if path is None:
+        tables = sorted(found.stem for found in DATA.glob("*.*") if found.suffix in (".yaml", ".csv"))
+        raise InputError("table", name, f"a table of data/ ({', '.join(tables)})", tables)
+    return path
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path)
+    text = frame.select_dtypes(exclude="number").columns
+    frame[text] = frame[text].fillna("")
+    return frame
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".csv":
+        return [{str(key): value for key, value in row.items()} for row in _csv(path).to_dict("records")]
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, list) else [{"name": name, **row} for name, row in content.items()]
+
+
+@cache
+def records(name: str) -> tuple[Mapping[str, Any], ...]:
+    """Return the rows of a table of ``data/``, each checked to have a source.
+
+    Parameters
+    ----------
+    name : str
+        A file of ``data/`` without its ending; of two, YAML comes before CSV.
+
+    Returns
+    -------
+    tuple of Mapping
+        Read-only rows; the keys of a YAML mapping become ``name``.
+
+    Raises
+    ------
+    InputError
+        For an unknown table, or a row without a source.
+
+    Examples
+    --------
+    >>> records("fabrics")[0]["label"]
+    'PCIe 4.0 x16'
+    """
+    rows = _rows(_path(name))
+    for row in rows:
+        if not isinstance(row.get("source"), str) or not row["source"].strip():
+            label = row.get("name") or row.get("id") or next(iter(row.values()))
+            raise InputError("source", label, f"a source for every row of the table {name}")
+    return tuple(MappingProxyType(row) for row in rows)
+
+
+@cache
+def _frame(name: str) -> pd.DataFrame:
+    return pd.DataFrame([dict(row) for row in records(name)])
+
+
+def table(name: str) -> pd.DataFrame:
+    """Return a table of ``data/`` as a data frame that the caller may change.
+
+    Parameters
+    ----------
+    name : str
+        A file of ``data/`` without its ending.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a fact, a column a field, ``source`` among them, in the units of the file.
+
+    Raises
+    ------
+    InputError
+        For an unknown table, or a row without a source.
+
+    Examples
+    --------
+    >>> table("claims").id.tolist()[:2]
+    ['C01', 'C02']
+    """
+    return _frame(name).copy()
+
+
+@cache
+def references() -> Mapping[str, Mapping[str, str]]:
+    """Return every entry of the bibliography by its key.
+
+    Returns
+    -------
+    Mapping of str to Mapping
+        The fields of ``data/references.bib`` and ``data/references.d/*.bib``, ``type`` among them.
+
+    Raises
+    ------
+    InputError
+        For a key that stands twice with different titles.
+
+    Examples
+    --------
+    >>> references()["williams-2009-roofline"]["year"]
+    '2009'
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    for path in [DATA / "references.bib", *sorted((DATA / "references.d").glob("*.bib"))]:
+        for kind, key, body in ENTRY.findall(path.read_text(encoding="utf-8")):
+            entry = {"type": kind.lower(), **{name.lower(): " ".join(text.split()) for name, text in FIELD.findall(body)}}
+            if found.setdefault(key, entry).get("title") != entry.get("title"):
+                raise InputError("reference", key, "a key that stands for one source only")
+    return MappingProxyType(dict(sorted(found.items())))

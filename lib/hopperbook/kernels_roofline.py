@@ -1,0 +1,184 @@
+"""Smooth rooflines of each kernel family: arithmetic, bytes and a launch, added; measured tables correct them.
+
+They carry what is known of a shape (FLOPs, bytes, tiles), so that a table need only hold how far a real kernel is
+from it, which varies slowly and interpolates well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hopperbook import facts
+
+#: Bytes of a stored weight, and of an activation entering the multiply, by the tables' precisions.
+WEIGHT_BYTES = {
+    "16": 2.0,
+    "fp8": 1.0,
+    "fp8_block": 1.0,
+    "int8_wo": 1.0,
+    "int4_wo": 0.5,
+    "sq": 1.0,
+    "mxfp4": 0.53,
+    "w4afp8": 0.5,
+}
+INPUT_BYTES = {
+    "16": 2.0,
+    "fp8": 1.0,
+    "fp8_block": 1.0,
+    "int8_wo": 2.0,
+    "int4_wo": 2.0,
+    "sq": 1.0,
+    "mxfp4": 2.0,
+    "w4afp8": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The peaks a roofline needs: FLOP/s in 16 and 8 bits, memory and link bytes/s."""
+
+    flop_16: float
+    flop_8: float
+    memory_bytes_per_s: float
+    link_bytes_per_s: float
+
+    def flop_per_s(self, precision: str) -> float:
+        """Return the peak for a table's precision."""
+        return self.flop_8 if INPUT_BYTES.get(precision, 2.0) == 1.0 else self.flop_16
+
+
+@cache
+def _chip(name: str) -> Chip:
+    gpu = facts.gpu(name)
+    flop = gpu.dense_flop_per_s
+    flop_16, flop_8 = flop["bf16"], flop.get("fp8", flop.get("int8", flop["bf16"]))
+    full = facts.gpu({"Ampere": "A100 SXM 80GB", "Hopper": "H100 SXM"}.get(gpu.architecture, name))
+    if gpu.tdp_w < full.tdp_w:  # a card with less power holds lower clocks under load than its sheet's boost
+        power = (gpu.tdp_w / full.tdp_w) ** constants()["power_exponent"]
+        flop_16 = min(flop_16, power * full.dense_flop_per_s["bf16"])
+        flop_8 = min(flop_8, power * full.dense_flop_per_s.get("fp8", full.dense_flop_per_s["int8"]))
+    link = gpu.nvlink_bytes_per_s_per_direction or gpu.pcie_bytes_per_s_per_direction
+    return Chip(flop_16, flop_8, gpu.memory_bandwidth_bytes_per_s, link)
+
+
+@cache
+def constants() -> dict[str, float]:
+    """Return the named constants of ``data/constants/kernels.yaml``."""
+    rows = yaml.safe_load((facts.DATA / "constants" / "kernels.yaml").read_text())
+    return {name: float(row["value"]) for name, row in rows.items()}
+
+
+def chip(gpu: facts.GPU) -> Chip:
+    """Return the peaks of a part: its data sheet's, arithmetic lowered where the power limit is lower than an SXM part's."""
+    return _chip(gpu.name)
+
+
+def gemm(c: Chip, *, precision: str, m: Any, n: Any, k: Any) -> Any:
+    r"""Seconds of y[m, n] = x[m, k] w[k, n]: :math:`2 \lceil m \rceil n k / P + bytes / B` and a launch."""
+    rows = np.where(m > 64, np.ceil(m / 128) * 128, m)
+    flop = 2.0 * rows * n * k / (0.75 * c.flop_per_s(precision))
+    size = m * k * INPUT_BYTES[precision] + n * k * WEIGHT_BYTES[precision] + 2.0 * m * n
+    return flop + size / (0.8 * c.memory_bytes_per_s) + 2.5e-6
+
+
+def context(
+    c: Chip, *, precision: str, kv_precision: str, head_dim: Any, window: Any, mha: Any, batch: Any, tokens: Any,
+    heads: Any, kv_heads: Any
+) -> Any:  # fmt: skip
+    """Seconds of causal attention over whole prompts: FLOPs of the kept pairs, reads of Q, K, V, and a launch."""
+    w = np.where(window > 0, np.minimum(window, tokens), tokens)
+    pairs = w * (w + 1) / 2 + (tokens - w) * w + 32 * tokens
+    kv = np.where(mha, heads, kv_heads)
+    flop = 4.0 * batch * heads * head_dim * pairs / (0.6 * c.flop_per_s(precision))
+    size = 2.0 * batch * tokens * head_dim * (2 * heads + 2 * kv)
+    return flop + size / (0.8 * c.memory_bytes_per_s) + 8e-6
+
+
+def generation(
+    c: Chip, *, kv_precision: str, head_dim: Any, window: Any, mha: Any, batch: Any, tokens: Any, heads: Any,
+    kv_heads: Any
+) -> Any:  # fmt: skip
+    """Seconds of one decode token's attention: the KV cache read once, a little arithmetic, and a launch."""
+    kv = np.where(mha, heads, kv_heads)
+    seen = np.where(window > 0, np.minimum(window, tokens), tokens)
+    size = batch * head_dim * (2 * kv * seen * WEIGHT_BYTES[kv_precision] + 4 * heads)
+    flop = 4.0 * batch * np.maximum(heads, 8 * kv) * head_dim * seen / (0.25 * c.flop_16)
+    return size / (0.85 * c.memory_bytes_per_s) + flop + 6e-6
+
+
+def moe(
+    c: Chip,
+    *,
+    precision: str,
+    hidden: Any,
+    ffn: Any,
+    top_k: Any,
+    experts: Any,
+    tp: Any,
+    ep: Any,
+    load: str,
+    tokens: Any,
+) -> Any:
+    """Seconds of the routed experts on one rank: weights of the experts visited, FLOPs of the tokens sent, launches."""
+    here = np.maximum(experts / ep, 1)
+    visited = here * -np.expm1(tokens * np.log1p(-np.minimum(top_k / experts, 0.999)))
+    width = ffn / tp
+    sent = tokens * top_k / ep
+    size = 3 * visited * hidden * width * WEIGHT_BYTES[precision] + 4.0 * sent * hidden + 6.0 * sent * width
+    rows = sent + 24 * visited
+    return size / (0.75 * c.memory_bytes_per_s) + 6.0 * rows * hidden * width / (0.6 * c.flop_per_s(precision)) + 2e-5
+
+
+def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Any, tokens: Any, heads: Any) -> Any:
+    """Seconds of a DeepSeek-V3 attention module over whole prompts: projections and causal attention."""
+    n = batch * tokens
+    wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
+    flop = 2.0 * n * wide / (0.6 * c.flop_per_s(precision))
+    flop = flop + 2.0 * batch * heads * (192 + 128) * tokens * (tokens + 64) / 2 / (0.5 * c.flop_16)
+    size = wide * WEIGHT_BYTES[precision] + 2.0 * n * (2 * 7168 + heads * 1000)
+    return flop + size / (0.7 * c.memory_bytes_per_s) + 8e-5
+
+
+def mla_generation(c: Chip, *, kv_precision: str, precision: str, batch: Any, tokens: Any, heads: Any) -> Any:
+    """Seconds of a DeepSeek-V3 attention module for one decode token: projections and the latent cache read once."""
+    wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
+    size = wide * WEIGHT_BYTES[precision] + batch * tokens * 576 * WEIGHT_BYTES[kv_precision] + batch * heads * 6000
+    flop = 2.0 * batch * wide / (0.5 * c.flop_per_s(precision))
+    flop = flop + 2.0 * batch * np.maximum(heads, 16) * (576 + 512) * tokens / (0.5 * c.flop_16)
+    return flop + size / (0.7 * c.memory_bytes_per_s) + 7e-5
+
+
+def mla_bmm(c: Chip, *, op: str, tokens: Any, heads: Any) -> Any:
+    """Seconds of the batched products that absorb MLA's up-projections."""
+    flop = 2.0 * tokens * heads * 128 * 512 / (0.5 * c.flop_16)
+    return flop + 2.0 * heads * (128 * 512 + tokens * 640) / (0.7 * c.memory_bytes_per_s) + 3e-6
+
+
+def quantise(c: Chip, *, op: str, m: Any, k: Any) -> Any:
+    """Seconds of a cast from 16 to 8 bits: three bytes a value."""
+    return 3.0 * m * k / (0.8 * c.memory_bytes_per_s) + 1.5e-6
+
+
+def collective(c: Chip, *, op: str, source: str, gpus: Any, bytes: Any) -> Any:  # noqa: A002
+    r"""Seconds of a collective within a node by a ring: :math:`f S / B + \alpha`, f = 2(g-1)/g for an all-reduce."""
+    factor = (2.0 if op == "all_reduce" else 1.0) * (gpus - 1) / gpus
+    return factor * bytes / (0.75 * c.link_bytes_per_s) + 6e-6 + 1e-6 * gpus
+
+
+ROOFLINES: dict[str, Callable[..., Any]] = {
+    "gemm": gemm,
+    "context": context,
+    "generation": generation,
+    "moe": moe,
+    "mla_context": mla_context,
+    "mla_generation": mla_generation,
+    "mla_bmm": mla_bmm,
+    "quantise": quantise,
+    "collective": collective,
+}

@@ -1,0 +1,196 @@
+"""Measured kernel times as dense log grids: one file for each engine, family and GPU, loaded when first asked for.
+
+A grid holds ``log(measured seconds / roofline seconds)``.  A time is the roofline at the asked shape times the grid's
+value there, interpolated linearly in the logarithm of every axis; outside the grid the edge's value scales the roofline
+and the answer is flagged ``beyond``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from hopperbook import facts
+from hopperbook.kernels_roofline import ROOFLINES, Chip, chip
+
+Floats = NDArray[np.float64]
+
+#: GPUs whose kernels were measured, and the part that stands for each of the others.
+MEASURED = ("A100 SXM 80GB", "H100 SXM", "H200 SXM")
+#: For each family: the columns that name a grid, and those that span it.
+FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "gemm": (("precision",), ("m", "n", "k")),
+    "context": (("precision", "kv_precision", "head_dim", "window", "mha"), ("batch", "tokens", "heads", "kv_heads")),
+    "generation": (("kv_precision", "head_dim", "window", "mha"), ("batch", "tokens", "heads", "kv_heads")),
+    "moe": (("precision", "hidden", "ffn", "top_k", "experts", "tp", "ep", "load"), ("tokens",)),
+    "mla_context": (("kv_precision", "precision"), ("batch", "tokens", "heads")),
+    "mla_generation": (("kv_precision", "precision"), ("batch", "tokens", "heads")),
+    "mla_bmm": (("op",), ("tokens", "heads")),
+    "quantise": (("op",), ("m", "k")),
+    "collective": (("op", "source"), ("gpus", "bytes")),
+}
+
+
+class Times(NamedTuple):
+    """Seconds, and where they lie outside what was measured."""
+
+    seconds: Floats
+    beyond: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: axes (natural logarithms, rising) and log residuals against the roofline."""
+
+    axes: tuple[Floats, ...]
+    residual: Floats
+    measured: NDArray[np.bool_]
+
+
+def reference(gpu: facts.GPU) -> str:
+    """Name the measured GPU that stands for a part: its own architecture, the nearest bandwidth.
+
+    Parameters
+    ----------
+    gpu : GPU
+        Any part.
+
+    Returns
+    -------
+    str
+        One of ``MEASURED``.
+
+    Examples
+    --------
+    >>> reference(facts.gpu("H100 PCIe")), reference(facts.gpu("H200 NVL"))
+    ('H100 SXM', 'H200 SXM')
+    """
+    if gpu.name in MEASURED:
+        return gpu.name
+    if gpu.architecture == "Ampere":
+        return MEASURED[0]
+    fast, slow = facts.gpu("H200 SXM"), facts.gpu("H100 SXM")
+    middle = (fast.memory_bandwidth_bytes_per_s * slow.memory_bandwidth_bytes_per_s) ** 0.5
+    return fast.name if gpu.memory_bandwidth_bytes_per_s > middle else slow.name
+
+
+def file_of(engine: str, family: str, gpu_name: str) -> Path:
+    """Return where a table lies in ``data/kernels``."""
+    return facts.DATA / "kernels" / engine / f"{family}_{gpu_name.split()[0].lower()}.parquet"
+
+
+@cache
+def load(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], Grid]:
+    """Load every grid of a family, or an empty mapping where that engine was not measured on that GPU.
+
+    Parameters
+    ----------
+    engine : str
+        ``"trtllm"``, ``"vllm"`` or ``"nccl"``.
+    family : str
+        A key of ``FAMILIES``.
+    gpu_name : str
+        One of ``MEASURED``.
+
+    Returns
+    -------
+    dict
+        Grid by the values of the family's key columns.
+    """
+    path = file_of(engine, family, gpu_name)
+    if not path.exists():
+        return {}
+    keys, axes = FAMILIES[family]
+    table = pq.read_table(path)
+    column = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    group = column["group"]
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    ends = np.r_[starts[1:], len(group)]
+    part = chip(facts.gpu(gpu_name))
+    grids = {}
+    for start, end in zip(starts, ends, strict=True):
+        key = tuple(column[name][start] for name in keys)
+        key = tuple(v.item() if isinstance(v, np.generic) else v for v in key)
+        points = [np.unique(column[name][start:end]) for name in axes]
+        shape = tuple(len(p) for p in points)
+        at = {name: column[name][start:end].astype(float) for name in axes}
+        roof = ROOFLINES[family](part, **dict(zip(keys, key, strict=True)), **at)
+        residual = np.log(column["seconds"][start:end].astype(float) / roof).reshape(shape)
+        measured = column["measured"][start:end].reshape(shape)
+        grids[key] = Grid(tuple(np.log(p.astype(float)) for p in points), residual, measured)
+    return grids
+
+
+def at(grid: Grid, coordinates: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Interpolate a grid's residual linearly in log coordinates, held at its edge outside.
+
+    Parameters
+    ----------
+    grid : Grid
+        The table.
+    coordinates : list of array of float, shape (n,)
+        One array an axis, in the axis's own unit.
+
+    Returns
+    -------
+    residual, beyond : array of float and of bool, shape (n,)
+        ``log(seconds / roofline)``, and whether a coordinate lies outside the grid.
+    """
+    index, beyond = [], np.zeros(coordinates[0].shape, bool)
+    for axis, value in zip(grid.axes, coordinates, strict=True):
+        log = np.log(np.maximum(value, 1e-9))
+        beyond |= (log < axis[0] - 1e-9) | (log > axis[-1] + 1e-9)
+        index.append(np.interp(log, axis, np.arange(len(axis), dtype=float)))
+    if len(index) == 1:
+        return np.interp(index[0], np.arange(grid.residual.size), grid.residual), beyond
+    return map_coordinates(grid.residual, index, order=1, mode="nearest"), beyond
+
+
+def scaled(
+    engine: str,
+    family: str,
+    gpu: facts.GPU,
+    key: tuple[Any, ...],
+    coordinates: list[Any],
+    part: Chip | None = None,
+    **instead: Any,
+) -> Times:
+    """Time shapes of one grid on a part: the roofline of the part times the reference's measured residual.
+
+    Parameters
+    ----------
+    engine, family : str
+        Which table.
+    gpu : GPU
+        The part asked about.
+    key : tuple
+        Values of the family's key columns; must exist in the table.
+    coordinates : list of array
+        One array an axis; broadcast together.
+    part : Chip, optional
+        Peaks to scale to, where they differ from the part's own.
+    **instead
+        Fields of the asked shape that differ from the grid's key; they enter the roofline alone.
+
+    Returns
+    -------
+    Times
+        Seconds and flags, in the broadcast shape.
+    """
+    stand_in = reference(gpu)
+    grid = load(engine, family, stand_in)[key]
+    arrays = np.broadcast_arrays(*[np.asarray(c, dtype=float) for c in coordinates])
+    flat = [a.ravel() for a in arrays]
+    residual, beyond = at(grid, flat)
+    keys, axes = FAMILIES[family]
+    fields = dict(zip(keys, key, strict=True)) | dict(zip(axes, flat, strict=True))
+    seconds = ROOFLINES[family](part or chip(gpu), **(fields | instead)) * np.exp(residual)
+    beyond = beyond | (gpu.name != stand_in) | bool(instead)
+    return Times(seconds.reshape(arrays[0].shape), beyond.reshape(arrays[0].shape))

@@ -1,0 +1,324 @@
+"""Memory of inference: weights, KV cache, activations and runtime on one GPU, and what fits beside them.
+
+All functions take scalars or arrays.  Bytes are per GPU unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hopperbook.facts import DATA
+from hopperbook.transformer import (
+    PRECISION_BITS,
+    Model,
+    kv_bytes,
+    kv_bytes_per_token,
+    linear_layers,
+    parameters,
+    precision_name,
+    quantised_parameters,
+)
+
+
+@functools.cache
+def constants(group: str) -> dict[str, float]:
+    """Return the runtime constants of ``data/constants/memory.yaml``.
+
+    Parameters
+    ----------
+    group : str
+        ``inference`` or ``training``.
+
+    Returns
+    -------
+    dict of float
+        Value by name; bytes, or a fraction, as the name says.
+
+    Examples
+    --------
+    >>> constants("inference")["usable_fraction"]
+    0.92
+    """
+    content = yaml.safe_load((DATA / "constants" / "memory.yaml").read_text())
+    return {name: float(fact["value"]) for name, fact in content[group].items()}
+
+
+def rank_weight_bytes(
+    model: Model,
+    precision: str | None = None,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    ep: int = 1,
+    moe_precision: str | None = None,
+) -> float:
+    r"""Bytes of weights on the fullest rank of a tensor, pipeline and expert parallel group.
+
+    .. math:: B = \lceil L / pp \rceil \left(\frac{B_\mathrm{split}}{tp} + B_\mathrm{replicated}\right)
+              + \max(B_\mathrm{embedding}, B_\mathrm{head}) / tp
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    precision, moe_precision : str, optional
+        Formats; the default is what the checkpoint stores.
+    tp, pp : int
+        Tensor and pipeline parallel ranks.
+    ep : int
+        Ranks over which whole experts are spread, of the ``tp`` ranks' experts (1 = experts split like other weights).
+
+    Returns
+    -------
+    float
+        Bytes on one GPU.
+
+    Raises
+    ------
+    InputError
+        If ``tp`` does not divide the heads or a format is unknown.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> rank_weight_bytes(load("meta-llama/Llama-3.1-70B"), "bf16") / 1e9
+    141.107412992
+    """
+    moe_bits = PRECISION_BITS[precision_name(moe_precision or precision or model.moe_precision, "moe_precision")]
+    bits = PRECISION_BITS[precision_name(precision or model.precision)]
+    kept_bits = max(16.0, bits)
+    share = _stage_share(model, pp)
+    matrices = sum(
+        w.k * w.n * w.layers * (kept_bits if w.name == "router" else bits)
+        for w in linear_layers(model, tp)
+        if w.name != "lm_head"
+    )
+    linear, experts = quantised_parameters(model)
+    routers = sum(w.k * w.n * w.layers for w in linear_layers(model) if w.name == "router")
+    tables = (2 - model.tied_embeddings) * model.vocab * model.hidden
+    small = parameters(model) - linear - experts - routers - tables  # norms, biases, positions
+    body = matrices + experts * moe_bits / max(tp, ep) + small * kept_bits
+    table_share = 1.0 if pp == 1 else 1.0 / (2 - model.tied_embeddings)
+    return (body * share + tables * kept_bits * table_share / tp) / 8
+
+
+def _stage_share(model: Model, pp: int) -> float:
+    """Return the share of all layers that the fullest pipeline stage holds."""
+    return -(-model.layers // pp) / model.layers
+
+
+def kv_copies(model: Model, tp: int) -> float:
+    """Return how many copies of the KV cache a tensor-parallel group holds.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    tp : int
+        Tensor-parallel ranks.
+
+    Returns
+    -------
+    float
+        1 while KV heads divide over ranks; ``tp / kv_heads`` beyond; ``tp`` for multi-head latent attention.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> kv_copies(load("meta-llama/Llama-3.1-70B"), 8), kv_copies(load("deepseek-ai/DeepSeek-V3"), 8)
+    (1.0, 8.0)
+    """
+    return float(tp) if model.mla else max(1.0, tp / model.kv_heads)
+
+
+def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, sequences: Any = 256) -> Any:
+    r"""Bytes of the largest layer's activations in one engine step, and of the logits.
+
+    .. math:: 2 n (3 h + \max(q + 2 kv, 3 f) / tp) + 6 s V / tp
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    step_tokens : int or array
+        Tokens of one step, n.
+    tp : int
+        Tensor-parallel ranks.
+    sequences : int or array
+        Sequences sampled at once, s (logits in 16 bits, then a float32 copy).
+
+    Returns
+    -------
+    float or array of float
+        Bytes on one GPU.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> round(step_activation_bytes(load("meta-llama/Llama-3.1-8B"), 8192) / 2**30, 2)
+    1.03
+    """
+    m = model
+    width = max((m.heads + 2 * m.kv_heads) * m.head_dim, 3 * (m.ffn if m.moe_layers < m.layers else m.shared_ffn))
+    routed = 3 * m.experts_per_token * m.expert_ffn + 2 * m.experts_per_token * m.hidden if m.experts else 0
+    tokens = np.asarray(step_tokens, dtype=float)
+    hidden = 2.0 * tokens * (3 * m.hidden + max(width, routed) / tp)
+    result = hidden + 6.0 * np.asarray(sequences, dtype=float) * m.vocab / tp
+    return float(result) if result.ndim == 0 else result
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one GPU of a replica holds, in bytes.
+
+    Parameters
+    ----------
+    capacity_bytes : float
+        Memory that the driver shows.
+    reserve_bytes : float
+        Kept free against peaks and fragmentation.
+    weights_bytes, activations_bytes, runtime_bytes : float
+        What is there before the first user.
+    kv_bytes_per_token : float
+        Cache of one token while every layer sees it.
+    kv_user_bytes : float
+        Cache of one user at the asked length.
+    """
+
+    capacity_bytes: float
+    reserve_bytes: float
+    weights_bytes: float
+    activations_bytes: float
+    runtime_bytes: float
+    kv_bytes_per_token: float
+    kv_user_bytes: float
+
+    @property
+    def kv_room_bytes(self) -> float:
+        """Bytes left for the cache; negative where the weights alone do not fit."""
+        used = self.reserve_bytes + self.weights_bytes + self.activations_bytes + self.runtime_bytes
+        return self.capacity_bytes - used
+
+    @property
+    def users(self) -> int:
+        """Whole users of the asked length that fit at once; 0 where nothing fits."""
+        return max(0, int(self.kv_room_bytes // self.kv_user_bytes))
+
+
+def inference(
+    model: Model,
+    memory_bytes: float,
+    *,
+    context_tokens: float,
+    tp: int = 1,
+    pp: int = 1,
+    ep: int = 1,
+    precision: str | None = None,
+    kv_precision: str | None = None,
+    moe_precision: str | None = None,
+    step_tokens: int | None = None,
+) -> Budget:
+    r"""Work out the memory budget of one GPU of an inference replica.
+
+    .. math:: \mathrm{users} = \left\lfloor (u C - B_w - B_a - B_r) \Big/
+              \frac{\mathrm{kv}(t) \cdot \mathrm{copies}}{tp \cdot pp} \right\rfloor
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    memory_bytes : float
+        Memory of one GPU as the driver shows it, C.
+    context_tokens : float
+        Tokens that a user holds, prompt and answer.
+    tp, pp, ep : int
+        Tensor, pipeline and expert parallel ranks.
+    precision, kv_precision, moe_precision : str, optional
+        Formats of linear layers, cache and experts.
+    step_tokens : int, optional
+        Token budget of an engine step; the default is in ``data/constants/memory.yaml``.
+
+    Returns
+    -------
+    Budget
+        The parts in bytes, on one GPU.
+
+    Raises
+    ------
+    InputError
+        If a format is unknown or ``tp`` does not divide the heads.
+
+    Notes
+    -----
+    Source: ``kwon-2023-vllm`` for the paged cache that makes whole use of the room.
+
+    Examples
+    --------
+    >>> from hopperbook.facts import gpu
+    >>> from hopperbook.models import load
+    >>> llama = load("meta-llama/Llama-3.1-70B")
+    >>> inference(llama, gpu("H200 SXM").memory_bytes, context_tokens=4096).users
+    0
+    >>> inference(llama, gpu("H200 SXM").memory_bytes, context_tokens=4096, precision="fp8").users > 30
+    True
+    """
+    fixed = constants("inference")
+    tokens = int(step_tokens or fixed["step_tokens"])
+    ranks = tp * pp
+    return Budget(
+        capacity_bytes=float(memory_bytes),
+        reserve_bytes=(1 - fixed["usable_fraction"]) * float(memory_bytes),
+        weights_bytes=rank_weight_bytes(model, precision, tp=tp, pp=pp, ep=ep, moe_precision=moe_precision),
+        activations_bytes=step_activation_bytes(model, tokens, tp=tp),
+        runtime_bytes=fixed["runtime_bytes"] + (fixed["communicator_bytes"] if ranks > 1 else 0.0),
+        kv_bytes_per_token=kv_bytes_per_token(model, kv_precision) * kv_copies(model, tp) / ranks,
+        kv_user_bytes=float(kv_bytes(model, context_tokens, kv_precision)) * kv_copies(model, tp) / ranks,
+    )
+
+
+def remedies(budget: Budget, users: int, *, precision: str, kv_precision: str, tp: int) -> list[str]:
+    """Say what would make a load fit that does not, in order of least trouble.
+
+    Parameters
+    ----------
+    budget : Budget
+        The budget that falls short.
+    users : int
+        Users wanted at once.
+    precision, kv_precision : str
+        Formats in use.
+    tp : int
+        Tensor-parallel ranks in use.
+
+    Returns
+    -------
+    list of str
+        Sentences' worth of remedies; empty where the load fits.
+
+    Examples
+    --------
+    >>> tight = Budget(80e9, 6e9, 35e9, 2e9, 2e9, 4e4, 3e8)
+    >>> remedies(tight, 150, precision="bf16", kv_precision="bf16", tp=4)
+    ['FP8 KV cache', 'FP8 weights', 'TP 8', '1.3 times the replicas']
+    """
+    needed = users * budget.kv_user_bytes
+    room = budget.kv_room_bytes
+    if needed <= room:
+        return []
+    found = []
+    if PRECISION_BITS[kv_precision] > 8 and needed / 2 <= room:
+        found.append("FP8 KV cache")
+    if PRECISION_BITS[precision] > 8 and needed <= room + budget.weights_bytes / 2:
+        found.append("FP8 weights")
+    if not found and PRECISION_BITS[precision] > 8 and needed / 2 <= room + budget.weights_bytes / 2:
+        found.append("FP8 weights and FP8 KV cache")
+    if needed / 2 <= room + budget.weights_bytes / 2:
+        found.append(f"TP {2 * tp}")
+    if room > 0:
+        found.append(f"{needed / room:.1f} times the replicas")
+    return found or [f"TP {4 * tp} or a GPU with more memory"]

@@ -1,0 +1,361 @@
+"""Models by name: Hugging Face ``config.json`` files turned into :class:`hopperbook.transformer.Model`.
+
+``data/models/ORG--NAME.json`` holds the published shapes; a user may also give the path of any ``config.json`` of a
+decoder-only transformer.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hopperbook.errors import InputError
+from hopperbook.transformer import Model, precision_name
+
+MODELS = Path(__file__).parents[2] / "data" / "models"
+MAX_CONFIG_BYTES = 1_000_000
+LLAMA_LIKE = (
+    "llama",
+    "mistral",
+    "mixtral",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+    "gemma2",
+    "gpt_oss",
+    "deepseek_v2",
+    "deepseek_v3",
+)
+MOE_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts")
+#: Endings that name a tuning or a re-quantised copy of the same shapes.
+SAME_SHAPES = re.compile(
+    r"(-(instruct|chat|it|base|hf|fp8|fp4|nvfp4|int4|int8|awq|gptq|bf16|dynamic|v0\.[123]))+$", re.I
+)
+
+
+@functools.cache
+def model_names() -> tuple[str, ...]:
+    """Return the ids of all models in ``data/models``.
+
+    Returns
+    -------
+    tuple of str
+        Hugging Face ids, sorted.
+
+    Examples
+    --------
+    >>> "meta-llama/Llama-3.3-70B-Instruct" in model_names()
+    True
+    """
+    return tuple(sorted(path.stem.replace("--", "/", 1) for path in MODELS.glob("*--*.json")))
+
+
+def _key(name: str) -> str:
+    """Reduce a name to what tells one shape from another: no owner, no tuning, no punctuation."""
+    short = SAME_SHAPES.sub("", name.strip().split("/")[-1])
+    return re.sub(r"^meta", "", re.sub(r"[^a-z0-9.]", "", short.lower()))
+
+
+@functools.cache
+def _by_key() -> dict[str, str]:
+    benchmarks = [name for name in model_names() if name.startswith("llm-foundry/")]
+    others = [name for name in reversed(model_names()) if name not in benchmarks]
+    return {_key(name): name for name in benchmarks + others}  # the last of a key wins: the first release
+
+
+def find(name: str) -> str | None:
+    """Return the id in ``data/models`` that a name means, or None.
+
+    Parameters
+    ----------
+    name : str
+        An id, a short name, or a vendor's name of a re-quantised copy.
+
+    Returns
+    -------
+    str or None
+        The id whose shapes are meant.
+
+    Examples
+    --------
+    >>> find("nvidia/Llama-3.1-8B-Instruct-FP8"), find("llama-3.3-70b")
+    ('meta-llama/Llama-3.1-8B', 'meta-llama/Llama-3.3-70B-Instruct')
+    """
+    exact = {known.lower(): known for known in model_names()}
+    return exact.get(name.strip().lower()) or _by_key().get(_key(name))
+
+
+def load(name: str) -> Model:
+    """Load a model by Hugging Face id, short name, or path of a ``config.json``.
+
+    Parameters
+    ----------
+    name : str
+        ``meta-llama/Llama-3.1-70B``, ``llama-3.1-70b``, or ``path/to/config.json`` (or its folder).
+
+    Returns
+    -------
+    Model
+        The shapes.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown (the nearest names are offered) or the file is not a decoder transformer's.
+
+    Examples
+    --------
+    >>> load("mistral-7b").kv_heads
+    8
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InputError("model", name, "a Hugging Face id, a short name, or the path of a config.json")
+    known = find(name)
+    if known:
+        return _load_known(known)
+    path = Path(name)
+    looks_like_path = name.endswith(".json") or name.startswith((".", "/", "~"))
+    try:
+        path = path.expanduser()
+        path = path / "config.json" if path.is_dir() else path
+        exists = path.is_file()
+    except (OSError, ValueError, RuntimeError):
+        exists = False
+    if exists:
+        return from_config(read_config(path), name=path.parent.name or path.stem, source=path.name)
+    if looks_like_path:
+        raise InputError("model", name, "the path of an existing config.json, or a model name")
+    allowed = "a model in data/models (hopperbook facts models) or the path of a config.json"
+    raise InputError("model", name, allowed, model_names())
+
+
+@functools.cache
+def _load_known(name: str) -> Model:
+    config = read_config(MODELS / (name.replace("/", "--", 1) + ".json"))
+    return from_config(config, name=name, source=config.get("_source", ""))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a ``config.json`` with care: size, syntax and top-level type are checked.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        The configuration.
+
+    Raises
+    ------
+    InputError
+        If the file is too large, not JSON, or not an object.
+    """
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise InputError("model", path.name, f"a config.json of at most {MAX_CONFIG_BYTES:,} bytes")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError("model", path.name, f"a JSON file ({str(error).splitlines()[0][:80]})") from None
+    if not isinstance(config, dict):
+        raise InputError("model", path.name, "a JSON object with the fields of a config.json")
+    return config
+
+
+def _size(config: dict[str, Any], *names: str, default: int | None = None, least: int = 1) -> int:
+    for name in names:
+        value = config.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10_000_000:
+            raise InputError(f"config.json: {name}", value, f"a whole number from {least} to 10,000,000")
+        return value
+    if default is None:
+        raise InputError("config.json: " + names[0], None, "a whole number (the field is missing)")
+    return default
+
+
+def from_config(config: dict[str, Any], name: str, source: str = "") -> Model:
+    """Turn a ``config.json`` into a model.
+
+    Parameters
+    ----------
+    config : dict
+        The fields as published.
+    name : str
+        Label.
+    source : str
+        Key of ``data/references.bib`` or the file's name.
+
+    Returns
+    -------
+    Model
+        The shapes.
+
+    Raises
+    ------
+    InputError
+        If the architecture is not a decoder-only transformer, or a size is missing or absurd.
+
+    Examples
+    --------
+    >>> tiny = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    ...         "intermediate_size": 256, "vocab_size": 1000}
+    >>> from_config(tiny, "tiny").head_dim
+    16
+    """
+    kind = str(config.get("model_type", ""))
+    if config.get("is_encoder_decoder") or "vision_config" in config and "text_config" not in config:
+        raise InputError("model", name, "a decoder-only transformer (this one has an encoder)")
+    if "text_config" in config and isinstance(config["text_config"], dict):
+        return from_config(config["text_config"], name, source)
+    if kind == "gpt2":
+        return _gpt2(config, name, source)
+    if kind == "mpt":
+        return _mpt(config, name, source)
+    causal = any(str(a).endswith("ForCausalLM") for a in config.get("architectures") or [])
+    if kind not in LLAMA_LIKE and not causal:
+        known = ", ".join((*LLAMA_LIKE, "gpt2", "mpt"))
+        raise InputError("model", kind or name, f"a decoder-only transformer; model_type one of {known}")
+    return _llama_like(config, kind, name, source)
+
+
+def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
+    layers, hidden = _size(c, "num_hidden_layers"), _size(c, "hidden_size")
+    heads = _size(c, "num_attention_heads")
+    kv_heads = _size(c, "num_key_value_heads", default=heads)
+    if heads % kv_heads:
+        raise InputError("config.json: num_key_value_heads", kv_heads, f"a divisor of num_attention_heads ({heads})")
+    mla = c.get("kv_lora_rank") is not None
+    rope_dim = _size(c, "qk_rope_head_dim") if mla else 0
+    head_dim = _size(c, "qk_nope_head_dim") + rope_dim if mla else _size(c, "head_dim", default=max(1, hidden // heads))
+    experts = _size(c, *MOE_FIELDS, default=0, least=0)
+    expert_ffn = _size(c, "moe_intermediate_size", "intermediate_size") if experts else 0
+    shared = _size(c, "n_shared_experts", default=0, least=0) * expert_ffn
+    if experts and c.get("shared_expert_intermediate_size"):
+        shared = _size(c, "shared_expert_intermediate_size")
+    window, window_layers = _window(c, kind, layers)
+    precision, moe_precision = _precisions(c)
+    gpt_oss, bias = kind == "gpt_oss", bool(c.get("attention_bias", kind in ("qwen2", "gpt_oss")))
+    return Model(
+        name=name,
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        ffn=_size(c, "intermediate_size"),
+        vocab=_size(c, "vocab_size"),
+        tied_embeddings=bool(c.get("tie_word_embeddings", kind == "gemma2")),
+        qkv_bias=bias,
+        o_bias=bias and kind != "qwen2",
+        mlp_bias=bool(c.get("mlp_bias", gpt_oss)),
+        norms_per_layer=4 if kind == "gemma2" else 2,
+        qk_norm=kind in ("qwen3", "qwen3_moe"),
+        window=window,
+        window_layers=window_layers,
+        experts=experts,
+        experts_per_token=_size(c, "num_experts_per_tok", "experts_per_token") if experts else 0,
+        expert_ffn=expert_ffn,
+        shared_ffn=shared,
+        dense_layers=_size(c, "first_k_dense_replace", default=0, least=0) if experts else 0,
+        router_bias=gpt_oss or c.get("topk_method") == "noaux_tc",
+        sinks=gpt_oss,
+        q_rank=_size(c, "q_lora_rank", default=0) if mla else 0,
+        kv_rank=_size(c, "kv_lora_rank") if mla else 0,
+        rope_dim=rope_dim,
+        value_dim=_size(c, "v_head_dim") if mla else 0,
+        mtp_layers=_size(c, "num_nextn_predict_layers", default=0, least=0),
+        precision=precision,
+        moe_precision=moe_precision,
+        context_limit=_size(c, "max_position_embeddings", default=0, least=0),
+        source=source,
+    )
+
+
+def _window(c: dict[str, Any], kind: str, layers: int) -> tuple[int, int]:
+    """Return (tokens, layers) of sliding-window attention, as each family defines its layers."""
+    window = _size(c, "sliding_window", default=0, least=0)
+    if not window or c.get("use_sliding_window") is False:
+        return 0, 0
+    types = c.get("layer_types")
+    if isinstance(types, list):
+        count = sum(t == "sliding_attention" for t in types)
+    elif kind in ("gemma2", "gpt_oss"):
+        count = (layers + 1) // 2
+    else:
+        count = layers
+    return (window, count) if count else (0, 0)
+
+
+def _precisions(c: dict[str, Any]) -> tuple[str, str]:
+    """Return (linear layers, experts) formats of the checkpoint."""
+    base = str(c.get("torch_dtype") or c.get("dtype") or "bf16")
+    base = precision_name("fp16" if base == "float16" else "fp32" if base == "float32" else "bf16")
+    quantisation = c.get("quantization_config")
+    if not isinstance(quantisation, dict):
+        return base, base
+    method = str(quantisation.get("quant_method", ""))
+    if method == "mxfp4":
+        return base, "mxfp4"
+    if method == "fp8":
+        both = "fp8_block" if quantisation.get("weight_block_size") else "fp8"
+        return both, both
+    if method in ("awq", "gptq"):
+        return "int4", "int4"
+    return base, base
+
+
+def _gpt2(c: dict[str, Any], name: str, source: str) -> Model:
+    hidden, heads = _size(c, "n_embd"), _size(c, "n_head")
+    return Model(
+        name=name,
+        layers=_size(c, "n_layer"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=hidden // heads,
+        ffn=_size(c, "n_inner", default=4 * hidden),
+        vocab=_size(c, "vocab_size"),
+        gated=False,
+        tied_embeddings=True,
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        norm_bias=True,
+        positions=_size(c, "n_positions"),
+        context_limit=_size(c, "n_positions"),
+        precision="fp16",
+        moe_precision="fp16",
+        source=source,
+    )
+
+
+def _mpt(c: dict[str, Any], name: str, source: str) -> Model:
+    hidden, heads = _size(c, "d_model"), _size(c, "n_heads")
+    bias = not c.get("no_bias", False)
+    context = _size(c, "max_seq_len")
+    return Model(
+        name=name,
+        layers=_size(c, "n_layers"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=hidden // heads,
+        ffn=_size(c, "expansion_ratio", default=4) * hidden,
+        vocab=_size(c, "vocab_size"),
+        gated=False,
+        tied_embeddings=True,
+        qkv_bias=bias,
+        o_bias=bias,
+        mlp_bias=bias,
+        norm_bias=bias,
+        positions=context if c.get("learned_pos_emb", True) else 0,
+        context_limit=context,
+        source=source,
+    )

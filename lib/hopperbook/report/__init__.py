@@ -1,0 +1,1 @@
+"""From chapters with parameters to a published report: execute, render, publish."""

@@ -1,0 +1,155 @@
+"""What chapters hand over besides their pages: figures for ``results.json`` and data as CSV, read from their outputs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hopperbook.display.core import DATA_MIME, RESULT_MIME
+from hopperbook.display.figure import CHART_MIME
+from hopperbook.errors import InputError
+
+
+def outputs(notebook: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the rich outputs of a notebook.
+
+    Parameters
+    ----------
+    notebook : dict
+        A notebook as read from its file.
+
+    Yields
+    ------
+    tuple of dict
+        Content by mime type, and metadata.
+    """
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                yield output["data"], output.get("metadata", {})
+
+
+def results(notebooks: Sequence[Path]) -> dict[str, Any]:
+    """Return the figures that chapters put out by ``display.result``.
+
+    Parameters
+    ----------
+    notebooks : sequence of Path
+        Executed notebooks.
+
+    Returns
+    -------
+    dict
+        Under each key the value with its range, and the chapter it comes from.
+
+    Raises
+    ------
+    InputError
+        If two figures share a key.
+    """
+    found: dict[str, Any] = {}
+    for path in notebooks:
+        for content, _ in outputs(json.loads(path.read_text(encoding="utf-8"))):
+            if RESULT_MIME in content:
+                record = dict(content[RESULT_MIME])
+                key = record.pop("key")
+                if key in found:
+                    raise InputError("key", key, f"a key not used before (also in {found[key]['chapter']})")
+                found[key] = record | {"chapter": path.stem}
+    return dict(sorted(found.items()))
+
+
+def tables(notebook: Path) -> dict[str, str]:
+    """Return the data of a chapter's figures and named tables as CSV.
+
+    Parameters
+    ----------
+    notebook : Path
+        An executed notebook.
+
+    Returns
+    -------
+    dict of str
+        CSV text by name, in the chapter's order.
+
+    Raises
+    ------
+    InputError
+        If two share a name.
+    """
+    found: dict[str, str] = {}
+    for content, metadata in outputs(json.loads(notebook.read_text(encoding="utf-8"))):
+        name, text = "", ""
+        if CHART_MIME in content:
+            name = metadata.get("hopperbook", {}).get("name", "")
+            text = to_csv(*chart_data(content[CHART_MIME])) if name else ""
+        elif DATA_MIME in content:
+            name = content[DATA_MIME]["name"]
+            text = to_csv(content[DATA_MIME]["columns"], content[DATA_MIME]["rows"])
+        if name in found:
+            raise InputError("name", name, f"a name used once in chapter {notebook.stem}")
+        if name:
+            found[name] = text
+    return found
+
+
+def chart_data(spec: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return the data that a chart draws: its largest set of rows, without the columns that only place words.
+
+    Parameters
+    ----------
+    spec : dict
+        A Vega-Lite specification.
+
+    Returns
+    -------
+    tuple
+        Column names, rows.
+
+    Examples
+    --------
+    >>> chart_data({"datasets": {"a": [{"x": 1, "_dx": 3}], "b": []}})
+    (['x'], [[1]])
+    """
+    sets = [*spec.get("datasets", {}).values(), spec.get("data", {}).get("values", [])]
+    rows = max(sets, key=lambda each: sum(len(row) for row in each))
+    columns = list(dict.fromkeys(key for row in rows for key in row if not key.startswith("_")))
+    return columns, [[row.get(column) for column in columns] for row in rows]
+
+
+def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table as CSV; a cell that a spreadsheet would run as a formula is quoted with an apostrophe.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Heads.
+    rows : sequence of sequence
+        Cells; None is empty.
+
+    Returns
+    -------
+    str
+        Lines ended by a line feed.
+
+    Examples
+    --------
+    >>> to_csv(["gpu", "ms"], [["H100", 66.2], ["=cmd()", -1]])
+    "gpu,ms\\nH100,66.2\\n'=cmd(),-1\\n"
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_tame(column) for column in columns])
+    writer.writerows([[_tame(cell) for cell in row] for row in rows])
+    return buffer.getvalue()
+
+
+def _tame(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs."""
+    if isinstance(cell, list):
+        cell = " ".join(map(str, cell))
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+@-\t\r" and cell[:1] else cell

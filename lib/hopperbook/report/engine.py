@@ -1,0 +1,279 @@
+"""A papermill engine that runs a notebook's cells in a forked child, without a kernel process or a message queue.
+
+The parent has the libraries loaded, so a chapter starts in milliseconds; the child's state ends with the notebook.  What
+the cells put out is what the ordinary kernel would have put out, to the byte: see `tests/report/test_execute.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from papermill.engines import Engine
+
+LANGUAGE_INFO = {"name": "python"}
+
+
+class ForkEngine(Engine):
+    """Papermill's engine ``hopperbook``: ``papermill in.ipynb out.ipynb --engine hopperbook``."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, execution_timeout: float | None = None, **_: Any) -> None:
+        """Run the cells of a managed notebook in a forked child and put their outputs into it.
+
+        Parameters
+        ----------
+        nb_man : NotebookExecutionManager
+            Papermill's holder of the notebook.
+        kernel_name : str
+            Ignored: the cells run in this process's Python.
+        execution_timeout : float, optional
+            Seconds a cell may take.
+        """
+        nb_man.nb.metadata["language_info"] = dict(LANGUAGE_INFO)
+        jobs = [(place, cell.source, list(cell.metadata.get("tags", []))) for place, cell in _runnable(nb_man.nb.cells)]
+        for event, place, *payload in _in_child(lambda send: _run_cells(jobs, send), execution_timeout):
+            cell = nb_man.nb.cells[place]
+            if event == "start":
+                nb_man.cell_start(cell, place)
+            else:
+                cell.execution_count, cell.outputs, failed = payload
+                if failed:
+                    nb_man.cell_exception(cell, cell_index=place)
+                nb_man.cell_complete(cell, place)
+
+
+def _runnable(cells: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the cells that an ordinary run would run: code that is not blank and not tagged to be skipped."""
+    for place, cell in enumerate(cells):
+        skipped = "skip-execution" in cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and cell.source.strip() and not skipped:
+            yield place, cell
+
+
+def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | None) -> Iterator[Any]:
+    """Run work in a forked child and yield what it sends, in order.
+
+    Raises
+    ------
+    RuntimeError
+        If the child dies, or sends nothing for longer than the limit.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read_end)
+        _serve(work, write_end)
+    os.close(write_end)
+    done = False
+    try:
+        with os.fdopen(read_end, "rb") as pipe:
+            while message := _receive(pipe, limit_s):
+                if message[0] == "crash":
+                    raise RuntimeError(message[1])
+                done = message[0] == "end"
+                if not done:
+                    yield message
+    finally:
+        if not done:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    if not done:
+        raise RuntimeError(f"the process that ran the cells ended with status {status}")
+
+
+def _receive(pipe: io.BufferedReader, limit_s: float | None) -> tuple | None:
+    """Return the next message of the child, None at its end."""
+    import select
+
+    if limit_s and not pipe.peek(1)[:1] and not select.select([pipe], [], [], limit_s)[0]:
+        raise RuntimeError(f"a cell took longer than {limit_s:g} s")
+    try:
+        return pickle.load(pipe)
+    except EOFError:
+        return None
+
+
+def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> None:
+    """Do the work in the child, send what it has to say, and leave without running the parent's exit handlers."""
+    with os.fdopen(write_end, "wb") as pipe:
+
+        def send(message: Any) -> None:
+            pickle.dump(message, pipe)
+            pipe.flush()
+
+        try:
+            work(send)
+            send(("end",))
+        except BaseException:
+            send(("crash", traceback.format_exc()))
+    os._exit(0)
+
+
+def _run_cells(jobs: list[tuple[int, str, list[str]]], send: Callable[[Any], None]) -> None:
+    """Run cells one after the other in a fresh shell and send each cell's outputs; stop after an error."""
+    outputs = Outputs()
+    shell = _new_shell(outputs)
+    for place, source, tags in jobs:
+        send(("start", place))
+        outputs.clear()
+        outcome = shell.run_cell(source, store_history=True)
+        outputs.flush()
+        failed = not outcome.success and "raises-exception" not in tags
+        send(("done", place, shell.execution_count - 1, outputs.items, failed))
+        if failed:
+            return
+
+
+def _new_shell(outputs: Outputs) -> Any:
+    """Return an IPython shell as a fresh kernel has it, whose outputs go to a list."""
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data, metadata=None, *, transient=None, update=False, **_):
+            outputs.display(data, metadata or {}, (transient or {}).get("display_id"), update)
+
+        def clear_output(self, wait=False):
+            outputs.clear()
+
+    class Hook(DisplayHook):
+        def __call__(self, result=None):
+            self.check_for_underscore()
+            if result is not None and not self.quiet():
+                data, metadata = self.compute_format_data(result)
+                self.update_user_ns(result)
+                self.fill_exec_result(result)
+                if data:
+                    self.log_output(data)
+                    outputs.result(data, metadata, self.prompt_count)
+
+    class Shell(InteractiveShell):
+        def showtraceback(self, *args, **kwargs):
+            super().showtraceback(*args, **kwargs)
+
+        def _showtraceback(self, etype, evalue, stb):
+            outputs.error(etype, evalue, stb)
+
+        def init_sys_modules(self):
+            self._main_mod_cache = {}
+            sys.modules["__main__"] = self.user_module
+
+    warnings.resetwarnings()
+    _fresh_filters()
+    sys.stdout, sys.stderr = outputs.stream("stdout"), outputs.stream("stderr")
+    sys.argv = [""]
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.banner1 = ""
+    InteractiveShell.clear_instance()
+    return Shell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
+
+
+def _fresh_filters() -> None:
+    """Set the warning filters that a new interpreter starts with; a test run's own must not leak into a chapter."""
+    for category in (ResourceWarning, ImportWarning, PendingDeprecationWarning, DeprecationWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+
+
+class Outputs:
+    """The outputs of one cell, collected in the order in which a kernel would have sent them."""
+
+    def __init__(self) -> None:
+        from nbformat import NotebookNode
+
+        self.items: list[NotebookNode] = []
+        self._buffers = {"stdout": io.StringIO(), "stderr": io.StringIO()}
+        self._by_id: dict[str, list[Any]] = {}
+
+    def stream(self, name: str) -> io.TextIOBase:
+        """Return the text stream of a name; it is held back until something else is put out, as a kernel does."""
+        return _Stream(self._buffers[name], name)
+
+    def clear(self) -> None:
+        """Begin a new cell."""
+        self.items = []
+        for buffer in self._buffers.values():
+            buffer.seek(0)
+            buffer.truncate()
+
+    def flush(self) -> None:
+        """Put out what was printed so far."""
+        from nbformat.v4 import new_output
+
+        for name, buffer in self._buffers.items():
+            text = buffer.getvalue()
+            if text:
+                last = self.items[-1] if self.items else None
+                if last is not None and last.output_type == "stream" and last.name == name:
+                    last.text += text
+                else:
+                    self.items.append(new_output("stream", name=name, text=text))
+                buffer.seek(0)
+                buffer.truncate()
+
+    def display(self, data: dict, metadata: dict, display_id: str | None, update: bool) -> None:
+        """Put out something displayed, or change what was displayed under an id."""
+        self.flush()
+        node = _node("display_data", data, metadata)
+        if update:
+            for earlier in self._by_id.get(display_id or "", []):
+                earlier.data, earlier.metadata = node.data, node.metadata
+            return
+        self.items.append(node)
+        if display_id:
+            self._by_id.setdefault(display_id, []).append(node)
+
+    def result(self, data: dict, metadata: dict, count: int) -> None:
+        """Put out the value of a cell's last expression."""
+        self.flush()
+        self.items.append(_node("execute_result", data, metadata, execution_count=count))
+
+    def error(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        """Put out an exception."""
+        from nbformat.v4 import new_output
+
+        self.flush()
+        name = getattr(etype, "__name__", str(etype))
+        self.items.append(new_output("error", ename=name, evalue=str(evalue), traceback=list(stb)))
+
+
+class _Stream(io.TextIOBase):
+    """A text stream that writes into a buffer and calls itself a kernel's."""
+
+    def __init__(self, buffer: io.StringIO, name: str):
+        self._buffer, self.name = buffer, f"<{name}>"
+
+    encoding = "UTF-8"
+
+    def write(self, text: str) -> int:
+        return self._buffer.write(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        return None
+
+
+def _node(kind: str, data: dict, metadata: dict, **more: Any) -> Any:
+    """Return a rich output as a kernel sends it: images in base 64, everything plain JSON."""
+    from ipykernel.jsonutil import encode_images, json_clean
+    from nbformat.v4 import new_output
+
+    return new_output(kind, data=json_clean(encode_images(data)), metadata=json_clean(metadata), **more)

@@ -1,0 +1,230 @@
+"""Run chapters for a customer's parameters; the same bytes as a plain papermill run, in a fraction of the time."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+Scalar = str | int | float | bool
+INJECTED_ID = "injected-parameters"
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class ChapterError(RuntimeError):
+    """A chapter that could not be run, in one sentence that names the chapter and the cell."""
+
+
+def run(
+    chapters: Sequence[Path],
+    parameters: Mapping[str, Scalar],
+    out_dir: Path,
+    workers: int = 2,
+    progress: Callable[[str], None] | None = None,
+    timeout_s: float = 600.0,
+) -> list[Path]:
+    """Run chapters with parameters and write the executed notebooks.
+
+    A chapter is given those parameters that its cell tagged ``parameters`` names, so that one set serves all.
+
+    Parameters
+    ----------
+    chapters : sequence of Path
+        Notebooks.
+    parameters : mapping of str to scalar
+        The customer's fields; those that a chapter does not name are left out there.
+    out_dir : Path
+        Folder for the executed notebooks, under the chapters' names.
+    workers : int
+        How many chapters run at once.
+    progress : callable, optional
+        Called with a chapter's name when it is done.
+    timeout_s : float
+        Seconds a cell may take.
+
+    Returns
+    -------
+    list of Path
+        The executed notebooks, in the order of ``chapters``.
+
+    Raises
+    ------
+    ChapterError
+        If a cell fails; the sentence names chapter and cell.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    preload()
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(max_workers=min(workers, max(len(chapters), 1)), mp_context=context) as pool:
+        jobs = {pool.submit(run_one, path, dict(parameters), out_dir / path.name, timeout_s): path for path in chapters}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                if progress:
+                    progress(jobs[job].stem)
+        except ChapterError as error:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise ChapterError(str(error)) from None
+    return [out_dir / path.name for path in chapters]
+
+
+def preload() -> None:
+    """Load what chapters use before forking, so that no chapter pays for it."""
+    import altair  # noqa: F401
+    import pandas  # noqa: F401
+    import papermill  # noqa: F401
+    import scipy.optimize  # noqa: F401
+
+    import hopperbook.charts
+    import hopperbook.display
+    import hopperbook.report.engine  # noqa: F401
+
+
+def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_s: float = 600.0) -> Path:
+    """Run one chapter through papermill with our engine and write it, normalised.
+
+    Parameters
+    ----------
+    chapter : Path
+        The notebook.
+    parameters : mapping of str to scalar
+        Parameters; only those that the chapter's parameters cell names are injected.
+    out : Path
+        Where to write.
+    timeout_s : float
+        Seconds a cell may take.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    ChapterError
+        If a cell fails.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    named = _named_parameters(chapter)
+    chosen = {name: value for name, value in parameters.items() if name in named}
+    try:
+        notebook = papermill.execute_notebook(
+            str(chapter),
+            None,
+            chosen,
+            engine_name="hopperbook",
+            kernel_name="python3",
+            progress_bar=False,
+            execution_timeout=timeout_s,
+        )
+    except PapermillExecutionError as error:
+        raise ChapterError(_sentence(chapter, error.cell_index, error.ename, error.evalue)) from None
+    except RuntimeError as error:
+        raise ChapterError(f"Chapter {chapter.stem}: {str(error).strip().splitlines()[-1]}") from None
+    out.write_text(dumps(normalise(notebook)), encoding="utf-8")
+    return out
+
+
+def _sentence(chapter: Path, cell: int, name: str, words: str) -> str:
+    """Return the one sentence about a failed cell; our own input errors speak for themselves."""
+    words = " ".join(str(words).split())
+    return f"Chapter {chapter.stem}, cell {cell + 1}: " + (words if name == "InputError" else f"{name}: {words}")
+
+
+def _named_parameters(chapter: Path) -> set[str]:
+    """Return the names that a chapter's cell tagged ``parameters`` assigns."""
+    import ast
+
+    for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
+        if "parameters" in cell.get("metadata", {}).get("tags", []):
+            tree = ast.parse("".join(cell["source"]))
+            return {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+    return set()
+
+
+def normalise(notebook: Any) -> Any:
+    """Return a notebook without clocks, random ids and versions: same content, same bytes.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        An executed notebook; it is changed in place.
+
+    Returns
+    -------
+    NotebookNode
+        The same notebook: papermill's and the kernel's timing dropped, the injected cell under a fixed id and hidden.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> cell = nbformat.v4.new_code_cell("users = 2", metadata={"tags": ["injected-parameters"], "execution": {}})
+    >>> normalise(nbformat.v4.new_notebook(cells=[cell])).cells[0]["metadata"]
+    {'tags': ['injected-parameters', 'remove-input']}
+    """
+    notebook.metadata = {"kernelspec": dict(KERNELSPEC), "language_info": {"name": "python"}}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for place, cell in enumerate(notebook.cells):
+        for noise in ("papermill", "execution", "scrolled", "collapsed"):
+            cell.metadata.pop(noise, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = INJECTED_ID
+            cell.metadata["tags"] = sorted({*cell.metadata["tags"], "remove-input"})
+        elif "id" not in cell:
+            cell["id"] = f"cell-{place}"
+    return notebook
+
+
+def dumps(notebook: Any) -> str:
+    """Return a notebook as text the way Jupyter writes it, keys sorted.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        A notebook.
+
+    Returns
+    -------
+    str
+        JSON with a line break at the end.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> dumps(nbformat.v4.new_notebook()).splitlines()[1]
+    ' "cells": [],'
+    """
+    import nbformat
+
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def refresh(chapters: Sequence[Path], workers: int = 2) -> None:
+    """Run chapters with their own defaults and write the outputs back: the published book.
+
+    Parameters
+    ----------
+    chapters : sequence of Path
+        Notebooks, overwritten only when all have run.
+    workers : int
+        How many run at once.
+
+    Raises
+    ------
+    ChapterError
+        If a cell fails; then no notebook is changed.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        done = run(chapters, {}, Path(folder), workers)
+        texts = [path.read_text(encoding="utf-8") for path in done]
+    for path, text in zip(chapters, texts, strict=True):
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,96 @@
+"""Our Sphinx extension: style sheet, offline mathematics and charts, links to each page's data and notebook."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from hopperbook.report import collect, mime
+
+STATIC = Path(__file__).parent / "static"
+CSV_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+)\.csv"')
+CHAPTER_LINK = re.compile(r'href="([0-9]{2}-[a-z0-9-]+)\.ipynb(#[^"]*)?"')
+LINKS = "<!--hb:links-->"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension.
+
+    Parameters
+    ----------
+    app : Sphinx
+        The application.
+
+    Returns
+    -------
+    dict
+        Sphinx's description of the extension.
+    """
+    app.add_config_value("hopperbook_pictures", "", "html")
+    app.add_config_value("hopperbook_root", "00-the-answer", "html")
+    app.connect("config-inited", add_static, priority=900)
+    app.connect("html-page-context", finish_page, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_static(app: Sphinx, config: Any) -> None:
+    """Add our files late, so that no other extension turns every script among them into a tag on every page."""
+    config.html_static_path.append(str(STATIC))
+    app.add_css_file("hopperbook.css", priority=900)
+
+
+def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Put pictures, data and links into a page before it is written."""
+    body = context.get("body", "")
+    if doctree is None or "hb-" not in body:
+        return
+    if "hb-spec" in body:
+        pictures = app.config.hopperbook_pictures
+        body = mime.fill(body, Path(pictures) if pictures else None)
+        app.add_js_file("figures.js", loading_method="defer", priority=900)
+    if "mathjax_process" in body and not any("tex-chtml" in str(file) for file in context["script_files"]):
+        app.add_js_file(app.config.mathjax_path, loading_method="defer")
+    source = Path(app.env.doc2path(page))
+    names = write_data(source, Path(app.outdir) / "data" / page) if source.suffix == ".ipynb" else []
+    body = CSV_LINK.sub(rf'href="data/{page}/\1.csv"', body)
+    body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
+    context["body"] = body.replace(LINKS, _links(page, source.name, names))
+
+
+def _page(app: Sphinx, chapter: str) -> str:
+    """Return the page of a chapter: the first is the book's root."""
+    return app.config.root_doc if chapter == app.config.hopperbook_root else chapter
+
+
+def _links(page: str, notebook: str, names: list[str]) -> str:
+    """Return the links to a page's data and notebook."""
+    links = [(f"data/{page}/{name}.csv", f"{name}.csv") for name in names]
+    links.append((f"_sources/{notebook}", notebook))
+    return "".join(f'<a href="{escape(href)}" download>{escape(words)}</a>' for href, words in links)
+
+
+def write_data(notebook: Path, folder: Path) -> list[str]:
+    """Write the data of a chapter's figures and tables as CSV.
+
+    Parameters
+    ----------
+    notebook : Path
+        An executed notebook.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    found = collect.tables(notebook)
+    if found:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in found.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return list(found)

@@ -1,0 +1,149 @@
+"""How outputs of a chapter become parts of a page: a chart becomes a figure, a result stays unseen."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
+
+from hopperbook.charts.base import GPU_STYLES, INK, PARTS
+from hopperbook.display.core import DATA_MIME, RESULT_MIME, escape
+from hopperbook.display.figure import CHART_MIME
+from hopperbook.report import svg
+
+_FIGURE = re.compile(r"<!--hb:chart ([0-9a-f]+)-->")
+
+
+class ChartRenderer(MimeRenderPlugin):
+    """MyST-NB's plugin for the book's own mime types."""
+
+    mime_priority_overrides: ClassVar[Any] = [("html", CHART_MIME, 1), ("html", RESULT_MIME, 2)]
+
+    @staticmethod
+    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[nodes.Element] | None:
+        """Return the nodes of a chart or of a result, None for other types.
+
+        Parameters
+        ----------
+        renderer : NbElementRenderer
+            MyST-NB's renderer.
+        data : MimeData
+            The output.
+        inline : bool
+            True inside a line of text.
+
+        Returns
+        -------
+        list of nodes or None
+            A figure for a chart, nothing for a result.
+        """
+        if data.mime_type in (RESULT_MIME, DATA_MIME):
+            return [nodes.raw(text="", format="html")]
+        if data.mime_type != CHART_MIME or inline:
+            return None
+        about = data.output_metadata.get("hopperbook", {})
+        html = figure(data.content, about)  # type: ignore[arg-type]
+        return [nodes.raw(text=html, format="html", classes=["output", "hb-chart"])]
+
+
+def figure(spec: dict[str, Any], about: dict[str, Any]) -> str:
+    """Return a chart as a figure: finding, what is drawn, key, a place for its pictures, source, specification.
+
+    Parameters
+    ----------
+    spec : dict
+        The specification in the notebook.
+    about : dict
+        ``name``, ``title``, ``subtitle``, ``source``, ``alt``, ``key``.
+
+    Returns
+    -------
+    str
+        Safe HTML; the pictures are put in when the page is written.
+    """
+    shown = svg.variants(spec)
+    name, alt = about.get("name", ""), about.get("alt", "")
+    places = "".join(
+        f'<div class="hb-svg hb-{kind}" role="img" aria-label="{escape(alt)}"><!--hb:chart {svg.digest(each)}--></div>'
+        for kind, each in shown.items()
+    )
+    head = f'<p class="hb-title2">{escape(about.get("title"))}</p>' if about.get("title") else ""
+    if about.get("subtitle"):
+        head += f'<p class="hb-subtitle">{escape(about["subtitle"])}</p>'
+    link = f'<a href="data/{escape(name)}.csv">CSV</a>' if name else ""
+    words = " ".join(filter(None, (escape(about.get("source")), link)))
+    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        f'<figure class="hb hb-figure mathjax_ignore" id="figure-{escape(name)}">{head}{_key(about.get("key", []))}'
+        f'<div class="hb-plot" data-alt="{escape(alt)}">{places}</div><figcaption class="hb-source">{words}</figcaption>'
+        f'<script type="application/json" class="hb-spec">{text}</script></figure>'
+    )
+
+
+def _key(names: list[str]) -> str:
+    """Return the key above a figure: a swatch for a part of memory, a dashed line and a shape for a GPU."""
+    items = "".join(f'<span class="hb-key-item">{_swatch(name)}{escape(name)}</span>' for name in names)
+    return f'<p class="hb-key">{items}</p>' if items else ""
+
+
+def _swatch(name: str) -> str:
+    """Return the mark of a name in the key."""
+    if name in PARTS:
+        return f'<span class="hb-swatch" style="background:{PARTS[name]}"></span>'
+    if name == "capacity":
+        return '<span class="hb-swatch-tick"></span>'
+    for known, style in GPU_STYLES.items():
+        if known in name:
+            dash = " ".join(map(str, style.dash))
+            point = {
+                "square": '<rect x="9" y="2" width="8" height="8"/>',
+                "circle": '<circle cx="13" cy="6" r="4.2"/>',
+                "triangle-up": '<path d="M13 1.5l4.6 8.2h-9.2z"/>',
+            }[style.shape]
+            return (
+                f'<svg class="hb-swatch-line" width="26" height="12" aria-hidden="true" fill="{style.color}">'
+                f'<path d="M0 6H26" stroke="{style.color}" stroke-width="2" stroke-dasharray="{dash}"/>{point}</svg>'
+            )
+    return f'<span class="hb-swatch" style="background:{INK};opacity:.55"></span>'
+
+
+def specifications(body: str) -> dict[str, dict[str, Any]]:
+    """Return the specifications in a page by their names.
+
+    Parameters
+    ----------
+    body : str
+        HTML of a page.
+
+    Returns
+    -------
+    dict of dict
+        Each wide and narrow specification under its digest.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in re.findall(r'<script type="application/json" class="hb-spec">(.*?)</script>', body, flags=re.S):
+        found |= {svg.digest(each): each for each in json.loads(text).values()}
+    return found
+
+
+def fill(body: str, folder: Path | None) -> str:
+    """Put the pictures into a page.
+
+    Parameters
+    ----------
+    body : str
+        HTML of a page with places for pictures.
+    folder : Path or None
+        Folder of the drawer; None to draw in this process.
+
+    Returns
+    -------
+    str
+        The page with its pictures.
+    """
+    specs = specifications(body)
+    return _FIGURE.sub(lambda hit: svg.find(specs[hit[1]], folder), body)

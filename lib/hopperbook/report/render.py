@@ -1,0 +1,193 @@
+"""From executed notebooks to a static site: Sphinx in this process, with Jupyter Book's configuration."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+ROOT = "00-the-answer"
+PARTS = {"Understand": range(1, 5), "Decide": range(5, 11), "Check": range(11, 100)}
+TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
+
+
+class RenderError(RuntimeError):
+    """Pages that could not be made, in Sphinx's own words."""
+
+
+def html(
+    notebooks_dir: Path,
+    out_dir: Path,
+    title: str | None = None,
+    pictures: Path | None = None,
+    config: Path = REPOSITORY / "_config.yml",
+    strict: bool = True,
+    builder: str = "html",
+) -> Path:
+    """Make the site of a folder of executed notebooks.
+
+    Parameters
+    ----------
+    notebooks_dir : Path
+        Executed notebooks ``00-the-answer.ipynb`` to ``14-how-made.ipynb``, those that exist.
+    out_dir : Path
+        Where the site goes; nothing else should be there.
+    title : str, optional
+        The book's title in the side bar. It must not hold a customer's text.
+    pictures : Path, optional
+        Folder of a drawer that was asked for the charts; without it they are drawn here.
+    config : Path
+        Jupyter Book's ``_config.yml``.
+    strict : bool
+        True to fail on a warning.
+    builder : str
+        ``html``, or ``singlehtml`` for one page to print.
+
+    Returns
+    -------
+    Path
+        ``out_dir``.
+
+    Raises
+    ------
+    RenderError
+        If Sphinx fails, or warns while ``strict``.
+    """
+    with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
+        source = Path(folder) / "source"
+        source.mkdir()
+        chapters = prepare(notebooks_dir, source)
+        (source / "_toc.yml").write_text(yaml.safe_dump(contents(chapters), sort_keys=False), encoding="utf-8")
+        overrides: dict[str, Any] = {"hopperbook_pictures": str(pictures or "")}
+        if title:
+            overrides |= {"html_title": title}
+        _sphinx(source, out_dir, Path(folder) / "doctrees", config, overrides, strict, builder)
+    for noise in (".buildinfo", ".doctrees", "objects.inv"):
+        path = out_dir / noise
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return out_dir
+
+
+def prepare(notebooks_dir: Path, source: Path) -> list[str]:
+    """Copy notebooks into Sphinx's source folder: the first becomes ``index``, code is folded, titles get numbers.
+
+    Parameters
+    ----------
+    notebooks_dir, source : Path
+        From where, to where.
+
+    Returns
+    -------
+    list of str
+        The pages' names, ``index`` first.
+
+    Raises
+    ------
+    RenderError
+        If the first chapter is missing.
+    """
+    paths = sorted(notebooks_dir.glob("[0-9][0-9]-*.ipynb"))
+    if not paths or paths[0].stem != ROOT:
+        raise RenderError(f"the folder of chapters holds no {ROOT}.ipynb")
+    pages = []
+    for path in paths:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        page = "index" if path.stem == ROOT else path.stem
+        for cell in notebook["cells"]:
+            _prepare_cell(cell)
+        _number_title(notebook["cells"], int(path.stem[:2]))
+        text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        (source / f"{page}.ipynb").write_text(text, encoding="utf-8")
+        pages.append(page)
+    return pages
+
+
+def _prepare_cell(cell: dict[str, Any]) -> None:
+    """Fold code below what it shows, hide parameters, and let links to the first chapter lead to the root."""
+    if cell["cell_type"] == "markdown":
+        cell["source"] = "".join(cell["source"]).replace(f"({ROOT}.ipynb", "(index.ipynb")
+    if cell["cell_type"] != "code":
+        return
+    tags = set(cell["metadata"].get("tags", []))
+    if "parameters" in tags:
+        tags.add("remove-input")
+    elif not tags & TAGGED:
+        tags.add("hide-input")
+    cell["metadata"]["tags"] = sorted(tags)
+
+
+def _number_title(cells: list[dict[str, Any]], number: int) -> None:
+    """Put a chapter's number before its title."""
+    for cell in cells:
+        if number and cell["cell_type"] == "markdown":
+            cell["source"] = re.sub(r"\A# (?!\d)", f"# {number}. ", "".join(cell["source"]))
+            return
+
+
+def contents(pages: Sequence[str]) -> dict[str, Any]:
+    """Return the table of contents of the pages that exist.
+
+    Parameters
+    ----------
+    pages : sequence of str
+        Names, ``index`` first.
+
+    Returns
+    -------
+    dict
+        The content of a ``_toc.yml``.
+
+    Examples
+    --------
+    >>> contents(["index", "01-hopper"])["parts"]
+    [{'caption': 'Understand', 'chapters': [{'file': '01-hopper'}]}]
+    """
+    parts = []
+    for caption, numbers in PARTS.items():
+        chapters = [{"file": page} for page in pages[1:] if int(page[:2]) in numbers]
+        if chapters:
+            parts.append({"caption": caption, "chapters": chapters})
+    return {"format": "jb-book", "root": pages[0]} | ({"parts": parts} if parts else {})
+
+
+def _sphinx(
+    source: Path, out: Path, doctrees: Path, config: Path, overrides: Mapping[str, Any], strict: bool, builder: str
+) -> None:
+    """Run Sphinx in this process with Jupyter Book's configuration and ours on top."""
+    from jupyter_book.config import get_final_config
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    settings, _ = get_final_config(user_yaml=config, sourcedir=source, cli_config={"latex_individualpages": False, **overrides})
+    warnings = io.StringIO()
+    try:
+        with patch_docutils(str(source)), docutils_namespace():
+            app = Sphinx(
+                srcdir=str(source),
+                confdir=None,
+                outdir=str(out),
+                doctreedir=str(doctrees),
+                buildername=builder,
+                confoverrides=settings,
+                status=None,
+                warning=warnings,
+                freshenv=True,
+            )
+            app.build(force_all=True)
+            failed = app.statuscode
+    except SphinxError as error:
+        raise RenderError(f"{error}\n{warnings.getvalue()}".strip()) from error
+    if failed or (strict and warnings.getvalue().strip()):
+        raise RenderError(re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(str(source) + "/", "").strip())

@@ -1,0 +1,54 @@
+// Makes a figure live when it scrolls into view: tooltips and sliders. Without this script its picture stays.
+(function () {
+  "use strict";
+  const bundle = new URL("vega/vega-bundle.js", document.currentScript.src).href;
+  let loading = null;
+
+  function load() {
+    loading = loading || new Promise(function (done, failed) {
+      const script = document.createElement("script");
+      script.src = bundle;
+      script.onload = function () { done(window.hbVegaEmbed); };
+      script.onerror = failed;
+      document.head.append(script);
+    });
+    return loading;
+  }
+
+  function isLive(spec) {
+    return /"tooltip":(?!null)|"bind":/.test(JSON.stringify(spec));
+  }
+
+  async function enliven(figure) {
+    const specs = JSON.parse(figure.querySelector(".hb-spec").textContent);
+    for (const kind of Object.keys(specs)) {
+      const place = figure.querySelector(".hb-svg.hb-" + kind);
+      if (!place || place.dataset.live || place.offsetParent === null || !isLive(specs[kind])) continue;
+      place.dataset.live = "yes";
+      const embed = await load();
+      const view = document.createElement("div");
+      await embed(view, specs[kind], { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
+      const bound = view.querySelector(".vega-bind");
+      if (bound) place.setAttribute("role", "group");
+      const picture = view.querySelector("svg");
+      if (picture) {
+        picture.setAttribute("role", "img");
+        picture.setAttribute("aria-label", place.getAttribute("aria-label"));
+      }
+      place.replaceChildren(view);
+    }
+  }
+
+  const figures = document.querySelectorAll(".hb-figure");
+  const watch = new IntersectionObserver(function (entries) {
+    for (const entry of entries) if (entry.isIntersecting) enliven(entry.target);
+  }, { rootMargin: "200px" });
+  figures.forEach(function (figure) { watch.observe(figure); });
+  let timer = 0;
+  window.addEventListener("resize", function () {
+    clearTimeout(timer);
+    timer = setTimeout(function () {
+      figures.forEach(function (figure) { watch.unobserve(figure); watch.observe(figure); });
+    }, 200);
+  });
+})();

@@ -1,0 +1,676 @@
+"""An engine step and what follows from it: latency of a decode step, of a mixed step, capacity, steady throughput.
+
+A deployment is built once (:func:`deploy`); its step times are laid out as small grids (:func:`profile`), from which
+every question is a vectorised look-up.  The closed loop of users is :mod:`hopperbook.simulation`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from hopperbook import facts, interconnect, kernels, memory
+from hopperbook.errors import InputError
+from hopperbook.transformer import Model, kv_bytes, linear_layers, precision_name
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A serving engine as a record of named constants (``data/constants/serving.yaml``)."""
+
+    name: str
+    tables: str
+    host_s: float
+    sequence_s: float
+    gemm_excess_s: float
+    eager_layer_s: float
+    attention_bandwidth_share: float
+    moe_decode: float
+    moe_prefill: float
+    schedule_lag_steps: int
+    output_lag_steps: int
+    step_tokens: int
+    max_batch: int
+    whole_prompts: bool
+    prefill_first: bool
+    kv_of_free: bool
+    kv_fraction: float
+    reserve_bytes: float
+    age: float
+    dynamic_scales: bool
+
+
+@cache
+def engines() -> dict[str, Engine]:
+    """Return every engine's record by name."""
+    rows = yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["engines"]
+    return {name: Engine(name=name, **row) for name, row in rows.items()}
+
+
+def engine(name: str, version: str = "") -> Engine:
+    """Return the record of an engine and version, the nearest that is known.
+
+    Parameters
+    ----------
+    name : str
+        TensorRT-LLM, vLLM or SGLang, or a key of ``data/constants/serving.yaml``.
+    version : str
+        What the user states; TensorRT-LLM before 1.0 is the older engine.
+
+    Returns
+    -------
+    Engine
+        Its constants.
+
+    Raises
+    ------
+    InputError
+        If the engine is unknown.
+
+    Examples
+    --------
+    >>> engine("TensorRT-LLM", "0.14").name, engine("vLLM").name
+    ('trtllm-0.14', 'vllm')
+    """
+    if name in engines():
+        return engines()[name]
+    table = kernels.engine_name(name)
+    if table == "trtllm":
+        return engines()["trtllm-0.14" if str(version).strip().startswith("0.") else "trtllm-1.0"]
+    return engines()["sglang" if "sglang" in name.lower() else "vllm"]
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """One replica of a model: where it runs, how it is cut, in which formats, by which engine.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    gpu : GPU
+        The part.
+    engine : Engine
+        The engine's constants.
+    tp, pp, attention_dp : int
+        GPUs over which a layer is cut, pipeline stages, and replicas of attention within the group.
+    moe_tp, moe_ep : int
+        How experts are cut and spread; their product is the group's size.
+    precision, kv_precision, moe_precision : str
+        Formats of linear layers, cache and experts.
+    fabric : str
+        Network between nodes, where the group is larger than one.
+    """
+
+    model: Model
+    gpu: facts.GPU
+    engine: Engine
+    tp: int = 1
+    pp: int = 1
+    attention_dp: int = 1
+    moe_tp: int = 1
+    moe_ep: int = 1
+    precision: str = "bf16"
+    kv_precision: str = "bf16"
+    moe_precision: str = "bf16"
+    fabric: str = "ndr"
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the replica."""
+        return self.tp * self.pp
+
+    @property
+    def attention_tp(self) -> int:
+        """GPUs that share one sequence's attention."""
+        return max(1, self.tp // self.attention_dp)
+
+
+def deploy(
+    model: Model,
+    gpu: str | facts.GPU,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    attention_dp: int = 1,
+    moe_tp: int | None = None,
+    moe_ep: int | None = None,
+    precision: str | None = None,
+    kv_precision: str | None = None,
+    moe_precision: str | None = None,
+    engine_name: str = "vLLM",
+    engine_version: str = "",
+    fabric: str = "ndr",
+) -> Deployment:
+    """Check and complete a deployment; everything left out takes the engine's default.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    gpu : str or GPU
+        The part.
+    tp, pp, attention_dp : int
+        See :class:`Deployment`.
+    moe_tp, moe_ep : int, optional
+        Layout of experts; by default experts are cut like everything else.
+    precision, kv_precision, moe_precision : str, optional
+        Formats; the checkpoint's own by default, FP8 cache where TensorRT-LLM serves FP8 weights, else 16 bits.
+    engine_name, engine_version : str
+        The engine.
+    fabric : str
+        Network between nodes.
+
+    Returns
+    -------
+    Deployment
+        Ready for every function of this module.
+
+    Raises
+    ------
+    InputError
+        If a size is impossible or a name unknown.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> deploy(load("llama-3.1-70b"), "H100 SXM", tp=4, precision="fp8", engine_name="TensorRT-LLM").kv_precision
+    'fp8'
+    """
+    part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
+    runs = engine(engine_name, engine_version)
+    for field, value in {"tp": tp, "pp": pp, "attention_dp": attention_dp}.items():
+        if not isinstance(value, int | np.integer) or not 1 <= value <= 4096:
+            raise InputError(field, value, "a whole number from 1 to 4,096")
+    if tp % attention_dp:
+        raise InputError("attention_dp", attention_dp, f"a divisor of tp ({tp})")
+    if model.heads % max(1, tp // attention_dp):
+        linear_layers(model, tp // attention_dp)  # raises with the nearest divisor
+    if pp > model.layers:
+        raise InputError("pp", pp, f"at most the {model.layers} layers of {model.name}")
+    linear = precision_name(precision or model.precision)
+    experts = precision_name(moe_precision or precision or model.moe_precision, "moe_precision")
+    if model.experts and model.moe_precision in ("mxfp4", "fp4") and experts in ("fp4", "mxfp4"):
+        experts = model.moe_precision
+        linear = linear if linear in ("fp8", "fp8_block", "int8") else model.precision
+    quantised = runs.tables == "trtllm" and linear in ("fp8", "fp8_block")
+    if part.architecture == "Ampere" and kv_precision is None:
+        quantised = False
+    cache_name = precision_name(kv_precision or ("fp8" if quantised else "bf16"), "kv_precision")
+    moe_ep = moe_ep or 1
+    moe_tp = moe_tp or max(1, tp // moe_ep)
+    if model.experts and moe_ep > model.experts:
+        raise InputError("moe_ep", moe_ep, f"at most the {model.experts} experts of {model.name}")
+    return Deployment(
+        model, part, runs, int(tp), int(pp), int(attention_dp), int(moe_tp), int(moe_ep),
+        linear, cache_name, experts, fabric,
+    )  # fmt: skip
+
+
+_TOKENS = np.unique(np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6))]).astype(float)
+_BATCH = 2.0 ** np.arange(0, 13)
+_CONTEXT = 2.0 ** np.arange(0, 19)
+_PROMPTS = 2.0 ** np.arange(0, 9)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A deployment's step times in seconds, on grids of tokens, batch and context.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        What was profiled.
+    decode_s, mixed_s : array, shape (tokens,)
+        All that depends on tokens alone, in a captured graph and in an eager step with prompts.
+    head_s : array, shape (batch,)
+        LM head, sampling and host time of a sequence.
+    generation_s : array, shape (batch, context)
+        Decode attention of all layers.
+    context_s : array, shape (prompts, tokens)
+        Attention over whole new prompts, all layers.
+    cached_s : array, shape (tokens, cached)
+        Attention of one chunk over what is cached.
+    parts : dict of array, shape (tokens,)
+        Seconds of linear layers, experts, communication, element-wise and casts.
+    beyond : float
+        Share of the linear and expert times that lie beyond the tables.
+    """
+
+    deployment: Deployment
+    decode_s: Floats
+    mixed_s: Floats
+    head_s: Floats
+    generation_s: Floats
+    context_s: Floats
+    cached_s: Floats
+    parts: dict[str, Floats]
+    beyond: float
+
+
+def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
+    total, flagged = np.zeros_like(tokens), []
+    for w in linear_layers(d.model, d.attention_tp):
+        if w.name == "lm_head":
+            continue
+        precision = "bf16" if w.name == "router" else d.precision
+        times = kernels.gemm_s(d.gpu, precision, tokens, w.n, w.k, d.engine.tables)
+        seconds = times.seconds
+        if d.engine.gemm_excess_s and precision in ("fp8", "fp8_block"):
+            seconds = np.maximum(seconds - d.engine.gemm_excess_s, 0.4 * seconds)
+        total += w.layers * seconds
+        flagged.append(times.beyond.mean())
+        if precision in ("fp8", "fp8_block") and d.engine.dynamic_scales and w.name != "router":
+            total += w.layers * kernels.quantise_s(d.gpu, tokens, w.k, dynamic=d.precision != "fp8_block").seconds
+    return total, float(np.mean(flagged))
+
+
+def _experts_s(d: Deployment, tokens: Floats) -> Floats:
+    m = d.model
+    if not m.moe_layers:
+        return np.zeros_like(tokens)
+    times = kernels.moe_s(
+        d.gpu, d.moe_precision, tokens, m.hidden, m.expert_ffn, m.experts, m.experts_per_token, d.moe_tp, d.moe_ep,
+        d.engine.tables,
+    )  # fmt: skip
+    weight = np.clip(np.log2(tokens / 256) / 4, 0, 1)  # from decode's factor to prefill's between 256 and 4,096 tokens
+    return m.moe_layers * times.seconds * d.engine.moe_decode ** (1 - weight) * d.engine.moe_prefill**weight
+
+
+def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:
+    m, tp = d.model, d.attention_tp
+    width = m.heads * m.head_dim + 2 * m.kv_heads * m.head_dim
+    mlp = m.ffn * (m.layers - m.moe_layers) / m.layers + m.shared_ffn * m.moe_layers / m.layers
+    a_token = 2.0 * (2 * 4 * m.hidden + 3 * width / tp + 3 * mlp / tp)
+    launches = 2 + 2 + (1 if mlp else 0) + (4 if m.moe_layers else 0)
+    return m.layers * kernels.elementwise_s(d.gpu, a_token * tokens, launches)
+
+
+def _communication_s(d: Deployment, tokens: Floats) -> Floats:
+    m = d.model
+    size = 2.0 * m.hidden * tokens
+    nodes = {"engine": d.engine.tables, "fabric": d.fabric}
+    total = np.zeros_like(tokens)
+    if d.attention_tp > 1:
+        total += m.layers * interconnect.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
+    if d.attention_dp > 1:
+        for op in ("all_gather", "reduce_scatter"):
+            whole = size * d.attention_dp
+            total += m.layers * interconnect.collective_s(op, whole, d.tp, d.gpu, **nodes).seconds
+    elif d.tp > 1:
+        total += m.layers * interconnect.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
+    if d.pp > 1:
+        total += (d.pp - 1) * interconnect.collective_s("p2p", size, 2, d.gpu, **nodes).seconds
+    return total
+
+
+def _head_s(d: Deployment, batch: Floats) -> Floats:
+    m = d.model
+    head = kernels.gemm_s(d.gpu, "bf16", batch, max(1, m.vocab // d.tp), m.hidden, d.engine.tables).seconds
+    return head + d.engine.host_s + d.engine.sequence_s * batch
+
+
+def _attention(d: Deployment, kind: str) -> Floats:
+    m, tp = d.model, d.attention_tp
+    heads, kv = m.heads // tp, max(1, m.kv_heads // tp)
+    if m.mla:
+        return _mla_attention(d, kind)
+    total: Any = 0.0
+    for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
+        if not layers:
+            continue
+        common: tuple[Any, ...] = (heads, kv, m.head_dim)
+        if kind == "generation":
+            batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
+            times = kernels.generation_attention_s(
+                d.gpu, batch, tokens, *common, d.kv_precision, window, d.engine.tables
+            )
+            value = 1.0 if d.kv_precision in ("fp8", "int8") else 2.0
+            seen = np.minimum(tokens, window) if window else tokens
+            least = 2.0 * batch * seen * kv * m.head_dim * value
+            rate = d.engine.attention_bandwidth_share * d.gpu.memory_bandwidth_bytes_per_s
+            total = total + layers * np.maximum(times.seconds, least / rate)
+        elif kind == "context":
+            times = kernels.context_attention_s(
+                d.gpu, _PROMPTS[:, None], _TOKENS[None, :], 0, *common, "bf16", d.kv_precision, window, d.engine.tables
+            )
+            total = total + layers * times.seconds
+        else:
+            times = kernels.context_attention_s(
+                d.gpu, 1, _TOKENS[:, None], _CONTEXT[None, :], *common, "bf16", d.kv_precision, window, d.engine.tables
+            )
+            total = total + layers * times.seconds
+    return total
+
+
+def _mla_attention(d: Deployment, kind: str) -> Floats:
+    """Attention of MLA without its projections (those are counted with the linear layers)."""
+    m = d.model
+    heads = m.heads // d.attention_tp
+    if kind == "generation":
+        batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
+        module = kernels.mla_generation_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
+        start = kernels.mla_generation_s(d.gpu, batch, 2.0, heads, d.kv_precision, d.precision).seconds
+    else:
+        cached = kind != "context"
+        batch = 1.0 if cached else _PROMPTS[:, None]
+        tokens = _TOKENS[:, None] if cached else _TOKENS[None, :]
+        module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
+        start = 2.0 * batch * tokens * 7168 * (2112 + heads * 60) / (0.6 * d.gpu.dense_flop_per_s["bf16"])
+        if cached:
+            pairs = tokens * _CONTEXT[None, :]
+            module = module + 2.0 * heads * 320 * pairs / (0.5 * d.gpu.dense_flop_per_s["bf16"])
+    return m.layers * np.maximum(module - 0.9 * start, 0.05 * module)
+
+
+@lru_cache(maxsize=512)
+def _profile(d: Deployment) -> Profile:
+    slow = d.engine.age
+    linear, beyond = _linear_s(d, _TOKENS)
+    shared = _TOKENS * d.attention_dp
+    parts = {
+        "linear": slow * linear,
+        "experts": slow * _experts_s(d, shared),
+        "communication": _communication_s(d, _TOKENS),
+        "elementwise": slow * _elementwise_s(d, _TOKENS),
+    }
+    decode = sum(parts.values(), np.zeros_like(_TOKENS))
+    mixed = np.maximum(decode, d.engine.eager_layer_s * d.model.layers)
+    return Profile(
+        d, decode, mixed, _head_s(d, _BATCH), slow * _attention(d, "generation"), slow * _attention(d, "context"),
+        slow * _attention(d, "cached"), parts, beyond,
+    )  # fmt: skip
+
+
+def profile(d: Deployment) -> Profile:
+    """Lay out a deployment's step times on grids, once.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+
+    Returns
+    -------
+    Profile
+        Its grids.
+    """
+    return _profile(d)
+
+
+def _bilinear(table: Floats, rows: Floats, columns: Floats, row: Any, column: Any) -> Any:
+    """Interpolate a table of positive times in log-log; points outside are held at the edge, then scaled linearly."""
+    y, x = np.broadcast_arrays(np.asarray(row, float), np.asarray(column, float))
+    fy = np.interp(np.log(np.maximum(y, 1e-9)), np.log(rows), np.arange(len(rows)))
+    fx = np.interp(np.log(np.maximum(x, 1e-9)), np.log(columns), np.arange(len(columns)))
+    i, j = np.minimum(fy.astype(int), len(rows) - 2), np.minimum(fx.astype(int), len(columns) - 2)
+    u, v = fy - i, fx - j
+    z = np.log(table)
+    value = (z[i, j] * (1 - u) + z[i + 1, j] * u) * (1 - v) + (z[i, j + 1] * (1 - u) + z[i + 1, j + 1] * u) * v
+    over = np.maximum(y / rows[-1], 1.0) * np.maximum(x / columns[-1], 1.0)
+    return np.exp(value) * over
+
+
+def _curve(values: Floats, tokens: Any) -> Any:
+    n = np.asarray(tokens, float)
+    return np.interp(n, _TOKENS, values) * np.maximum(n / _TOKENS[-1], 1.0)
+
+
+def decode_step_s(d: Deployment, batch: Any, context_tokens: Any) -> Any:
+    r"""Time one step in which every sequence of a batch gains a token.
+
+    .. math:: t = t_\mathrm{linear}(b) + t_\mathrm{attention}(b, s) + t_\mathrm{comm}(b) + t_\mathrm{host} + b\,t_\mathrm{seq}
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    batch, context_tokens : int or array
+        Sequences of the replica, and tokens each holds on average.
+
+    Returns
+    -------
+    float or array
+        Seconds.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> 0.004 < float(decode_step_s(d, 1, 1024)) < 0.009
+    True
+    """
+    p = profile(d)
+    share = np.asarray(batch, float) / (d.attention_dp * d.pp)
+    share = np.maximum(share, 1.0)
+    attention = _bilinear(p.generation_s, _BATCH, _CONTEXT, share, context_tokens)
+    return _curve(p.decode_s, share) + attention + np.interp(share, _BATCH, p.head_s)
+
+
+def mixed_step_s(
+    d: Deployment, batch: Any, context_tokens: Any, prompt_tokens: Any, prompts: Any = 1, cached_tokens: Any = 0
+) -> Any:
+    r"""Time one step that holds decodes and prompts (or a chunk of one) together.
+
+    .. math:: t = t_\mathrm{linear}(b + n) + t_\mathrm{gen}(b, s) + t_\mathrm{ctx}(n) + t_\mathrm{comm}(b + n) + t_\mathrm{host}
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    batch, context_tokens : int or array
+        Decoding sequences (0 for none) and tokens each holds.
+    prompt_tokens, prompts : int or array
+        New prompt tokens in all, and of how many prompts.
+    cached_tokens : int or array
+        Tokens of the prompt already in the cache (one prompt's chunk).
+
+    Returns
+    -------
+    float or array
+        Seconds.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> bool(mixed_step_s(d, 16, 1024, 2048) > decode_step_s(d, 16, 1024))
+    True
+    """
+    p = profile(d)
+    share = np.asarray(batch, float) / (d.attention_dp * d.pp)
+    new = np.asarray(prompt_tokens, float) / d.attention_dp
+    count = np.maximum(np.asarray(prompts, float) / d.attention_dp, 1.0)
+    gen = np.where(share > 0, _bilinear(p.generation_s, _BATCH, _CONTEXT, np.maximum(share, 1.0), context_tokens), 0.0)
+    cached = np.asarray(cached_tokens, float)
+    fresh = _bilinear(p.context_s, _PROMPTS, _TOKENS, count, np.maximum(new / count, 1.0))
+    chunk = _bilinear(p.cached_s, _TOKENS, _CONTEXT, np.maximum(new, 1.0), np.maximum(cached, 1.0))
+    attention = np.where(cached > 0, chunk, fresh)
+    head = np.interp(np.maximum(share + count, 1.0), _BATCH, p.head_s)
+    return _curve(p.mixed_s, share + new) + gen + attention + head
+
+
+def prefill_s(d: Deployment, prompt_tokens: Any, prompts: Any = 1, cached_tokens: Any = 0) -> Any:
+    """Time a step that holds nothing but prompts.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    prompt_tokens, prompts : int or array
+        New tokens in all, and of how many prompts.
+    cached_tokens : int or array
+        Tokens already in the cache before them.
+
+    Returns
+    -------
+    float or array
+        Seconds.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> 0.03 < float(prefill_s(d, 2048)) < 0.09
+    True
+    """
+    return mixed_step_s(d, 0, 1, prompt_tokens, prompts, cached_tokens)
+
+
+def kv_capacity_bytes(d: Deployment) -> float:
+    """Return the bytes that one GPU has for the KV cache; 0 where the weights do not fit.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+
+    Returns
+    -------
+    float
+        Bytes on one GPU.
+    """
+    weights = memory.rank_weight_bytes(
+        d.model, d.precision, tp=d.attention_tp, pp=d.pp, ep=d.tp, moe_precision=d.moe_precision
+    )
+    step = memory.step_activation_bytes(d.model, d.engine.step_tokens, tp=d.attention_tp)
+    used = weights + step + d.engine.reserve_bytes
+    if d.engine.kv_of_free:
+        return max(0.0, d.engine.kv_fraction * (d.gpu.memory_bytes - used))
+    return max(0.0, d.engine.kv_fraction * d.gpu.memory_bytes - used + 0.5 * d.engine.reserve_bytes)
+
+
+def kv_capacity_tokens(d: Deployment, tokens_each: float = 4096) -> float:
+    r"""Tokens that the cache of a replica holds.
+
+    .. math:: T = \phi\,(C - B_w - B_a - B_r) / \mathrm{kv\ bytes\ a\ token\ and\ GPU}
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    tokens_each : float
+        Length of a sequence (matters only where some layers slide).
+
+    Returns
+    -------
+    float
+        Tokens over all sequences of the replica.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> 300e3 < kv_capacity_tokens(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")) < 500e3
+    True
+    """
+    each = float(kv_bytes(d.model, tokens_each, d.kv_precision)) / tokens_each
+    each *= memory.kv_copies(d.model, d.attention_tp) / (d.attention_tp * d.pp)
+    return kv_capacity_bytes(d) / each * d.attention_dp
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Steady states of continuous batching, one entry a batch."""
+
+    batch: Floats
+    output_tokens_per_s: Floats
+    tpot_s: Floats
+    ttft_s: Floats
+    fits: NDArray[np.bool_]
+
+
+def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Any = None) -> Steady:
+    r"""Work out steady state for many batches at once: prompts arrive as fast as answers end.
+
+    .. math:: t_\mathrm{request} = o\, t_\mathrm{decode}(b) + b\, t_\mathrm{prefill},\qquad \mathrm{rate} = b\,o / t_\mathrm{request}
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    input_tokens, output_tokens : float
+        Lengths.
+    batch : array, optional
+        Batches to try; the default is every whole number up to 64, then 2 % apart up to the engine's limit.
+
+    Returns
+    -------
+    Steady
+        Throughput, TPOT and an estimate of TTFT (own prefill and half a wait) for each batch, and whether it fits.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> s = sweep(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"), 1024, 256)
+    >>> bool(s.tpot_s[0] < s.tpot_s[-1])
+    True
+    """
+    if batch is None:
+        top = d.engine.max_batch * d.attention_dp
+        batch = np.unique(np.r_[np.arange(1, 65), np.round(64 * 1.02 ** np.arange(1, 300))])
+        batch = batch[batch <= top]
+    b = np.asarray(batch, float)
+    tokens = input_tokens + output_tokens
+    fits = b * tokens <= kv_capacity_tokens(d, tokens)
+    context = input_tokens + output_tokens / 2
+    decode = decode_step_s(d, b, context)
+    prompt = _prompt_cost_s(d, b, context, input_tokens)
+    step = decode + b * prompt / output_tokens
+    alone = prefill_s(d, input_tokens)
+    ttft = alone + 1.5 * step + 0.5 * np.minimum(b, 8) * prompt
+    return Steady(b, b / step, step, ttft, fits)
+
+
+def _prompt_cost_s(d: Deployment, batch: Any, context: float, input_tokens: float) -> Any:
+    """Seconds a prompt adds to the step that carries it: as many whole prompts a step as the budget holds."""
+    budget = max(d.engine.step_tokens, input_tokens if d.engine.whole_prompts else 1.0)
+    count = np.maximum(np.minimum(np.floor(budget / input_tokens), np.maximum(np.asarray(batch) / 4, 1)), 1.0)
+    carried = mixed_step_s(d, batch, context, count * input_tokens, count)
+    return (carried - decode_step_s(d, batch, context)) / count
+
+
+def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[float, int]:
+    """Return the highest steady throughput and the batch that reaches it, under the KV memory and batch limits.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    input_tokens, output_tokens : float
+        Lengths.
+
+    Returns
+    -------
+    output_tokens_per_s, batch : float and int
+        Of one replica; (0, 0) where not one sequence fits.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> rate, batch = offline(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"), 1024, 256)
+    >>> 3000 < rate < 10000
+    True
+    """
+    slots = int(min(d.engine.max_batch * d.attention_dp, kv_capacity_tokens(d, input_tokens + output_tokens)
+                    // (input_tokens + output_tokens)))  # fmt: skip
+    if slots < 1:
+        return 0.0, 0
+    found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
+    best = int(np.argmax(found.output_tokens_per_s))
+    return float(found.output_tokens_per_s[best]), int(found.batch[best])
+
+
+def with_engine(d: Deployment, **constants: Any) -> Deployment:
+    """Return a deployment whose engine has other constants (for calibration and what-ifs)."""
+    known = {f.name for f in fields(Engine)}
+    for name in constants:
+        if name not in known:
+            raise InputError("constant", name, "a constant of an engine", known)
+    return replace(d, engine=replace(d.engine, **constants))

@@ -1,0 +1,301 @@
+"""The closed loop of users against an engine, as events: TTFT, TPOT and throughput at a concurrency.
+
+A fixed number of users each send a request, read the answer to its end, and send the next.  The engine admits requests
+in order while cache, slots and the step's token budget allow; stretches of pure decode are jumped over.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hopperbook import serving
+from hopperbook.serving import Deployment
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a closed loop showed; times in seconds, means over all requests unless a name says otherwise."""
+
+    ttft_s: float
+    tpot_s: float
+    request_s: float
+    output_tokens_per_s: float
+    ttft_p50_s: float
+    ttft_p95_s: float
+    batch: float
+    waiting_for_memory: bool
+
+
+class _Clock:
+    """Step times of a deployment as plain floats, fast for one question at a time."""
+
+    def __init__(self, d: Deployment):
+        p = serving.profile(d)
+        self.tokens, self.mixed, self.decode = serving._TOKENS.tolist(), p.mixed_s.tolist(), p.decode_s.tolist()
+        self.batch, self.head = serving._BATCH.tolist(), p.head_s.tolist()
+        self.context, self.prompts = serving._CONTEXT.tolist(), serving._PROMPTS.tolist()
+        self.gen, self.ctx, self.cached = p.generation_s.tolist(), p.context_s.tolist(), p.cached_s.tolist()
+        self.ranks, self.dp = d.attention_dp * d.pp, d.attention_dp
+
+    def decode_s(self, batch: float, context: float) -> float:
+        b = max(batch / self.ranks, 1.0)
+        return _at(self.tokens, self.decode, b) + _at2(self.batch, self.context, self.gen, b, context) + _at(
+            self.batch, self.head, b
+        )
+
+    def mixed_s(self, batch: float, context: float, new: float, prompts: float, cached: float) -> float:
+        b, n, k = batch / self.ranks, max(new / self.dp, 1.0), max(prompts / self.dp, 1.0)
+        total = _at(self.tokens, self.mixed, b + n) + _at(self.batch, self.head, max(b + k, 1.0))
+        if batch > 0:
+            total += _at2(self.batch, self.context, self.gen, max(b, 1.0), context)
+        if cached > 0:
+            return total + _at2(self.tokens, self.context, self.cached, n, cached)
+        return total + _at2(self.prompts, self.tokens, self.ctx, k, max(n / k, 1.0))
+
+
+def _at(axis: list[float], values: list[float], x: float) -> float:
+    i = bisect_right(axis, x) - 1
+    if i < 0:
+        return values[0]
+    if i >= len(axis) - 1:
+        return values[-1] * x / axis[-1]
+    u = (x - axis[i]) / (axis[i + 1] - axis[i])
+    return values[i] + u * (values[i + 1] - values[i])
+
+
+def _at2(rows: list[float], columns: list[float], table: list[list[float]], y: float, x: float) -> float:
+    i = bisect_right(rows, y) - 1
+    i = 0 if i < 0 else min(i, len(rows) - 2)
+    v = min(max((y - rows[i]) / (rows[i + 1] - rows[i]), 0.0), 4.0)
+    low, high = _at(columns, table[i], x), _at(columns, table[i + 1], x)
+    return low + v * (high - low)
+
+
+def lengths(nominal: float, ratio: float, requests: int, phase: float) -> list[int]:
+    """Spread request lengths evenly from ``ratio`` of the nominal up to it, in a fixed scattered order.
+
+    Parameters
+    ----------
+    nominal, ratio : float
+        Longest length, and the shortest as a share of it.
+    requests : int
+        How many.
+    phase : float
+        Start of the golden-ratio sequence.
+
+    Returns
+    -------
+    list of int
+        Lengths.
+
+    Examples
+    --------
+    >>> lengths(100, 1.0, 2, 0.0)
+    [100, 100]
+    """
+    if ratio >= 1:
+        return [max(1, int(nominal))] * requests
+    share = np.mod(phase + 0.6180339887498949 * np.arange(requests), 1.0)
+    return np.maximum(1, np.rint(nominal * (ratio + (1 - ratio) * share))).astype(int).tolist()
+
+
+def closed_loop(
+    d: Deployment,
+    concurrency: int,
+    input_tokens: float,
+    output_tokens: float,
+    *,
+    requests: int | None = None,
+    length_ratio: float = 1.0,
+    step_tokens: int | None = None,
+    slots: int | None = None,
+) -> Loop:
+    r"""Simulate users in a closed loop until all requests are answered.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    concurrency : int
+        Users at once.
+    input_tokens, output_tokens : float
+        Nominal lengths.
+    requests : int, optional
+        Requests in all; ten times the concurrency by default.  The first ``concurrency`` arrive at once.
+    length_ratio : float
+        Shortest length as a share of the nominal.
+    step_tokens, slots : int, optional
+        The engine's token budget of a step and largest batch, where the run set them.
+
+    Returns
+    -------
+    Loop
+        Latencies and throughput of the replica.
+
+    Notes
+    -----
+    Source: ``aiconfigurator-2025`` for the loop's shape (ten requests a user, first tokens seen when published).
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> d = serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> loop = closed_loop(d, 16, 1024, 128)
+    >>> 0.005 < loop.tpot_s < 0.02 and loop.ttft_s > 0.03
+    True
+    """
+    total = int(requests or 10 * concurrency)
+    return _run(
+        d, int(concurrency), float(input_tokens), float(output_tokens), total, float(length_ratio),
+        int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _clock(d: Deployment) -> _Clock:
+    return _Clock(d)
+
+
+@lru_cache(maxsize=4096)
+def _run(
+    d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int
+) -> Loop:  # fmt: skip
+    clock, e = _clock(d), d.engine
+    asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
+    room = serving.kv_capacity_tokens(d, isl + osl)
+    budget = budget * d.attention_dp
+    waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
+    arrival, first, last = np.zeros(total), np.zeros(total), np.zeros(total)
+    ends: list[tuple[int, int]] = []  # (step after which a request is done, request)
+    unseen: list[tuple[int, int, bool]] = []  # (step at whose end a token is seen, request, it is the last)
+    now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
+    for request in range(sent):
+        waiting.append((request, 0))
+    partial, done_of_partial = -1, 0
+    finished, batch_time, starved = 0, 0.0, False
+    while finished < total:
+        # --- what prompts does this step hold?
+        left = budget - (0 if e.prefill_first else active)
+        new, prompts, cached, started = 0, 0, 0, []
+        if partial >= 0:
+            chunk = min(asked[partial] - done_of_partial, left)
+            new, prompts, cached = chunk, 1, done_of_partial
+            done_of_partial += chunk
+            left -= chunk
+            if done_of_partial >= asked[partial]:
+                started.append(partial)
+                partial = -1
+        while partial < 0 and waiting and waiting[0][1] <= step and left > 0:
+            request = waiting[0][0]
+            size = asked[request]
+            need = size + answered[request]
+            if active + len(started) >= slots or (used + need > room and active + len(started) > 0):
+                starved = starved or used + need > room
+                break
+            if size > left and e.whole_prompts and (prompts or left < budget - active):
+                break
+            waiting.popleft()
+            used += need
+            prompts += 1
+            if size > left and not e.whole_prompts:
+                partial, done_of_partial = request, left
+                new += left
+                left = 0
+            else:
+                new += size
+                left -= size
+                started.append(request)
+        # --- how long does it take?
+        if new:
+            decoding = 0 if e.prefill_first else active
+            span = clock.mixed_s(decoding, held / active if active else 1.0, new, prompts, cached)
+            steps = 1
+            alone = e.prefill_first
+        elif active:
+            until = ends[0][0] - step if ends else 1
+            steps = max(1, until)
+            soonest = waiting[0][1] - step if waiting and waiting[0][1] > step else 0
+            if soonest:
+                steps = min(steps, soonest)
+            if unseen:
+                steps = min(steps, max(1, unseen[0][0] - step))
+            span = steps * clock.decode_s(active, held / active + (steps - 1) / 2)
+            alone = False
+        else:
+            steps, span, alone = 1, 0.0, True
+            if not waiting and not unseen and partial < 0:
+                break
+        now += span
+        batch_time += span * active
+        if alone and active:  # decodes stood still: their ends move on
+            ends = [(end + 1, r) for end, r in ends]
+        elif active:
+            held += active * steps
+        step += steps
+        for request in started:
+            heapq.heappush(unseen, (step + e.output_lag_steps, request, False))
+            heapq.heappush(ends, (step + answered[request] - 1, request))
+            active += 1
+            held += asked[request] + 1
+        while ends and ends[0][0] <= step:
+            request = heapq.heappop(ends)[1]
+            active -= 1
+            held -= asked[request] + answered[request]
+            used -= asked[request] + answered[request]
+            heapq.heappush(unseen, (step + e.output_lag_steps, request, True))
+        while unseen and unseen[0][0] <= step:
+            _, request, is_last = heapq.heappop(unseen)
+            if not is_last:
+                first[request] = now
+                continue
+            last[request] = now
+            finished += 1
+            if sent < total:
+                arrival[sent] = now
+                waiting.append((sent, step + e.schedule_lag_steps))
+                sent += 1
+    count = np.array(answered, float)
+    ttft = first - arrival
+    more = count > 1
+    tpot = (last - first)[more] / (count[more] - 1) if more.any() else np.zeros(1)
+    return Loop(
+        float(ttft.mean()), float(tpot.mean()), float((last - arrival).mean()), float(count.sum() / max(now, 1e-9)),
+        float(np.median(ttft)), float(np.quantile(ttft, 0.95)), batch_time / max(now, 1e-9), starved,
+    )  # fmt: skip
+
+
+def at_concurrency(d: Deployment, concurrency: Any, input_tokens: Any, output_tokens: Any, **options: Any) -> Any:
+    """Answer TTFT, TPOT and throughput for arrays of concurrencies and lengths.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    concurrency, input_tokens, output_tokens : int or array
+        Loads; broadcast together.
+    **options
+        As in :func:`closed_loop`.
+
+    Returns
+    -------
+    dict of array
+        ``ttft_s``, ``tpot_s``, ``request_s``, ``output_tokens_per_s``, in the broadcast shape.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> d = serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> at_concurrency(d, [1, 8], 512, 64)["tpot_s"].shape
+    (2,)
+    """
+    load = np.broadcast_arrays(np.asarray(concurrency), np.asarray(input_tokens), np.asarray(output_tokens))
+    loops = [closed_loop(d, int(c), float(i), float(o), **options) for c, i, o in zip(*map(np.ravel, load), strict=True)]
+    names = ("ttft_s", "tpot_s", "request_s", "output_tokens_per_s")
+    return {name: np.array([getattr(x, name) for x in loops]).reshape(load[0].shape) for name in names}

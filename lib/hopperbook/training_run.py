@@ -1,0 +1,211 @@
+"""Layouts worth trying, the fastest that fits a cluster, and the length of a whole run with its failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import facts
+from hopperbook.errors import InputError
+from hopperbook.memory import constants
+from hopperbook.training import LAYOUT_COLUMNS, step
+from hopperbook.transformer import Model
+from hopperbook.units import DAY_S, HOUR_S
+
+#: Failures that stop a job, a GPU and hour: 419 unexpected ones of 16,384 GPUs in 54 days (grattafiori-2024-llama3).
+FAILURES_PER_GPU_HOUR = 419 / (16384 * 54 * 24)
+
+
+def layouts(model: Model, gpus: Any, global_batch: int, *, per_node: int = 8) -> pd.DataFrame:
+    """List the layouts that divide a model and a batch over GPUs.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    gpus : int or sequence of int
+        Cluster sizes.
+    global_batch : int
+        Sequences of a step.
+    per_node : int
+        GPUs of a node; tensor parallelism stays inside it.
+
+    Returns
+    -------
+    DataFrame
+        One row a layout: ``gpus tp pp vpp cp ep dp micro_batch micro_batches``.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> grid = layouts(load("meta-llama/Llama-3.1-8B"), [8, 16], 128)
+    >>> bool((grid.gpus == grid.tp * grid.pp * grid.cp * grid.dp).all()), len(grid) > 100
+    (True, True)
+    """
+    sizes = np.atleast_1d(np.asarray(gpus, dtype=np.int64))
+    tps = [t for t in (1, 2, 4, 8) if t <= per_node and model.heads % t == 0]
+    pps = [p for p in (1, 2, 4, 8, 16, 32) if p <= model.layers]
+    eps = [e for e in (1, 2, 4, 8) if model.experts and model.experts % e == 0] or [1]
+    axes = [sizes, tps, pps, (1, 2, 4, 8), (1, 2, 4), eps, (1, 2, 4, 8)]
+    n, tp, pp, vpp, cp, ep, mb = (axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij"))
+    ranks = tp * pp * cp
+    dp = n // ranks
+    keep = (n % ranks == 0) & (dp >= 1)
+    keep &= np.where(vpp > 1, (pp > 1) & (pp * vpp <= model.layers), True)
+    keep &= (dp * cp) % ep == 0
+    keep &= global_batch % np.maximum(dp * mb, 1) == 0
+    micro_batches = global_batch // np.maximum(dp * mb, 1)
+    keep &= (micro_batches >= 1) & np.where(vpp > 1, micro_batches % pp == 0, True)
+    columns = (n, tp, pp, vpp, cp, ep, dp, mb, micro_batches)
+    return pd.DataFrame({name: column[keep] for name, column in zip(LAYOUT_COLUMNS, columns, strict=True)})
+
+
+def sweep(
+    model: Model,
+    gpu: str | facts.GPU,
+    gpus: Any,
+    global_batch: int,
+    seq_len: int,
+    *,
+    precision: str = "bf16",
+    task: str = "pretrain",
+    fabric: str | None = None,
+    recompute: tuple[str, ...] = ("none", "selective", "full"),
+) -> pd.DataFrame:
+    """Time every layout under every recomputation, with what it needs in memory.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    gpu : str or GPU
+        The part.
+    gpus : int or sequence of int
+        Cluster sizes.
+    global_batch, seq_len : int
+        Sequences of a step and their tokens.
+    precision, task, fabric
+        As in :func:`hopperbook.training.step`.
+    recompute : tuple of str
+        Kinds of recomputation to try.
+
+    Returns
+    -------
+    DataFrame
+        The layouts with ``recompute, total_s, tokens_per_s_per_gpu, memory_bytes, mfu, fits``.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> table = sweep(load("meta-llama/Llama-3.1-8B"), "H100 SXM", 8, 128, 4096)
+    >>> bool(table.fits.any())
+    True
+    """
+    part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
+    per_node = part.nvlink_gpus if part.nvlink_bytes_per_s_per_direction else 1
+    grid = layouts(model, gpus, global_batch, per_node=max(1, per_node))
+    room = part.memory_bytes * constants("training")["usable_fraction"]
+    tables = []
+    for kind in recompute:
+        columns: dict[str, Any] = {c: grid[c].to_numpy() for c in LAYOUT_COLUMNS if c != "dp"}
+        s = step(
+            model, part, seq_len=seq_len, precision=precision, task=task, fabric=fabric, recompute=kind,
+            **columns,
+        )  # fmt: skip
+        table = grid.assign(recompute=kind, total_s=s.total_s, tokens_per_s_per_gpu=s.tokens_per_s_per_gpu)
+        tables.append(table.assign(memory_bytes=s.memory_bytes, mfu=s.mfu, fits=s.memory_bytes <= room))
+    return pd.concat(tables, ignore_index=True)
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the fastest layout that fits for each cluster size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`sweep`.
+
+    Returns
+    -------
+    DataFrame
+        One row a cluster size on which anything fits, in order of size.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> len(best(sweep(load("meta-llama/Llama-3.1-8B"), "H100 SXM", [8, 16], 128, 4096)))
+    2
+    """
+    fitting = table[table.fits]
+    rows = fitting.loc[fitting.groupby("gpus").tokens_per_s_per_gpu.idxmax()] if len(fitting) else fitting
+    return rows.sort_values("gpus").reset_index(drop=True)
+
+
+def goodput(gpus: Any, state_bytes: float, *, write_bytes_per_s_per_gpu: float = 1e9, restart_s: float = 600.0) -> Any:
+    r"""Share of a run's time that is progress, with checkpoints as often as is best.
+
+    .. math:: \eta = 1 - \sqrt{2 \delta / M} - R / M, \quad M = 1 / (g \lambda)
+
+    Parameters
+    ----------
+    gpus : int or array
+        GPUs of the job, g.
+    state_bytes : float
+        Bytes of a checkpoint, all ranks together.
+    write_bytes_per_s_per_gpu : float
+        Rate at which a GPU's share is written; the write stalls the job for delta.
+    restart_s : float
+        Time to notice a failure, replace a node and load, R.
+
+    Returns
+    -------
+    float or array
+        Between 0 and 1.
+
+    Notes
+    -----
+    Source: ``young-1974``, ``daly-2006``; the failure rate, lambda, from ``grattafiori-2024-llama3``.
+
+    Examples
+    --------
+    >>> float(goodput(16384, 405e9 * 14).round(2))
+    0.94
+    """
+    g = np.asarray(gpus, dtype=float)
+    mean_s = HOUR_S / (g * FAILURES_PER_GPU_HOUR)
+    write_s = state_bytes / (g * write_bytes_per_s_per_gpu)
+    return np.clip(1 - np.sqrt(2 * write_s / mean_s) - restart_s / mean_s, 0.05, 1.0)
+
+
+def days(tokens: float, tokens_per_s: Any, share: Any = 1.0) -> Any:
+    r"""Days of a run: :math:`D / (r \eta)`.
+
+    Parameters
+    ----------
+    tokens : float
+        Tokens to train on, D.
+    tokens_per_s : float or array
+        Rate of the cluster, r.
+    share : float or array
+        Goodput.
+
+    Returns
+    -------
+    float or array
+        Days.
+
+    Raises
+    ------
+    InputError
+        If there are no tokens.
+
+    Examples
+    --------
+    >>> float(days(8.64e9, 1e5, 1.0))
+    1.0
+    """
+    if tokens <= 0:
+        raise InputError("training_tokens", tokens, "a number above zero")
+    return tokens / (np.asarray(tokens_per_s, dtype=float) * share * DAY_S)

@@ -1,0 +1,346 @@
+"""Units and the one formatter of numbers, memory, money, time and ranges.
+
+Code computes in SI base units (bytes, seconds, FLOP/s, USD, watts); a conversion happens only where a number is
+shown, and only here.  GB is 1e9 bytes, GiB is 2**30 bytes; the two are never mixed.
+"""
+
+from __future__ import annotations
+
+import math
+
+KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
+KIB, MIB, GIB, TIB = 2.0**10, 2.0**20, 2.0**30, 2.0**40
+HOUR_S, DAY_S = 3600.0, 86400.0
+MONTH_H = 730.0  # hours a month: 8,760 / 12
+MONTH_S = MONTH_H * HOUR_S
+DURATION_STEPS = (
+    (1e-3, 1e-6, "µs"),
+    (1.0, 1e-3, "ms"),
+    (120.0, 1.0, "s"),
+    (2 * HOUR_S, 60.0, "minutes"),
+    (2 * DAY_S, HOUR_S, "hours"),
+    (math.inf, DAY_S, "days"),
+)
+NBSP, THIN, MINUS, TIMES = "\u00a0", "\u202f", "\u2212", "\u00d7"
+
+
+def rounded(value: float, digits: int = 2) -> float:
+    """Round to significant digits.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+    digits : int
+        Significant digits kept.
+
+    Returns
+    -------
+    float
+        The rounded value; zero and non-finite values pass through.
+
+    Examples
+    --------
+    >>> rounded(1483.2), rounded(0.01239, 3)
+    (1500.0, 0.0124)
+    """
+    if value == 0 or not math.isfinite(value):
+        return float(value)
+    return round(float(value), digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Show a number with significant digits, thousands separators and a true minus sign.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+    digits : int
+        Significant digits; integers of more digits are rounded to them.
+
+    Returns
+    -------
+    str
+        Text such as ``1,500`` or ``0.0124``; ``n/a`` for a missing value.
+
+    Examples
+    --------
+    >>> number(1483.2), number(70.56, 3), number(-0.5, 2), number(float("nan"))
+    ('1,500', '70.6', '−0.50', 'n/a')
+    """
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    value = rounded(value, digits)
+    decimals = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def integer(value: float) -> str:
+    """Show a whole number with thousands separators.
+
+    Parameters
+    ----------
+    value : float
+        A count.
+
+    Returns
+    -------
+    str
+        Text such as ``70,553,706,496``.
+
+    Examples
+    --------
+    >>> integer(70553706496)
+    '70,553,706,496'
+    """
+    return f"{round(value):,}".replace("-", MINUS)
+
+
+def quantity(value: float, unit: str, digits: int = 2) -> str:
+    """Show a number and its unit, kept together by a no-break space.
+
+    Parameters
+    ----------
+    value : float
+        The number, already in ``unit``.
+    unit : str
+        The unit as printed.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+        Text such as ``66 ms``.
+
+    Examples
+    --------
+    >>> quantity(66.2, "ms") == "66\\u00a0ms"
+    True
+    """
+    return f"{number(value, digits)}{NBSP}{unit}"
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """Show a fraction as per cent.
+
+    Parameters
+    ----------
+    fraction : float
+        0.34 for 34 %.
+    digits : int
+        Significant digits, at most one decimal below ten.
+
+    Returns
+    -------
+    str
+        Text such as ``34 %`` with a narrow no-break space.
+
+    Examples
+    --------
+    >>> percent(0.341) == "34\\u202f%"
+    True
+    """
+    value = 100 * fraction
+    whole = number(value, max(digits, 3 if abs(value) >= 100 else 2))
+    shown = f"{value:.1f}" if abs(value) < 10 and digits > 1 else whole
+    return f"{shown.replace('-', MINUS)}{THIN}%"
+
+
+def money(usd: float, digits: int = 3) -> str:
+    """Show US dollars: cents below 100, else rounded to significant digits.
+
+    Parameters
+    ----------
+    usd : float
+        Amount in US dollars.
+    digits : int
+        Significant digits from 100 dollars up.
+
+    Returns
+    -------
+    str
+        Text such as ``$14,600``, ``$2.49`` or ``$3.1 million``.
+
+    Examples
+    --------
+    >>> money(14587), money(2.488), money(-120.4)
+    ('$14,600', '$2.49', '−$120')
+    >>> money(3.14e6) == "$3.14\\u00a0million"
+    True
+    """
+    if usd is None or not math.isfinite(usd):
+        return "n/a"
+    sign, usd = (MINUS if usd < 0 else ""), abs(usd)
+    if usd >= 999_500_000:
+        return f"{sign}${number(usd / 1e9, digits)}{NBSP}billion"
+    if usd >= 999_500:
+        return f"{sign}${number(usd / 1e6, digits)}{NBSP}million"
+    if usd >= 100:
+        return f"{sign}${number(usd, digits)}"
+    return f"{sign}${usd:.2f}" if usd >= 0.1 or usd == 0 else f"{sign}${number(usd, 2)}"
+
+
+def gib(value_bytes: float) -> str:
+    """Show bytes in GiB: whole numbers from 10 up, two digits below.
+
+    Parameters
+    ----------
+    value_bytes : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        Text such as ``131 GiB``.
+
+    Examples
+    --------
+    >>> gib(141_107_412_992) == "131\\u00a0GiB"
+    True
+    """
+    value = value_bytes / GIB
+    return f"{integer(value) if abs(value) >= 10 else number(value)}{NBSP}GiB"
+
+
+def bytes_per_s(value: float) -> str:
+    """Show a bandwidth in GB/s, or TB/s from 1,000 GB/s.
+
+    Parameters
+    ----------
+    value : float
+        Bytes per second.
+
+    Returns
+    -------
+    str
+        Text such as ``4.8 TB/s``.
+
+    Examples
+    --------
+    >>> bytes_per_s(4.8e12) == "4.80\\u00a0TB/s", bytes_per_s(450e9) == "450\\u00a0GB/s"
+    (True, True)
+    """
+    return quantity(value / TB, "TB/s", 3) if value >= TB else quantity(value / GB, "GB/s", 3)
+
+
+def tflop_per_s(value: float, kind: str = "dense") -> str:
+    """Show a rate in TFLOP/s with the word dense or sparse.
+
+    Parameters
+    ----------
+    value : float
+        FLOP per second.
+    kind : str
+        ``dense`` or ``sparse``, or empty for a measured rate.
+
+    Returns
+    -------
+    str
+        Text such as ``989 TFLOP/s dense``.
+
+    Examples
+    --------
+    >>> tflop_per_s(989.4e12) == "989\\u00a0TFLOP/s dense"
+    True
+    """
+    return quantity(value / 1e12, "TFLOP/s", 3) + (f" {kind}" if kind else "")
+
+
+def duration(seconds: float, digits: int = 2) -> str:
+    """Show a time in the unit a person would pick.
+
+    Parameters
+    ----------
+    seconds : float
+        Seconds.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+        Text such as ``66 ms``, ``1.4 s``, ``3.5 hours`` or ``21 days``.
+
+    Examples
+    --------
+    >>> duration(0.0662) == "66\\u00a0ms", duration(1.8e6) == "21\\u00a0days"
+    (True, True)
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "n/a"
+    _, size, unit = next(step for step in DURATION_STEPS if abs(seconds) < step[0])
+    return quantity(seconds / size, unit, digits)
+
+
+def span(low: str, high: str) -> str:
+    """Join two formatted ends of a range for a sentence, writing a shared unit or a shared ``$`` sensibly.
+
+    Parameters
+    ----------
+    low, high : str
+        Texts made by the formatters above.
+
+    Returns
+    -------
+    str
+        Text such as ``58 to 75 ms``.
+
+    Examples
+    --------
+    >>> span("58\\u00a0ms", "75\\u00a0ms") == "58 to 75\\u00a0ms"
+    True
+    >>> span("$11,900", "$18,400")
+    '$11,900 to $18,400'
+    """
+    for gap in (NBSP, THIN):
+        left, cut, unit = low.partition(gap)
+        if cut and high.endswith(cut + unit):
+            return f"{left} to {high}"
+    return f"{low} to {high}"
+
+
+def parameters(count: float) -> str:
+    """Show a parameter count in billions or millions.
+
+    Parameters
+    ----------
+    count : float
+        Number of parameters.
+
+    Returns
+    -------
+    str
+        Text such as ``70.6 billion``.
+
+    Examples
+    --------
+    >>> parameters(70553706496) == "70.6\\u00a0billion"
+    True
+    """
+    return quantity(count / 1e9, "billion", 3) if count >= 1e9 else quantity(count / 1e6, "million", 3)
+
+
+def tokens(count: float) -> str:
+    """Show a token count: whole below a million, else million, billion or trillion.
+
+    Parameters
+    ----------
+    count : float
+        Number of tokens.
+
+    Returns
+    -------
+    str
+        Text such as ``4,096`` or ``15 trillion``.
+
+    Examples
+    --------
+    >>> tokens(4096), tokens(15e12) == "15\\u00a0trillion"
+    ('4,096', True)
+    """
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if count >= size:
+            return f"{count / size:.4g}{NBSP}{word}"
+    return integer(count)
