@@ -81,11 +81,13 @@ class Ownership:
     gpus : int
         GPUs in it.
     power_w : float
-        Mean electrical power of the server under this load.
+        Power of the server under full load.
     pue : float
         Power of the site over power of the machines.
-    usd_per_kw_month : float
-        Colocation, electricity included.
+    space_usd_per_kw_month : float
+        Colocation without electricity, a kW of full load.
+    usd_per_kwh : float
+        Electricity.
     months : int
         Months until it is sold or written off.
     residual_fraction : float
@@ -100,7 +102,8 @@ class Ownership:
     gpus: int
     power_w: float
     pue: float
-    usd_per_kw_month: float
+    space_usd_per_kw_month: float
+    usd_per_kwh: float
     months: int
     residual_fraction: float
     interest_per_year: float
@@ -111,7 +114,7 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
     r"""Cost of owning servers, spread over their months.
 
     .. math:: n\left[\frac{P (1 - r)}{m} + \frac{i}{12}\frac{P (1 + r)}{2} + \frac{c P}{12}
-              + k \cdot \mathrm{PUE} \cdot W (0.35 + 0.65\,\ell)\right]
+              + k W + 730\, e\, \mathrm{PUE}\, W (0.35 + 0.65\,\ell)\right]
 
     Parameters
     ----------
@@ -129,9 +132,9 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
 
     Examples
     --------
-    >>> o = Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05)
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
     >>> round(float(own_usd_per_month(o)))
-    8513
+    9159
     """
     depreciation = o.server_usd * (1 - o.residual_fraction) / o.months
     interest = o.interest_per_year / 12 * o.server_usd * (1 + o.residual_fraction) / 2
@@ -159,11 +162,12 @@ def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
 
     Examples
     --------
-    >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05)))
-    1560.0
+    >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)))
+    2205.32
     """
-    mean_kw = o.power_w / 1e3 * (IDLE_POWER_FRACTION + (1 - IDLE_POWER_FRACTION) * np.asarray(load, dtype=float)[()])
-    return o.usd_per_kw_month * o.pue * mean_kw
+    full_kw = o.power_w / 1e3
+    mean_kw = full_kw * (IDLE_POWER_FRACTION + (1 - IDLE_POWER_FRACTION) * np.asarray(load, dtype=float)[()])
+    return o.space_usd_per_kw_month * full_kw + MONTH_H * o.usd_per_kwh * o.pue * mean_kw
 
 
 def usd_per_million_tokens(usd_per_month: Any, tokens_per_s: Any, busy_fraction: Any = 1.0) -> Any:
@@ -241,8 +245,8 @@ def break_even_month(o: Ownership, servers: int, usd_per_gpu_hour: float, load: 
 
     Examples
     --------
-    >>> round(break_even_month(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05), 1, 2.5), 1)
-    26.0
+    >>> round(break_even_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05), 1, 2.5), 1)
+    27.7
     """
     running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
     saved = rent_usd_per_month(o.gpus, usd_per_gpu_hour) - running
@@ -272,7 +276,7 @@ def cumulative_usd(o: Ownership, servers: int, usd_per_gpu_hour: float, months: 
 
     Examples
     --------
-    >>> own, rent = cumulative_usd(Ownership(280000, 8, 8000, 1.3, 150, 48, 0.2, 0.08, 0.05), 1, 2.5, np.array([0, 12]))
+    >>> own, rent = cumulative_usd(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05), 1, 2.5, np.array([0, 12]))
     >>> float(own[0]), float(rent[0]), bool(own[1] > rent[1])
     (280000.0, 0.0, True)
     """

@@ -23,7 +23,7 @@ class InputError(ValueError):
     Examples
     --------
     >>> print(InputError("gpu", "H300", "a GPU from data/gpus.yaml", ["H100 SXM", "H200 SXM"]))
-    gpu: 'H300' is not usable; allowed is a GPU from data/gpus.yaml; nearest: H200 SXM, H100 SXM
+    gpu: 'H300' is not usable; allowed is a GPU from data/gpus.yaml; nearest: H100 SXM, H200 SXM
     """
 
     def __init__(self, field: str, value: object, allowed: str, nearest: str | Iterable[str] | None = None):
@@ -56,5 +56,12 @@ def nearest_names(name: str, choices: Iterable[str], count: int = 3) -> list[str
     >>> nearest_names("h200", ["H100 SXM", "H200 SXM", "A100 SXM 80GB"], count=1)
     ['H200 SXM']
     """
-    by_lower = {choice.lower(): choice for choice in choices}
-    return [by_lower[hit] for hit in difflib.get_close_matches(name.lower()[:200], by_lower, n=count, cutoff=0.3)]
+    wanted = name.lower()[:200]
+
+    def likeness(choice: str) -> float:
+        lower = choice.lower()
+        whole = difflib.SequenceMatcher(None, wanted, lower).ratio()
+        return max(whole, 0.99 * difflib.SequenceMatcher(None, wanted, lower.split("/")[-1].split(" ")[0]).ratio())
+
+    ranked = sorted(((likeness(choice), choice) for choice in choices), key=lambda pair: -pair[0])
+    return [choice for score, choice in ranked[:count] if score >= 0.3]

@@ -25,7 +25,7 @@ DTYPE = {"float16": "16", "bfloat16": "16", "half": "16", "w4a16_mxfp4": "mxfp4"
 MEMORY = {
     "gemm": (1.0, 6.0, 6.0),
     "context": (4.0, 4.0, 4.0, 8.0),
-    "generation": (4.0, 4.0, 4.0, 6.0),
+    "generation": (4.0, 4.0, 8.0, 6.0),
     "moe": (6.0,),
     "mla_context": (4.0, 4.0, 4.0),
     "mla_generation": (4.0, 4.0, 4.0),
@@ -33,6 +33,39 @@ MEMORY = {
     "quantise": (6.0, 6.0),
     "collective": (1.0, 6.0),
 }
+
+
+#: Axes whose points every grid of a family takes from all of them (a shape's missing token counts are filled).
+SHARED_AXES = {"moe": ("tokens",)}
+#: Query heads a KV head above which a grouped decode kernel no longer serves them in one pass.
+LARGEST_GROUP = 16
+
+
+def place(cells: pd.DataFrame, family: str, mha: bool = False) -> Any:
+    """Return where cells lie for kriging: octaves over each axis's memory, and for decode attention its group and waves.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        The family's axes.
+    family : str
+        A key of ``FAMILIES``.
+    mha : bool
+        Every head has its own KV head.
+
+    Returns
+    -------
+    array, shape (cells, d)
+        Coordinates.
+    """
+    axes = list(FAMILIES[family][1])
+    where = np.log2(cells[axes].to_numpy(float)) / np.array(MEMORY[family])
+    if family != "generation":
+        return where
+    kv = cells["heads"] if mha else cells["kv_heads"]
+    group, blocks = cells["heads"] / kv, cells["batch"] * kv
+    more = [np.log2(group) / 2, np.log2(blocks) / 3, 2.0 * (group > LARGEST_GROUP)]
+    return np.column_stack([where, *more])
 
 
 def krige(known: Any, value: Any, wanted: Any, nugget: float = 3e-3, neighbours: int = 40) -> Any:
@@ -176,21 +209,49 @@ def fill(rows: pd.DataFrame, family: str, gpu_name: str) -> pd.DataFrame:
     keys, axes = FAMILIES[family]
     part = chip(facts.gpu(gpu_name))
     filled = []
+    shared = {a: np.sort(rows[a].unique()) for a in SHARED_AXES.get(family, ())}
     for group, (key, grid) in enumerate(rows.groupby(list(keys), sort=True)):
         grid = grid.groupby(list(axes), as_index=False).seconds.median()
-        points = [np.sort(grid[a].unique()) for a in axes]
+        points = [_axis(a, grid[a], shared) for a in axes]
         cells = pd.MultiIndex.from_product(points, names=axes).to_frame(index=False)
         cells = cells.merge(grid, how="left", on=list(axes))
         named = dict(zip(keys, key, strict=True))
         roof = ROOFLINES[family](part, **named, **{a: cells[a].to_numpy(float) for a in axes})
         residual = np.log(cells.seconds.to_numpy() / roof)
         missing = np.isnan(residual)
-        where = np.log2(cells[list(axes)].to_numpy(float)) / np.array(MEMORY[family])
         if missing.any():
-            residual[missing] = krige(where[~missing], residual[~missing], where[missing])
+            where = place(cells, family, bool(named.get("mha")))
+            known, value = where[~missing], residual[~missing]
+            twin = _twin(rows, family, named)
+            if len(twin):
+                at = place(twin, family)
+                known = np.vstack([np.c_[known, np.zeros(len(known))], np.c_[at, np.full(len(at), 0.15)]])
+                where = np.c_[where, np.zeros(len(where))]
+                more = ROOFLINES[family](part, **named, **{a: twin[a].to_numpy(float) for a in axes})
+                value = np.r_[value, np.log(twin.seconds.to_numpy() / more)]
+            residual[missing] = krige(known, value, where[missing])
         cells = cells.assign(seconds=roof * np.exp(residual), measured=~missing, group=group, **named)
         filled.append(cells)
     return pd.concat(filled, ignore_index=True)
+
+
+def _axis(name: str, values: pd.Series, shared: dict[str, Any]) -> Any:
+    """Return an axis's points: those measured, and those that other grids of the family have."""
+    points = np.sort(values.unique())
+    if name == "bytes":
+        return np.union1d(points, 2 ** np.arange(np.log2(points[0]), np.log2(points[-1]) + 1).astype(np.int64))
+    if name in shared:
+        inner = shared[name]
+        return np.union1d(points, inner[(inner >= min(points[0], 1)) & (inner <= 1.5 * points[-1])])
+    return points
+
+
+def _twin(rows: pd.DataFrame, family: str, named: dict[str, Any]) -> pd.DataFrame:
+    """Return the same collective timed with NCCL's other number format, which moves the same bytes."""
+    if family != "collective" or not str(named["source"]).startswith("nccl"):
+        return rows.iloc[:0]
+    same = (rows["op"] == named["op"]) & (rows["source"] != named["source"])
+    return rows[same].groupby(["gpus", "bytes"], as_index=False).seconds.median()
 
 
 def write(cells: pd.DataFrame, path: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hopperbook import facts, interconnect, kernels, memory
 from hopperbook.errors import InputError
+from hopperbook.kernels_tables import reference
 from hopperbook.transformer import Model, kv_bytes, linear_layers, precision_name
 
 Floats = NDArray[np.float64]
@@ -34,6 +35,7 @@ class Engine:
     attention_bandwidth_share: float
     moe_decode: float
     moe_prefill: float
+    frontend_s: float
     schedule_lag_steps: int
     output_lag_steps: int
     step_tokens: int
@@ -212,6 +214,11 @@ def deploy(
         model, part, runs, int(tp), int(pp), int(attention_dp), int(moe_tp), int(moe_ep),
         linear, cache_name, experts, fabric,
     )  # fmt: skip
+
+
+def reference_name(gpu: facts.GPU) -> str:
+    """Name the measured GPU whose tables stand for a part."""
+    return reference(gpu)
 
 
 _TOKENS = np.unique(np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6))]).astype(float)

@@ -7,6 +7,7 @@ in order while cache, slots and the step's token budget allow; stretches of pure
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
@@ -46,8 +47,10 @@ class _Clock:
 
     def decode_s(self, batch: float, context: float) -> float:
         b = max(batch / self.ranks, 1.0)
-        return _at(self.tokens, self.decode, b) + _at2(self.batch, self.context, self.gen, b, context) + _at(
-            self.batch, self.head, b
+        return (
+            _at(self.tokens, self.decode, b)
+            + _at2(self.batch, self.context, self.gen, b, context)
+            + _at(self.batch, self.head, b)
         )
 
     def mixed_s(self, batch: float, context: float, new: float, prompts: float, cached: float) -> float:
@@ -172,15 +175,20 @@ def _run(
     room = serving.kv_capacity_tokens(d, isl + osl)
     budget = budget * d.attention_dp
     waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
+    inbound: deque[tuple[float, int]] = deque()  # (time the front end hands it on, request)
+    desk_free = 0.0
     arrival, first, last = np.zeros(total), np.zeros(total), np.zeros(total)
     ends: list[tuple[int, int]] = []  # (step after which a request is done, request)
     unseen: list[tuple[int, int, bool]] = []  # (step at whose end a token is seen, request, it is the last)
     now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
     for request in range(sent):
-        waiting.append((request, 0))
+        desk_free += e.frontend_s
+        inbound.append((desk_free, request))
     partial, done_of_partial = -1, 0
     finished, batch_time, starved = 0, 0.0, False
     while finished < total:
+        while inbound and inbound[0][0] <= now + 1e-12:
+            waiting.append((inbound.popleft()[1], step + (e.schedule_lag_steps if step else 0)))
         # --- what prompts does this step hold?
         left = budget - (0 if e.prefill_first else active)
         new, prompts, cached, started = 0, 0, 0, []
@@ -226,11 +234,15 @@ def _run(
                 steps = min(steps, soonest)
             if unseen:
                 steps = min(steps, max(1, unseen[0][0] - step))
+            if inbound:
+                one = clock.decode_s(active, held / active)
+                steps = min(steps, max(1, math.ceil((inbound[0][0] - now) / one)))
             span = steps * clock.decode_s(active, held / active + (steps - 1) / 2)
             alone = False
         else:
-            steps, span, alone = 1, 0.0, True
-            if not waiting and not unseen and partial < 0:
+            steps, alone = 1, True
+            span = max(0.0, inbound[0][0] - now) if inbound and not waiting and not unseen else 0.0
+            if not waiting and not unseen and not inbound and partial < 0:
                 break
         now += span
         batch_time += span * active
@@ -259,7 +271,8 @@ def _run(
             finished += 1
             if sent < total:
                 arrival[sent] = now
-                waiting.append((sent, step + e.schedule_lag_steps))
+                desk_free = max(desk_free, now) + e.frontend_s
+                inbound.append((desk_free, sent))
                 sent += 1
     count = np.array(answered, float)
     ttft = first - arrival
@@ -296,6 +309,8 @@ def at_concurrency(d: Deployment, concurrency: Any, input_tokens: Any, output_to
     (2,)
     """
     load = np.broadcast_arrays(np.asarray(concurrency), np.asarray(input_tokens), np.asarray(output_tokens))
-    loops = [closed_loop(d, int(c), float(i), float(o), **options) for c, i, o in zip(*map(np.ravel, load), strict=True)]
+    loops = [
+        closed_loop(d, int(c), float(i), float(o), **options) for c, i, o in zip(*map(np.ravel, load), strict=True)
+    ]
     names = ("ttft_s", "tpot_s", "request_s", "output_tokens_per_s")
     return {name: np.array([getattr(x, name) for x in loops]).reshape(load[0].shape) for name in names}

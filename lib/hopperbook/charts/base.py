@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
         "tickOpacity": 0.55,
         "tickSize": 4,
     },
-    "axisX": {"grid": False, "titleAnchor": "end", "titlePadding": 6},
+    "axisX": {"grid": False, "titleAnchor": "end", "titlePadding": 6, "labelFlush": False},
     "axisY": {
         "domain": False,
         "ticks": False,
@@ -60,6 +60,7 @@ CONFIG: dict[str, Any] = {
 }
 
 Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
+Mark = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -189,15 +190,15 @@ def frame(rows: Rows, *needed: str) -> pd.DataFrame:
     return table
 
 
-def decades(low: float, high: float, thirds: bool = False) -> list[float]:
-    """Return the ticks of a logarithmic axis: whole decades, and their thirds where asked.
+def decades(low: float, high: float, steps: Sequence[float] = (1,)) -> list[float]:
+    """Return the ticks of a logarithmic axis: whole decades, and their parts where asked.
 
     Parameters
     ----------
     low, high : float
         Ends of the axis, above zero.
-    thirds : bool
-        True to add 3, 30, 300.
+    steps : sequence of float
+        ``(1, 3)`` to add 3, 30, 300; ``(1, 2, 5)`` for more.
 
     Returns
     -------
@@ -206,11 +207,11 @@ def decades(low: float, high: float, thirds: bool = False) -> list[float]:
 
     Examples
     --------
-    >>> decades(2, 1500), decades(1, 40, thirds=True)
+    >>> decades(2, 1500), decades(1, 40, (1, 3))
     ([10.0, 100.0, 1000.0], [1.0, 3.0, 10.0, 30.0])
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [factor * 10.0**power for power in powers for factor in ((1, 3) if thirds else (1,))]
+    ticks = [factor * 10.0**power for power in powers for factor in steps]
     return [round(tick, 12) for tick in ticks if low * 0.999 <= tick <= high * 1.001]
 
 
@@ -241,7 +242,7 @@ def spread(values: Iterable[float], room: float = 1.25) -> tuple[float, float]:
 
 
 def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid: bool = False, **more: Any) -> Any:
-    """Return a logarithmic position channel with decades as ticks; thirds where there are fewer than three decades.
+    """Return a logarithmic position channel with decades as ticks, and their parts where there are fewer than three.
 
     Parameters
     ----------
@@ -263,9 +264,8 @@ def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid
     alt.X or alt.Y
         The channel.
     """
-    ticks = decades(low, high)
-    if len(ticks) < 4:
-        ticks = decades(low, high, thirds=True)
+    choices = [decades(low, high, steps) for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10)))]
+    ticks = next((ticks for ticks in choices if len(ticks) >= 3), choices[-1])
     numbers = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value, ',~r')"
     return channel(
         f"{field}:Q",
@@ -276,7 +276,9 @@ def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid
     )
 
 
-def responsive(draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str] = ()) -> Any:
+def responsive(
+    draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str] = (), csv: pd.DataFrame | None = None
+) -> Any:
     """Return a chart that carries its own narrow twin for a phone.
 
     Parameters
@@ -287,6 +289,8 @@ def responsive(draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str]
         Outer width on a wide screen.
     key : sequence of str
         Names for the key above the figure.
+    csv : DataFrame, optional
+        What the page offers as CSV where that is not the largest set of rows drawn.
 
     Returns
     -------
@@ -298,7 +302,11 @@ def responsive(draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str]
         narrow = _dressed(draw(NARROW), NARROW).to_dict(validate=False)
     narrow.pop("$schema", None)
     narrow.pop("config", None)
-    chart.usermeta = {"hopperbook": {"key": list(key), "narrow": narrow}}
+    about: dict[str, Any] = {"key": list(key), "narrow": narrow}
+    if csv is not None:
+        rows = [[significant(value) for value in row] for row in csv.itertuples(index=False)]
+        about["csv"] = {"columns": list(csv.columns), "rows": rows}
+    chart.usermeta = {"hopperbook": about}
     return chart
 
 
@@ -307,11 +315,6 @@ def _dressed(chart: Any, width: int) -> Any:
     chart = chart.properties(width=width, autosize=alt.AutoSizeParams(type="fit", contains="padding"))
     chart.config = CONFIG
     return chart
-
-
-def words(text: str) -> alt.Value:
-    """Return a constant text for a text mark."""
-    return alt.value(text)
 
 
 def label(rows: Rows, x: Any, y: Any, text: str = "label", **mark: Any) -> alt.Chart:

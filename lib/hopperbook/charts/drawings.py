@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import pandas as pd
 
 from hopperbook.charts.base import INK, WIDE, Rows, bare, data, frame, gpu_style, label, responsive
 from hopperbook.errors import InputError
@@ -63,11 +64,15 @@ def topology(
     if not 1 <= gpus <= 16:
         raise InputError("gpus", gpus, "a number from 1 to 16")
     word = "NVSwitch" if kind == "switch" else "PCIe switch"
-    nodes = _row(nics, 2.0, "NIC", "box", 0.72) + _row(gpus, 1.0, "", "gpu", 0.72) + _row(switches, 0.0, word, "box", 0.86)
+    nodes = (
+        _row(nics, 2.0, "NIC", "box", 0.72) + _row(gpus, 1.0, "", "gpu", 0.72) + _row(switches, 0.0, word, "box", 0.86)
+    )
     for place, node in enumerate(node for node in nodes if node["kind"] == "gpu"):
         node["label"] = str(place)
     links = [_link(a, b, "thin") for a in _of(nodes, 1.0) for b in _near(a, _of(nodes, 0.0), kind)]
-    links += [_link(a, min(_of(nodes, 1.0), key=lambda b, a=a: abs(a["x"] - b["x"])), "dashed") for a in _of(nodes, 2.0)]
+    links += [
+        _link(a, min(_of(nodes, 1.0), key=lambda b, a=a: abs(a["x"] - b["x"])), "dashed") for a in _of(nodes, 2.0)
+    ]
     pairs = _of(nodes, 1.0)
     bridges = [_link(a, b, "bridge") for a, b in zip(pairs[::2], pairs[1::2], strict=False)] if kind == "bridge" else []
     color = gpu_style(gpu).color
@@ -95,7 +100,15 @@ def topology(
                 layers.append(box.encode(x=bare("left", 0, 1, alt.X), x2="right:Q", y=low, y2="high:Q"))
         names = [node for node in nodes if node["label"] and node["kind"] == "box"]
         if small:
-            names = [node | {"label": {"NVSwitch": "NVS", "PCIe switch": "PCIe", "NIC": "NIC" if nics <= 8 else ""}[node["label"]]} for node in names]
+            names = [
+                node
+                | {
+                    "label": {"NVSwitch": "NVS", "PCIe switch": "PCIe", "NIC": "NIC" if nics <= 8 else ""}[
+                        node["label"]
+                    ]
+                }
+                for node in names
+            ]
         layers.append(label(names, x, y, fontSize=11 if small else 12))
         numbers = [node for node in nodes if node["kind"] == "gpu"]
         layers.append(label(numbers, x, y, color="#ffffff", fontWeight="bold"))
@@ -103,7 +116,8 @@ def topology(
         layers.append(label([{"x": 0, "y": -0.5, "label": inside}], x, y, align="left"))
         return alt.layer(*layers).properties(height=300 if not small else 250)
 
-    return responsive(draw, width)
+    wires = [(link["from"], link["to"], link["style"]) for link in [*links, *bridges]]
+    return responsive(draw, width, csv=pd.DataFrame(wires, columns=["from", "to", "link"]))
 
 
 def _row(count: int, y: float, word: str, kind: str, fill: float) -> list[dict[str, Any]]:
@@ -111,7 +125,7 @@ def _row(count: int, y: float, word: str, kind: str, fill: float) -> list[dict[s
     step = 1.0 / max(count, 1)
     return [
         {"x": (i + 0.5) * step, "y": y, "left": (i + 0.5 - fill / 2) * step, "right": (i + 0.5 + fill / 2) * step}
-        | {"low": y - 0.2, "high": y + 0.2, "label": word, "kind": kind}
+        | {"low": y - 0.2, "high": y + 0.2, "label": word, "kind": kind, "name": f"{word or 'GPU'} {i}"}
         for i in range(count)
     ]
 
@@ -130,10 +144,11 @@ def _near(gpu: dict[str, Any], switches: Sequence[dict[str, Any]], kind: str) ->
 
 def _link(a: dict[str, Any], b: dict[str, Any], style: str) -> dict[str, Any]:
     """Return a line between the edges of two boxes."""
+    ends = {"from": a["name"], "to": b["name"], "style": style}
     if a["y"] == b["y"]:
-        return {"x": a["right"], "y": a["y"], "x2": b["left"], "y2": b["y"], "style": style}
+        return ends | {"x": a["right"], "y": a["y"], "x2": b["left"], "y2": b["y"]}
     upper, lower = (a, b) if a["y"] > b["y"] else (b, a)
-    return {"x": upper["x"], "y": upper["low"], "x2": lower["x"], "y2": lower["high"], "style": style}
+    return ends | {"x": upper["x"], "y": upper["low"], "x2": lower["x"], "y2": lower["high"]}
 
 
 def number_line(
@@ -179,24 +194,42 @@ def number_line(
     lost = (table["x2"] <= lost_below) if lost_below is not None else table["x"] != table["x"]
     table["_shade"] = np.where(lost, 0.85, 0.25)
     top = float(table["percent"].max()) * 1.1
-    ticks = [{"x": float(v), "format": name, "_lane": lane} for lane, (name, held) in enumerate(formats.items()) for v in held]
-    spans = [{"x": min(held), "x2": max(held), "label": name, "_lane": lane} for lane, (name, held) in enumerate(formats.items())]
+    ticks = [
+        {"x": float(v), "format": name, "_lane": lane}
+        for lane, (name, held) in enumerate(formats.items())
+        for v in held
+    ]
+    spans = [
+        {"x": min(held), "x2": max(held), "label": name, "_lane": lane}
+        for lane, (name, held) in enumerate(formats.items())
+    ]
     low = min(float(table["x"].min()), *(span["x"] for span in spans)) - 1
     high = max(float(table["x2"].max()), *(span["x2"] for span in spans)) + 1
-    lanes = len(formats)
+    lanes, step = len(formats), 4 if high - low < 44 else 8
+    whole = [step * place for place in range(int(np.ceil(low / step)), int(high // step) + 1)]
     for row in [*ticks, *spans]:
         row["_y"] = -top * (0.16 + 0.24 * row["_lane"])
         row["_y2"] = row["_y"] - 0.05 * top
 
     def draw(outer: int) -> Any:
         bottom = -top * (0.16 + 0.24 * lanes)
-        x = alt.X("x:Q", title=x_title, scale=alt.Scale(domain=[low, high], nice=False, zero=False), axis=alt.Axis(tickCount=8))
-        shares = [tick for tick in _round_ticks(top)]
-        y = alt.Y("percent:Q", title=y_title, scale=alt.Scale(domain=[bottom, top], nice=False), axis=alt.Axis(grid=True, values=shares))
+        x = alt.X(
+            "x:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[low, high], nice=False, zero=False),
+            axis=alt.Axis(values=whole),
+        )
+        shares = _round_ticks(top)
+        y = alt.Y(
+            "percent:Q",
+            title=y_title,
+            scale=alt.Scale(domain=[bottom, top], nice=False),
+            axis=alt.Axis(grid=True, values=shares),
+        )
         lane = alt.Y("_y:Q", scale=alt.Scale(domain=[bottom, top], nice=False))
         bars = alt.Chart(data(table)).mark_rect(fill=INK, stroke=INK, strokeOpacity=0.35, strokeWidth=1)
         layers = [
-            bars.encode(x=x, x2="x2:Q", y=y, y2=alt.value({"expr": f"scale('y', 0)"}), fillOpacity=alt.FillOpacity("_shade:Q", scale=None)),
+            bars.encode(x=x, x2="x2:Q", y=y, y2=alt.Y2Datum(0), fillOpacity=alt.FillOpacity("_shade:Q", scale=None)),
             alt.Chart(data(ticks)).mark_rule(strokeWidth=1, opacity=0.5).encode(x=x, y=lane, y2="_y2:Q"),
             alt.Chart(data(spans)).mark_rule(strokeWidth=1.5).encode(x=x, x2="x2:Q", y=alt.Y("_y2:Q")),
             label(spans, x, alt.Y("_y2:Q"), align="left", dy=12, fontWeight="bold"),

@@ -7,16 +7,13 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from hopperbook import units
 from hopperbook.charts.base import (
-    GPU_STYLES,
     INK,
     PARTS,
     WIDE,
     Rows,
-    bare,
     data,
     frame,
     gpu_style,
@@ -57,7 +54,9 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
     table["_start"] = table["_end"] - table["gib"]
     table["_color"] = [PARTS.get(str(part), INK) for part in table["part"]]
     parts = list(dict.fromkeys(table["part"]))
-    totals = table.groupby("item", sort=False).agg(_end=("_end", "max"), capacity=("capacity_gib", "first")).reset_index()
+    totals = (
+        table.groupby("item", sort=False).agg(_end=("_end", "max"), capacity=("capacity_gib", "first")).reset_index()
+    )
     totals["_free"] = totals["capacity"] - totals["_end"]
     totals["_word"] = np.where(totals["_free"] < 0, "does not fit", "fits")
     totals["_much"] = [
@@ -70,7 +69,12 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
     def draw(outer: int) -> Any:
         small = outer < 500
         end = top * (1.06 if small else 1.26)
-        x = alt.X("_start:Q", title=x_title, scale=alt.Scale(domain=[0, end], nice=False), axis=alt.Axis(grid=True, tickCount=5))
+        x = alt.X(
+            "_start:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[0, end], nice=False),
+            axis=alt.Axis(grid=True, tickCount=5),
+        )
         axis = None if small else alt.Axis(labelLimit=200, domain=True, labelOpacity=1)
         y = alt.Y("item:N", sort=None, title=None, axis=axis)
         base, total = alt.Chart(data(table)), alt.Chart(data(totals))
@@ -78,9 +82,13 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
             _label=lambda part: [units.number(value, 3 if value >= 100 else 2) for value in part["gib"]]
         )
         layers = [
-            base.mark_bar(size=20, stroke="transparent").encode(x=x, x2="_end:Q", y=y, color=alt.Color("_color:N", scale=None)),
+            base.mark_bar(size=20, stroke="transparent").encode(
+                x=x, x2="_end:Q", y=y, color=alt.Color("_color:N", scale=None)
+            ),
             alt.Chart(data(inside)).mark_text(align="left", dx=5, color=ON_BAR).encode(x=x, y=y, text="_label:N"),
-            total.mark_tick(thickness=3, size=38, opacity=0.75, color=INK).encode(x=alt.X("capacity:Q"), y=y),
+            total.mark_tick(thickness=3, size=24 if small else 38, opacity=0.75, color=INK).encode(
+                x=alt.X("capacity:Q"), y=y
+            ),
         ]
         if small:
             both = totals.assign(_both=totals["_word"] + ", " + totals["_much"])
@@ -92,7 +100,9 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
         else:
             bold = {"align": "left", "dx": 8, "dy": -7, "fontWeight": "bold"}
             layers.append(total.mark_text(**bold).encode(x=alt.X("_at:Q"), y=y, text="_word:N"))
-            layers.append(total.mark_text(align="left", dx=8, dy=8, opacity=0.78).encode(x=alt.X("_at:Q"), y=y, text="_much:N"))
+            layers.append(
+                total.mark_text(align="left", dx=8, dy=8, opacity=0.78).encode(x=alt.X("_at:Q"), y=y, text="_much:N")
+            )
         return alt.layer(*layers).properties(height=(56 if small else 52) * len(totals) + 40)
 
     return responsive(draw, width, [*parts, "capacity"])
@@ -138,7 +148,9 @@ def fit_map(
     """
     table = frame(rows, "x", "y", "share")
     table["word"] = np.select([table["share"] > full, table["share"] > tight], ["no", "tight"], "fits")
-    table["_percent"] = [units.percent(value, 2) if value < 10 else f"{units.number(value)} times" for value in table["share"]]
+    table["_percent"] = [
+        units.percent(value, 2) if value < 10 else f"{units.number(value)} times" for value in table["share"]
+    ]
     table["_x"], table["_y"] = table["x"].map(units.tokens), table["y"].map(units.tokens)
     color = gpu_style(gpu).color
     table["_color"] = np.where(table["word"] == "no", INK, color)
@@ -150,7 +162,13 @@ def fit_map(
         part = table[table["x"].isin(kept)]
         x_sort, y_sort = [units.tokens(value) for value in kept], [units.tokens(value) for value in lanes]
         pad = {"paddingInner": 0.03, "paddingOuter": 0.0}
-        x = alt.X("_x:N", sort=x_sort, title=x_title, scale=alt.Scale(**pad), axis=alt.Axis(domain=False, ticks=False, labelAngle=0))
+        x = alt.X(
+            "_x:N",
+            sort=x_sort,
+            title=x_title,
+            scale=alt.Scale(**pad),
+            axis=alt.Axis(domain=False, ticks=False, labelAngle=0),
+        )
         y = alt.Y("_y:N", sort=y_sort, title=y_title, scale=alt.Scale(**pad))
         base = alt.Chart(data(part))
         layers = [
@@ -222,7 +240,12 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
     used = table["label"].astype(str) != ""
 
     def draw(outer: int) -> Any:
-        x = alt.X("start:Q", title=x_title, scale=alt.Scale(domain=[0, slices], nice=False), axis=alt.Axis(tickCount=slices, domain=False))
+        x = alt.X(
+            "start:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[0, slices], nice=False),
+            axis=alt.Axis(tickCount=slices, domain=False),
+        )
         y = alt.Y("card:N", sort=None, title=None, axis=alt.Axis(labelOpacity=1, labelLimit=110))
         layers = []
         if used.any():
@@ -230,11 +253,19 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
             colors = {"fill": alt.Fill("_color:N", scale=None), "stroke": alt.Stroke("_color:N", scale=None)}
             layers.append(cut.encode(x=x, x2="_end:Q", y=y, **colors))
         if not used.all():
-            free = alt.Chart(data(table[~used])).mark_bar(height={"band": 0.72}, fillOpacity=0, stroke=INK, strokeDash=[4, 3])
+            free = alt.Chart(data(table[~used])).mark_bar(
+                height={"band": 0.72}, fillOpacity=0, stroke=INK, strokeDash=[4, 3]
+            )
             layers.append(free.encode(x=x, x2="_end:Q", y=y))
-        texts = alt.Chart(data(table))
-        layers.append(texts.mark_text(dy=-8, fontWeight="bold").encode(x=alt.X("_middle:Q"), y=y, text="label:N"))
-        layers.append(texts.mark_text(dy=8).encode(x=alt.X("_middle:Q"), y=y, text="detail:N"))
+        both = used & (table["detail"].astype(str) != "")
+        for part, field, mark in (
+            (table[both], "label", {"dy": -8, "fontWeight": "bold"}),
+            (table[both], "detail", {"dy": 8}),
+            (table[used & ~both], "label", {"fontWeight": "bold"}),
+            (table[~used], "detail", {}),
+        ):
+            if len(part):
+                layers.append(label(part, alt.X("_middle:Q"), y, field, **mark))
         return alt.layer(*layers).properties(height=62 * table["card"].nunique() + 40)
 
     return responsive(draw, width)

@@ -72,7 +72,14 @@ def pixels(values: Sequence[float], low: float, high: float, size: float, log: b
     return size * (known - low) / (high - low)
 
 
-def sides(x: Sequence[float], y: Sequence[float], texts: Sequence[str], width: float, height: float) -> list[str]:
+def sides(
+    x: Sequence[float],
+    y: Sequence[float],
+    texts: Sequence[str],
+    width: float,
+    height: float,
+    avoid: Sequence[tuple[float, float]] = (),
+) -> list[str]:
     """Return the side of each point on which its words stand.
 
     Parameters
@@ -83,6 +90,8 @@ def sides(x: Sequence[float], y: Sequence[float], texts: Sequence[str], width: f
         Their words.
     width, height : float
         Size of the plot in pixels.
+    avoid : sequence of tuple
+        Further points that words should not cover, such as samples of a line.
 
     Returns
     -------
@@ -95,6 +104,7 @@ def sides(x: Sequence[float], y: Sequence[float], texts: Sequence[str], width: f
     ['right', 'left']
     """
     taken: list[tuple[float, float, float, float]] = [(a - 6, b - 6, a + 6, b + 6) for a, b in zip(x, y, strict=True)]
+    taken += [(a - 3, b - 3, a + 3, b + 3) for a, b in avoid]
     chosen = []
     for a, b, text in zip(x, y, texts, strict=True):
         boxes = {side: _box(a, b, text_width(text), side) for side in SIDES}
@@ -103,6 +113,72 @@ def sides(x: Sequence[float], y: Sequence[float], texts: Sequence[str], width: f
         taken.append(boxes[best])
         chosen.append(best)
     return chosen
+
+
+def along(xs: Sequence[float], ys: Sequence[float], step: float = 6.0) -> list[tuple[float, float]]:
+    """Return points along a broken line, close enough that no word fits between two.
+
+    Parameters
+    ----------
+    xs, ys : sequence of float
+        Corners in pixels.
+    step : float
+        Distance of two points.
+
+    Returns
+    -------
+    list of tuple
+        Points.
+
+    Examples
+    --------
+    >>> len(along([0, 60], [0, 0]))
+    11
+    """
+    points: list[tuple[float, float]] = []
+    for a, b, c, d in zip(xs, ys, xs[1:], ys[1:], strict=False):
+        count = max(2, int(np.hypot(c - a, d - b) / step) + 1)
+        points += zip(np.linspace(a, c, count).tolist(), np.linspace(b, d, count).tolist(), strict=True)
+    return points
+
+
+def apart(values: Sequence[float], gap: float) -> list[float]:
+    """Return values moved as little as needed so that no two are closer than a gap, their order kept.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Places in pixels.
+    gap : float
+        Least distance.
+
+    Returns
+    -------
+    list of float
+        New places, in the order given.
+
+    Examples
+    --------
+    >>> apart([10, 12, 40], 14)
+    [4.0, 18.0, 40.0]
+    """
+    order = np.argsort(values, kind="stable")
+    groups: list[list[float]] = []
+    for value in np.asarray(values, dtype=float)[order]:
+        groups.append([float(value)])
+        while len(groups) > 1 and _low(groups[-1], gap) < _low(groups[-2], gap) + gap * len(groups[-2]):
+            last = groups.pop()
+            groups[-1] += last
+    placed = [_low(group, gap) + gap * place for group in groups for place in range(len(group))]
+    result = [0.0] * len(placed)
+    for place, at in zip(order, placed, strict=True):
+        result[place] = at
+    return result
+
+
+def _low(group: Sequence[float], gap: float) -> float:
+    """Return where a group of words begins when it is spread around its middle."""
+    return sum(group) / len(group) - gap * (len(group) - 1) / 2
 
 
 def _box(x: float, y: float, width: float, side: str) -> tuple[float, float, float, float]:
@@ -116,7 +192,8 @@ def _box(x: float, y: float, width: float, side: str) -> tuple[float, float, flo
 def _cost(box: tuple[float, float, float, float], taken: Sequence[Any], width: float, height: float) -> float:
     """Return how much a box overlaps others or leaves the plot, in square pixels."""
     overlap = sum(
-        max(0.0, min(box[2], other[2]) - max(box[0], other[0])) * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
         for other in taken
     )
     outside = max(0.0, -box[0]) + max(0.0, box[2] - width) + max(0.0, -box[1] - 8) + max(0.0, box[3] - height)

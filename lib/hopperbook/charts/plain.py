@@ -6,9 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import pandas as pd
 
 from hopperbook import units
-from hopperbook.charts.base import INK, WIDE, Rows, data, frame, gpu_style, label, log_axis, responsive, spread
+from hopperbook.charts.base import (
+    INK,
+    OTHER_STYLE,
+    WIDE,
+    Rows,
+    Style,
+    data,
+    frame,
+    gpu_style,
+    label,
+    log_axis,
+    responsive,
+    significant,
+    spread,
+)
+from hopperbook.charts.places import apart, pixels, text_width
 
 
 def bars(
@@ -56,7 +72,12 @@ def bars(
 
     def draw(outer: int) -> Any:
         small = outer < 500
-        x = alt.X("value:Q", title=x_title, scale=alt.Scale(domain=[0, top], nice=False), axis=alt.Axis(grid=True, tickCount=5))
+        x = alt.X(
+            "value:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[0, top], nice=False),
+            axis=alt.Axis(grid=True, tickCount=5),
+        )
         y = alt.Y("item:N", sort=None, title=None, axis=alt.Axis(labelLimit=outer // 3, domain=True))
         base = alt.Chart(data(table))
         layers = [base.mark_bar(size=20, fillOpacity=0.85).encode(x=x, y=y, color=alt.Color("_color:N", scale=None))]
@@ -66,7 +87,9 @@ def bars(
         if limit is not None:
             rule = [{"value": limit, "label": f"{limit_label} {fmt(limit)}"}]
             layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(x="value:Q"))
-            layers.append(label(rule, alt.X("value:Q"), alt.value(-6), align="right" if small else "center", baseline="bottom"))
+            layers.append(
+                label(rule, alt.X("value:Q"), alt.value(-6), align="right" if small else "center", baseline="bottom")
+            )
         return alt.layer(*layers).properties(height=34 * len(table) + 44)
 
     return responsive(draw, width)
@@ -119,13 +142,17 @@ def lines(
     table = frame(rows, "x", "y", "series")
     names = list(dict.fromkeys(table["series"]))
     styles = _series_styles(names)
-    x_channel, y_channel = _axes(table, x_title, y_title, x_log, y_log, limit)
-    ends = table.sort_values("x", kind="stable").groupby("series", sort=False).tail(1)
+    ends = table.sort_values("x", kind="stable").groupby("series", sort=False).tail(1).reset_index(drop=True)
     marks = alt.Scale(domain=names, range=[styles[name].color for name in names])
     dashes = alt.Scale(domain=names, range=[list(styles[name].dash) for name in names])
     shapes = alt.Scale(domain=names, range=[styles[name].shape for name in names])
 
     def draw(outer: int) -> Any:
+        room = max(text_width(str(name)) for name in names) + 12
+        tall = height if outer > 500 else min(height, 260)
+        x_channel, y_channel, y_ends = _axes(
+            table, (x_title, y_title), (x_log, y_log), limit, room / (outer - 60 - room)
+        )
         base = alt.Chart(data(table))
         color = alt.Color("series:N", scale=marks, legend=None)
         layers = []
@@ -136,21 +163,25 @@ def lines(
         layers.append(base.mark_line().encode(x=x_channel, y=y_channel, color=color, strokeDash=dash))
         if points:
             shape = alt.Shape("series:N", scale=shapes, legend=None)
-            layers.append(base.mark_point(filled=True, opacity=1).encode(x=x_channel, y=y_channel, color=color, shape=shape))
-        layers.append(label(ends, x_channel, y_channel, "series", align="right", dy=-10, dx=2, fontWeight="bold"))
+            layers.append(
+                base.mark_point(filled=True, opacity=1).encode(x=x_channel, y=y_channel, color=color, shape=shape)
+            )
+        deep = tall - 60.0
+        at = deep - pixels(ends["y"], *y_ends, deep, log=y_log)
+        for place, moved in enumerate(apart(at, 14.0)):
+            mark = {"align": "left", "dx": 8, "dy": round(moved - float(at[place]), 1), "fontWeight": "bold"}
+            layers.append(label(ends.iloc[[place]], x_channel, y_channel, "series", **mark))
         if limit is not None:
             rule = [{"y": limit, "label": limit_label}]
             layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(y=y_channel))
-            layers.append(label(rule, alt.value("width"), y_channel, align="right", dy=-8))
-        return alt.layer(*layers).properties(height=height if outer > 500 else min(height, 260))
+            layers.append(label(rule, alt.value(4), y_channel, align="left", dy=-8))
+        return alt.layer(*layers).properties(height=tall)
 
     return responsive(draw, width)
 
 
 def _series_styles(names: Sequence[str]) -> dict[str, Any]:
     """Return a style for each series: the GPU's own, else ink with a dash that tells it apart."""
-    from hopperbook.charts.base import OTHER_STYLE, Style
-
     dashes, shapes = [(1, 0), (6, 4), (2, 3), (10, 3, 2, 3)], ["circle", "square", "triangle-up", "diamond"]
     styles, used, others = {}, set(), 0
     for name in names:
@@ -163,20 +194,34 @@ def _series_styles(names: Sequence[str]) -> dict[str, Any]:
     return styles
 
 
-def _axes(table: Any, x_title: str, y_title: str, x_log: bool, y_log: bool, limit: float | None) -> tuple[Any, Any]:
-    """Return the two position channels of a line chart."""
+def _axes(
+    table: pd.DataFrame, titles: tuple[str, str], logs: tuple[bool, bool], limit: float | None, room: float
+) -> tuple[Any, Any, tuple[float, float]]:
+    """Return the two position channels of a line chart, with room on the right for names, and the ends of y."""
     columns = [column for column in ("y", "low", "high") if column in table]
-    heights = [*table[columns].to_numpy().ravel(), *([] if limit is None else [limit])]
-    x: Any = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=6, format=",~r"))
-    y: Any = alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=True, zero=True), axis=alt.Axis(grid=True, tickCount=5, format=",~r"))
-    if x_log:
-        x = log_axis(*spread(table["x"], 1.0), x_title, alt.X, "x")
-    if y_log:
-        y = log_axis(*spread(heights), y_title, alt.Y, "y", grid=True)
-    return x, y
+    heights = [float(v) for v in table[columns].to_numpy().ravel() if pd.notna(v)] + ([] if limit is None else [limit])
+    low, high = float(table["x"].min()), float(table["x"].max())
+    if logs[0]:
+        x = log_axis(low, significant(high * (high / low) ** room), titles[0], alt.X, "x")
+    else:
+        scale = alt.Scale(domain=[low, significant(high + room * (high - low))], nice=False, zero=False)
+        x = alt.X("x:Q", title=titles[0], scale=scale, axis=alt.Axis(tickCount=6, format=",~r"))
+    if logs[1]:
+        ends = spread(heights)
+        return x, log_axis(*ends, titles[1], alt.Y, "y", grid=True), ends
+    ends = min(0.0, *heights), significant(1.05 * max(heights))
+    scale = alt.Scale(domain=list(ends), nice=False)
+    return x, alt.Y("y:Q", title=titles[1], scale=scale, axis=alt.Axis(grid=True, tickCount=5, format=",~r")), ends
 
 
-def histogram(rows: Rows, x_title: str, y_title: str = "per cent of values", mark: float | None = None, mark_label: str = "", width: int = WIDE) -> Any:
+def histogram(
+    rows: Rows,
+    x_title: str,
+    y_title: str = "per cent of values",
+    mark: float | None = None,
+    mark_label: str = "",
+    width: int = WIDE,
+) -> Any:
     """Draw a histogram, with a marked value.
 
     Parameters
@@ -199,16 +244,24 @@ def histogram(rows: Rows, x_title: str, y_title: str = "per cent of values", mar
 
     Examples
     --------
-    >>> histogram([{"x": 0, "x2": 1, "percent": 100.0}], "s", mark=0.5, mark_label="median").usermeta["hopperbook"]["key"]
+    >>> chart = histogram([{"x": 0, "x2": 1, "percent": 100.0}], "s", mark=0.5, mark_label="median")
+    >>> chart.usermeta["hopperbook"]["key"]
     []
     """
     table = frame(rows, "x", "x2", "percent")
     ends = [float(table["x"].min()), float(table["x2"].max())]
 
     def draw(outer: int) -> Any:
-        x = alt.X("x:Q", title=x_title, scale=alt.Scale(domain=ends, nice=False, zero=False), axis=alt.Axis(tickCount=6, format=",~r"))
+        x = alt.X(
+            "x:Q",
+            title=x_title,
+            scale=alt.Scale(domain=ends, nice=False, zero=False),
+            axis=alt.Axis(tickCount=6, format=",~r"),
+        )
         y = alt.Y("percent:Q", title=y_title, scale=alt.Scale(zero=True), axis=alt.Axis(grid=True, tickCount=4))
-        shape = alt.Chart(data(table)).mark_rect(fill=INK, fillOpacity=0.25, stroke=INK, strokeOpacity=0.4, strokeWidth=1)
+        shape = alt.Chart(data(table)).mark_rect(
+            fill=INK, fillOpacity=0.25, stroke=INK, strokeOpacity=0.4, strokeWidth=1
+        )
         layers = [shape.encode(x=x, x2="x2:Q", y=y, y2=alt.Y2Datum(0))]
         if mark is not None:
             at = [{"x": mark, "label": mark_label}]

@@ -25,10 +25,19 @@ from hopperbook.charts.base import (
     significant,
     spread,
 )
-from hopperbook.charts.places import SIDES, pixels, sides, text_width
+from hopperbook.charts.places import SIDES, along, pixels, sides, text_width
 
 
-def words_at(table: pd.DataFrame, x: Any, y: Any, width: float, height: float, px: Any, py: Any) -> list[Any]:
+def words_at(
+    table: pd.DataFrame,
+    x: Any,
+    y: Any,
+    width: float,
+    height: float,
+    px: Any,
+    py: Any,
+    avoid: Sequence[tuple[float, float]] = (),
+) -> list[Any]:
     """Return layers of words beside points, each on a side where it is free.
 
     Parameters
@@ -41,13 +50,15 @@ def words_at(table: pd.DataFrame, x: Any, y: Any, width: float, height: float, p
         Size of the plot in pixels.
     px, py : array
         The points in pixels from the top left.
+    avoid : sequence of tuple
+        Further points that words should not cover.
 
     Returns
     -------
     list of altair.Chart
         One layer for each side and weight.
     """
-    placed = table.assign(_side=sides(px, py, table["label"].astype(str), width, height))
+    placed = table.assign(_side=sides(px, py, table["label"].astype(str), width, height, avoid))
     strong = table["strong"].eq(True) if "strong" in table else pd.Series(False, index=table.index)
     layers = []
     for side, mark in SIDES.items():
@@ -103,7 +114,11 @@ def in_order(names: Sequence[str]) -> list[str]:
 
 
 def roofline(
-    gpus: Rows, points: Rows = (), y_title: str = "TFLOP/s, dense", x_title: str = "FLOP per byte moved", width: int = WIDE
+    gpus: Rows,
+    points: Rows = (),
+    y_title: str = "TFLOP/s, dense",
+    x_title: str = "FLOP per byte moved",
+    width: int = WIDE,
 ) -> Any:
     """Draw the roofline of GPUs and where a workload's parts lie on it.
 
@@ -125,8 +140,9 @@ def roofline(
 
     Examples
     --------
-    >>> roofline([{"gpu": "H100 SXM", "peak_tflop_per_s": 989, "bandwidth_tb_per_s": 3.35}]).usermeta["hopperbook"]["key"]
-    ['H100 SXM']
+    >>> chart = roofline([{"gpu": "H100 SXM", "peak_tflop_per_s": 989, "bandwidth_tb_per_s": 3.35}])
+    >>> chart.usermeta["hopperbook"]["key"]
+    []
     """
     table = frame(gpus, "gpu", "peak_tflop_per_s", "bandwidth_tb_per_s")
     dots = pd.DataFrame(points)
@@ -148,28 +164,51 @@ def roofline(
 
     def draw(outer: int) -> Any:
         wide, tall = outer - 60.0, (340.0 if outer > 500 else 280.0)
-        lines = alt.Chart(data(roofs)).mark_line(strokeWidth=2).encode(
-            x=x, y=y,
-            color=alt.Color("gpu:N", scale=colors, legend=None),
-            strokeDash=alt.StrokeDash("gpu:N", scale=dashes, legend=None),
+        lines = (
+            alt.Chart(data(roofs))
+            .mark_line(strokeWidth=2)
+            .encode(
+                x=x,
+                y=y,
+                color=alt.Color("gpu:N", scale=colors, legend=None),
+                strokeDash=alt.StrokeDash("gpu:N", scale=dashes, legend=None),
+            )
         )
-        knees = alt.Chart(data(_ridges(table))).mark_point(filled=True, opacity=1).encode(
-            x=x, y=y,
-            color=alt.Color("gpu:N", scale=colors, legend=None),
-            shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+        knees = (
+            alt.Chart(data(_ridges(table)))
+            .mark_point(filled=True, opacity=1)
+            .encode(
+                x=x,
+                y=y,
+                color=alt.Color("gpu:N", scale=colors, legend=None),
+                shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+            )
         )
         layers = [lines, knees, *_roof_labels(table, x, y)]
         if len(dots):
             layers.append(
-                alt.Chart(data(dots)).mark_point(shape="diamond", filled=True, color=INK, opacity=1, size=70)
-                .encode(x=x, y=y, tooltip=[alt.Tooltip("label:N"), alt.Tooltip("intensity:Q", format=",.3~r"), alt.Tooltip("tflop_per_s:Q", format=",.3~r")])
+                alt.Chart(data(dots))
+                .mark_point(shape="diamond", filled=True, color=INK, opacity=1, size=70)
+                .encode(
+                    x=x,
+                    y=y,
+                    tooltip=[
+                        alt.Tooltip("label:N"),
+                        alt.Tooltip("intensity:Q", format=",.3~r"),
+                        alt.Tooltip("tflop_per_s:Q", format=",.3~r"),
+                    ],
+                )
             )
+            deep = tall - 64.0
+            across = pixels([row["intensity"] for row in roofs], low, high, wide, log=True)
+            down = deep - pixels([row["tflop_per_s"] for row in roofs], bottom, top, deep, log=True)
+            lines_at = [p for i in range(0, len(roofs), 3) for p in along(across[i : i + 3], down[i : i + 3])]
             px = pixels(dots["intensity"], low, high, wide, log=True)
-            py = (tall - 60) - pixels(dots["tflop_per_s"], bottom, top, tall - 60, log=True)
-            layers += words_at(dots, x, y, wide, tall, px, py)
+            py = deep - pixels(dots["tflop_per_s"], bottom, top, deep, log=True)
+            layers += words_at(dots, x, y, wide, deep, px, py, lines_at)
         return alt.layer(*layers).properties(height=tall)
 
-    return responsive(draw, width, names)
+    return responsive(draw, width)
 
 
 def _ridges(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -228,18 +267,30 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
         plot = outer - 110.0
         room = (table["end"] - table["start"]) / top * plot
         inside = pd.Series([text_width(str(t)) + 8 for t in table["label"]]) <= room
-        x = alt.X("start:Q", title=x_title, scale=alt.Scale(domain=[0, top], nice=False), axis=alt.Axis(grid=True, tickCount=6))
+        x = alt.X(
+            "start:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[0, top], nice=False),
+            axis=alt.Axis(grid=True, tickCount=6),
+        )
         y = alt.Y("lane:N", sort=None, title=None, axis=alt.Axis(labelOpacity=1, labelLimit=130))
         base = alt.Chart(data(table))
         bars = base.mark_bar(height={"band": 0.62}, fill=INK, stroke=INK, strokeOpacity=0.5, strokeWidth=1).encode(
-            x=x, x2="end:Q", y=y, fillOpacity=alt.FillOpacity("_shade:Q", scale=None),
-            tooltip=[alt.Tooltip("label:N"), alt.Tooltip("start:Q", format=",.3~r"), alt.Tooltip("end:Q", format=",.3~r")],
+            x=x,
+            x2="end:Q",
+            y=y,
+            fillOpacity=alt.FillOpacity("_shade:Q", scale=None),
+            tooltip=[
+                alt.Tooltip("label:N"),
+                alt.Tooltip("start:Q", format=",.3~r"),
+                alt.Tooltip("end:Q", format=",.3~r"),
+            ],
         )
         layers = [bars]
         within = table[inside & ~exposed]
         if len(within):
             layers.append(label(within, alt.X("_middle:Q"), y, align="center"))
-        outside = table[(~inside | exposed) & (table["label"].astype(str) != "")]
+        outside = table[exposed & (table["label"].astype(str) != "")]
         if len(outside):
             layers.append(label(outside, alt.X("start:Q"), y, align="right", dx=-5))
         lanes = table["lane"].nunique()
@@ -248,9 +299,7 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
     return responsive(draw, width)
 
 
-def predicted_measured(
-    rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE
-) -> Any:
+def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE) -> Any:
     """Draw predictions against measurements, with the diagonal and a band around it.
 
     Parameters
@@ -282,17 +331,25 @@ def predicted_measured(
     words = " ".join(filter(None, (quantity, unit and f"({unit})")))
     x = log_axis(low, high, f"measured {words}".strip(), alt.X, "measured")
     y = log_axis(low, high, f"predicted {words}".strip(), alt.Y, "predicted", grid=True)
-    line = [{"measured": v, "predicted": v, "_low": max(low, v * (1 - band)), "_high": min(high, v * (1 + band))} for v in np.geomspace(low, high, 40)]
+    line = [
+        {"measured": v, "predicted": v, "_low": max(low, v * (1 - band)), "_high": min(high, v * (1 + band))}
+        for v in np.geomspace(low, high, 40)
+    ]
 
     def draw(outer: int) -> Any:
         base = alt.Chart(data(line))
         tall = 420 if outer > 500 else 320
-        marks = alt.Chart(data(table)).mark_point(filled=False, opacity=0.9, size=50).encode(
-            x=x, y=y,
-            color=alt.Color("gpu:N", scale=colors, legend=None),
-            shape=alt.Shape("gpu:N", scale=shapes, legend=None),
-            tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if c not in ("measured", "predicted")]
-            + [alt.Tooltip("measured:Q", format=",.3~r"), alt.Tooltip("predicted:Q", format=",.3~r")],
+        marks = (
+            alt.Chart(data(table))
+            .mark_point(filled=False, opacity=0.9, size=50)
+            .encode(
+                x=x,
+                y=y,
+                color=alt.Color("gpu:N", scale=colors, legend=None),
+                shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if c not in ("measured", "predicted")]
+                + [alt.Tooltip("measured:Q", format=",.3~r"), alt.Tooltip("predicted:Q", format=",.3~r")],
+            )
         )
         shade = base.mark_area(fill=INK, fillOpacity=0.09, clip=True).encode(x=x, y=alt.Y("_low:Q"), y2="_high:Q")
         diagonal = base.mark_line(color=INK, strokeWidth=1, opacity=0.7).encode(x=x, y=y)
@@ -309,7 +366,9 @@ def predicted_measured(
     return responsive(draw, width, names)
 
 
-def error_strip(rows: Rows, band: tuple[float, float] | None = None, x_title: str = "error of the prediction, %", width: int = WIDE) -> Any:
+def error_strip(
+    rows: Rows, band: tuple[float, float] | None = None, x_title: str = "error of the prediction, %", width: int = WIDE
+) -> Any:
     """Draw the error of each prediction, a lane a GPU, with the median of each and the band that should hold most.
 
     Parameters
@@ -341,9 +400,18 @@ def error_strip(rows: Rows, band: tuple[float, float] | None = None, x_title: st
     ends = [100 * end for end in band] if band else []
     reach = float(np.ceil(max(1.0, *np.abs([*table["_percent"], *ends])) * 1.1))
 
+    signed = "datum.value == 0 ? '0' : format(datum.value, '+,~r')"
+
     def draw(outer: int) -> Any:
-        x = alt.X("_percent:Q", title=x_title, scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(tickCount=5, format="+"))
-        y = alt.Y("gpu:N", sort=names, title=None, axis=alt.Axis(labelFontWeight="bold", labelOpacity=1, labelLimit=180))
+        x = alt.X(
+            "_percent:Q",
+            title=x_title,
+            scale=alt.Scale(domain=[-reach, reach], nice=False),
+            axis=alt.Axis(tickCount=5, labelExpr=signed),
+        )
+        y = alt.Y(
+            "gpu:N", sort=names, title=None, axis=alt.Axis(labelFontWeight="bold", labelOpacity=1, labelLimit=180)
+        )
         layers = []
         if band:
             shade = [{"_percent": ends[0], "_to": ends[1], "label": "80 % band"}]
@@ -352,14 +420,20 @@ def error_strip(rows: Rows, band: tuple[float, float] | None = None, x_title: st
         zero = [{"_percent": 0.0}]
         layers.append(alt.Chart(data(zero)).mark_rule(strokeWidth=1, opacity=0.6).encode(x=x))
         layers.append(
-            alt.Chart(data(table)).mark_point(filled=False, opacity=0.95).encode(
-                x=x, y=y,
+            alt.Chart(data(table))
+            .mark_point(filled=False, opacity=0.95)
+            .encode(
+                x=x,
+                y=y,
                 color=alt.Color("gpu:N", scale=colors, legend=None),
                 shape=alt.Shape("gpu:N", scale=shapes, legend=None),
-                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if not c.startswith("_") and c != "error"] + [alt.Tooltip("error:Q", format="+.1%")],
+                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if not c.startswith("_") and c != "error"]
+                + [alt.Tooltip("error:Q", format="+.1%")],
             )
         )
-        layers.append(alt.Chart(data(medians)).mark_tick(color=INK, thickness=2.5, size=22, opacity=0.8).encode(x=x, y=y))
+        layers.append(
+            alt.Chart(data(medians)).mark_tick(color=INK, thickness=2.5, size=22, opacity=0.8).encode(x=x, y=y)
+        )
         return alt.layer(*layers).properties(height=42 * len(names) + 44)
 
     return responsive(draw, width)

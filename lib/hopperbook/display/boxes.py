@@ -27,8 +27,8 @@ class Estimate:
         Its name, such as ``target``.
     note : str
         One sentence of consequence.
-    start : float
-        Where the bar begins.
+    start, end : float
+        Where the bar begins and ends; it ends by default beyond all it shows.
     coverage : float
         Share of cases that the range is meant to hold.
 
@@ -48,6 +48,7 @@ class Estimate:
     limit_name: str = "limit"
     note: str = ""
     start: float = 0.0
+    end: float | None = None
     coverage: float = 0.8
 
     def range_words(self) -> str:
@@ -144,6 +145,7 @@ def _estimate_bar(estimate: Estimate) -> str:
     known = [x for x in (estimate.value, estimate.low, estimate.high, estimate.limit) if x is not None]
     bottom, top = min(estimate.start, *known), max(known)
     end = bottom + 1.2 * (top - bottom) if top > bottom else bottom + 1.0
+    end = end if estimate.end is None else max(estimate.end, top)
     at = _scale(bottom, end)
     band = None if estimate.low is None or estimate.high is None else (at(estimate.low), at(estimate.high))
     tick = None if estimate.limit is None else at(estimate.limit)

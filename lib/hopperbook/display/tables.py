@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -285,7 +286,7 @@ def options(rows: Sequence[Option], columns: Sequence[str], source: str = "") ->
     """
     heads = [("Verdict", "txt"), ("GPUs", "txt"), *((column, "num") for column in columns), ("Reason", "txt")]
     head = "".join(f'<th role="columnheader" scope="col" class="hb-{s}">{escape(label)}</th>' for label, s in heads)
-    flat = [column.replace("\n", " ") for column in columns]
+    flat = [re.sub(r"\s*\d+\s*% range$", "", column.replace("\n", " ")) for column in columns]
     body = "".join(_option_row(row, flat) for row in rows)
     html = (
         f'<table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'

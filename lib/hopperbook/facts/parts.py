@@ -1,4 +1,4 @@
-"""GPUs, systems, fabrics and MIG profiles as frozen, sourced records: what parts can do at most, as their makers print it."""
+"""GPUs, systems, fabrics and MIG profiles as frozen, sourced records: what parts can do at most, as printed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class System:
 
 @dataclass(frozen=True)
 class Fabric:
-    """One kind of link; ``kind`` is ``intra`` (inside a server) or ``inter`` (between servers), rates are per direction."""
+    """One kind of link; ``kind`` is ``intra`` (in a server) or ``inter`` (between servers), rates are per direction."""
 
     name: str
     label: str
@@ -113,7 +113,7 @@ class MigProfile:
     source: str
 
 
-Record = TypeVar("Record", GPU, System, Fabric)
+Record = TypeVar("Record", bound="GPU | System | Fabric")
 
 
 def _build(cls: type[Any], row: Mapping[str, Any], derived: Mapping[str, Any]) -> Any:
@@ -222,9 +222,9 @@ def _key(name: str) -> str:
 
 def _index(rows: Iterable[Record], extra: str = "") -> dict[str, Record]:
     index: dict[str, Record] = {}
-    for row in rows:
-        for alias in (row.name, *row.aliases, *([getattr(row, extra)] if extra else [])):
-            if index.setdefault(_key(alias), row) is not row:
+    for record in rows:
+        for alias in (record.name, *record.aliases, *([getattr(record, extra)] if extra else [])):
+            if index.setdefault(_key(alias), record).name != record.name:
                 raise InputError("alias", alias, "a name that means one thing only")
     return index
 

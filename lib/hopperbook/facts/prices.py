@@ -80,7 +80,7 @@ def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
 def _price(rows: pd.DataFrame, key: tuple[str, str, str]) -> Price:
     low, typical, high = (round(value, 4) for value in _summary(rows))
     dates = _dates([*rows.date, *rows.date_until])
-    return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(rows.source))
+    return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(list(rows.source)))
 
 
 @cache

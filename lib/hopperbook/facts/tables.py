@@ -20,7 +20,9 @@ FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*?)\},?\s*$", re.MULTILINE | re.DOTALL)
 
 
 def _path(name: str) -> Path:
-    candidates = [DATA / f"{name}{suffix}" for suffix in (".yaml", ".csv")] if re.fullmatch(r"[\w/-]+", name) else []
+    candidates = (
+        [DATA / f"{name}{suffix}" for suffix in (".yaml", ".csv")] if re.fullmatch(r"[\w/-]{1,80}", name) else []
+    )
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
         tables = sorted(found.stem for found in DATA.glob("*.*") if found.suffix in (".yaml", ".csv"))
@@ -127,7 +129,9 @@ def references() -> Mapping[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
     for path in [DATA / "references.bib", *sorted((DATA / "references.d").glob("*.bib"))]:
         for kind, key, body in ENTRY.findall(path.read_text(encoding="utf-8")):
-            entry = {"type": kind.lower(), **{name.lower(): " ".join(text.split()) for name, text in FIELD.findall(body)}}
+            entry = {name.lower(): " ".join(text.split()) for name, text in FIELD.findall(body)} | {
+                "type": kind.lower()
+            }
             if found.setdefault(key, entry).get("title") != entry.get("title"):
                 raise InputError("reference", key, "a key that stands for one source only")
     return MappingProxyType(dict(sorted(found.items())))

@@ -29,7 +29,8 @@ LOOK = """(() => {
   if (wide > 0) {
     const culprit = [...document.querySelectorAll('main *')].find(e => e.getBoundingClientRect().right > innerWidth + 1
       && !e.closest('.hb-scroll, pre, .highlight'));
-    bad.push('scrolls sideways by ' + wide + ' px' + (culprit ? ' at ' + culprit.tagName + '.' + culprit.className : ''));
+    const at = culprit ? ' at ' + culprit.tagName + '.' + culprit.className : '';
+    bad.push('scrolls sideways by ' + wide + ' px' + at);
   }
   for (const figure of document.querySelectorAll('.hb-figure')) {
     const seen = [...figure.querySelectorAll('.hb-svg svg')].filter(s => {
@@ -39,7 +40,8 @@ LOOK = """(() => {
     if (seen.length !== 1) bad.push(figure.id + ' shows ' + seen.length + ' pictures instead of one');
     for (const text of figure.querySelectorAll('.hb-svg svg text')) {
       const box = text.getBoundingClientRect(), frame = figure.getBoundingClientRect();
-      if (box.width && text.closest('.hb-svg').offsetParent && (box.right > frame.right + 3 || box.left < frame.left - 3))
+      const out = box.right > frame.right + 3 || box.left < frame.left - 3;
+      if (box.width && text.closest('.hb-svg').offsetParent && out)
         bad.push(figure.id + ' clips the words "' + text.textContent + '"');
     }
   }
@@ -122,7 +124,11 @@ class Browser:
         self.events.clear()
         mobile = width < 600
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=2 if mobile else 1, mobile=mobile
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=2 if mobile else 1,
+            mobile=mobile,
         )
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
@@ -134,7 +140,8 @@ class Browser:
               for (let y = 0; y < document.body.scrollHeight; y += 700) { scrollTo(0, y); await rest(15); }
               scrollTo(0, 0); await document.fonts.ready;
               if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-              for (let i = 0; i < 100 && document.querySelector('.hb-svg[data-live=yes]:not(:has(.vega-embed))'); i++) await rest(50);
+              const waiting = () => document.querySelector('.hb-svg[data-live=yes]:not(:has(.vega-embed))');
+              for (let i = 0; i < 100 && waiting(); i++) await rest(50);
               await rest(60); })()"""
         )
 
@@ -151,7 +158,7 @@ class Browser:
         path.write_bytes(base64.b64decode(made["data"]))
 
     def problems(self) -> list[str]:
-        """Return what went wrong since the page was opened: errors, requests to a network, missing files, bad layout."""
+        """Return what went wrong since the page was opened: errors, network requests, missing files, bad layout."""
         return [*filter(None, map(_problem, self.events)), *self.evaluate(LOOK)]
 
     def close(self) -> None:

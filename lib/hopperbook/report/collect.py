@@ -1,4 +1,4 @@
-"""What chapters hand over besides their pages: figures for ``results.json`` and data as CSV, read from their outputs."""
+"""What chapters hand over besides their pages: figures for ``results.json`` and data as CSV."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from hopperbook.display.core import DATA_MIME, RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
+from hopperbook.report import svg
 
 
 def outputs(notebook: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -63,12 +64,29 @@ def results(notebooks: Sequence[Path]) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def tables(notebook: Path) -> dict[str, str]:
+def specifications(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the specifications that a chapter's page draws, by their digests.
+
+    Parameters
+    ----------
+    notebook : dict
+        An executed notebook.
+
+    Returns
+    -------
+    dict of dict
+        Wide and narrow specifications.
+    """
+    charts = (content[CHART_MIME] for content, _ in outputs(notebook) if CHART_MIME in content)
+    return {svg.digest(each): each for chart in charts for each in svg.variants(chart).values()}
+
+
+def tables(notebook: dict[str, Any]) -> dict[str, str]:
     """Return the data of a chapter's figures and named tables as CSV.
 
     Parameters
     ----------
-    notebook : Path
+    notebook : dict
         An executed notebook.
 
     Returns
@@ -82,7 +100,7 @@ def tables(notebook: Path) -> dict[str, str]:
         If two share a name.
     """
     found: dict[str, str] = {}
-    for content, metadata in outputs(json.loads(notebook.read_text(encoding="utf-8"))):
+    for content, metadata in outputs(notebook):
         name, text = "", ""
         if CHART_MIME in content:
             name = metadata.get("hopperbook", {}).get("name", "")
@@ -91,7 +109,7 @@ def tables(notebook: Path) -> dict[str, str]:
             name = content[DATA_MIME]["name"]
             text = to_csv(content[DATA_MIME]["columns"], content[DATA_MIME]["rows"])
         if name in found:
-            raise InputError("name", name, f"a name used once in chapter {notebook.stem}")
+            raise InputError("name", name, "a name that no other figure or table of the chapter bears")
         if name:
             found[name] = text
     return found
@@ -115,6 +133,9 @@ def chart_data(spec: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     >>> chart_data({"datasets": {"a": [{"x": 1, "_dx": 3}], "b": []}})
     (['x'], [[1]])
     """
+    given = spec.get("usermeta", {}).get("hopperbook", {}).get("csv")
+    if given:
+        return given["columns"], given["rows"]
     sets = [*spec.get("datasets", {}).values(), spec.get("data", {}).get("values", [])]
     rows = max(sets, key=lambda each: sum(len(row) for row in each))
     columns = list(dict.fromkeys(key for row in rows for key in row if not key.startswith("_")))

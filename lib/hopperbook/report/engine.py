@@ -1,7 +1,7 @@
 """A papermill engine that runs a notebook's cells in a forked child, without a kernel process or a message queue.
 
-The parent has the libraries loaded, so a chapter starts in milliseconds; the child's state ends with the notebook.  What
-the cells put out is what the ordinary kernel would have put out, to the byte: see `tests/report/test_execute.py`.
+The parent has the libraries loaded, so a chapter starts in milliseconds; the child's state ends with the notebook.
+What the cells put out is what the ordinary kernel would have put out, to the byte: see `tests/report/test_execute.py`.
 """
 
 from __future__ import annotations
@@ -11,44 +11,88 @@ import os
 import pickle
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from papermill.engines import Engine
 
-LANGUAGE_INFO = {"name": "python"}
+class ForkEngine:
+    """Papermill's engine ``hopperbook``: ``papermill in.ipynb out.ipynb --engine hopperbook``.
 
+    It has the methods of papermill's own engines but is no subclass: papermill loads it while being loaded itself.
+    """
 
-class ForkEngine(Engine):
-    """Papermill's engine ``hopperbook``: ``papermill in.ipynb out.ipynb --engine hopperbook``."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, execution_timeout: float | None = None, **_: Any) -> None:
-        """Run the cells of a managed notebook in a forked child and put their outputs into it.
+    @staticmethod
+    def execute_notebook(
+        nb: Any,
+        kernel_name: str,
+        output_path: str | None = None,
+        progress_bar: bool = True,
+        log_output: bool = False,
+        autosave_cell_every: int = 30,
+        execution_timeout: float | None = None,
+        **_: Any,
+    ) -> Any:
+        """Run a notebook's cells in a forked child and put their outputs into it.
 
         Parameters
         ----------
-        nb_man : NotebookExecutionManager
-            Papermill's holder of the notebook.
+        nb : NotebookNode
+            The notebook with its parameters.
         kernel_name : str
             Ignored: the cells run in this process's Python.
+        output_path : str, optional
+            Where papermill saves on the way.
+        progress_bar, log_output, autosave_cell_every
+            Papermill's own.
         execution_timeout : float, optional
             Seconds a cell may take.
+
+        Returns
+        -------
+        NotebookNode
+            The notebook with outputs.
         """
-        nb_man.nb.metadata["language_info"] = dict(LANGUAGE_INFO)
-        jobs = [(place, cell.source, list(cell.metadata.get("tags", []))) for place, cell in _runnable(nb_man.nb.cells)]
-        for event, place, *payload in _in_child(lambda send: _run_cells(jobs, send), execution_timeout):
-            cell = nb_man.nb.cells[place]
-            if event == "start":
-                nb_man.cell_start(cell, place)
-            else:
-                cell.execution_count, cell.outputs, failed = payload
-                if failed:
-                    nb_man.cell_exception(cell, cell_index=place)
-                nb_man.cell_complete(cell, place)
+        from papermill.engines import NotebookExecutionManager
+
+        manager = NotebookExecutionManager(nb, output_path, log_output, progress_bar, autosave_cell_every)
+        manager.notebook_start()
+        try:
+            _run_managed(manager, execution_timeout)
+        finally:
+            manager.cleanup_pbar()
+            manager.notebook_complete()
+        return manager.nb
+
+    @staticmethod
+    def nb_kernel_name(nb: Any, name: str | None = None) -> str:
+        """Return the kernel that a notebook names."""
+        from papermill.utils import nb_kernel_name
+
+        return nb_kernel_name(nb, name)
+
+    @staticmethod
+    def nb_language(nb: Any, language: str | None = None) -> str:
+        """Return the language that a notebook names."""
+        from papermill.utils import nb_language
+
+        return nb_language(nb, language)
+
+
+def _run_managed(manager: Any, execution_timeout: float | None) -> None:
+    """Run the cells of a managed notebook, telling its manager of each."""
+    manager.nb.metadata["language_info"] = {"name": "python"}
+    jobs = [(place, cell.source, list(cell.metadata.get("tags", []))) for place, cell in _runnable(manager.nb.cells)]
+    for event, place, *payload in _in_child(lambda send: _run_cells(jobs, send), execution_timeout):
+        cell = manager.nb.cells[place]
+        if event == "start":
+            manager.cell_start(cell, place)
+        else:
+            cell.execution_count, cell.outputs, failed = payload
+            if failed:
+                manager.cell_exception(cell, cell_index=place)
+            manager.cell_complete(cell, place)
 
 
 def _runnable(cells: list[Any]) -> Iterator[tuple[int, Any]]:

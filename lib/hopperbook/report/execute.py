@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-Scalar = str | int | float | bool
+from hopperbook.errors import InputError
+
+Scalar = str | int | float | bool | None
 INJECTED_ID = "injected-parameters"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-class ChapterError(RuntimeError):
+class ChapterError(InputError):
     """A chapter that could not be run, in one sentence that names the chapter and the cell."""
+
+    def __init__(self, sentence: str):
+        ValueError.__init__(self, sentence)
 
 
 def run(
@@ -111,7 +116,7 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    logging.getLogger("papermill").setLevel(logging.WARNING)
     named = _named_parameters(chapter)
     chosen = {name: value for name, value in parameters.items() if name in named}
     try:
@@ -145,7 +150,9 @@ def _named_parameters(chapter: Path) -> set[str]:
     for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell.get("metadata", {}).get("tags", []):
             tree = ast.parse("".join(cell["source"]))
-            return {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+            return {
+                name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+            }
     return set()
 
 
@@ -204,27 +211,3 @@ def dumps(notebook: Any) -> str:
     import nbformat
 
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
-
-
-def refresh(chapters: Sequence[Path], workers: int = 2) -> None:
-    """Run chapters with their own defaults and write the outputs back: the published book.
-
-    Parameters
-    ----------
-    chapters : sequence of Path
-        Notebooks, overwritten only when all have run.
-    workers : int
-        How many run at once.
-
-    Raises
-    ------
-    ChapterError
-        If a cell fails; then no notebook is changed.
-    """
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        done = run(chapters, {}, Path(folder), workers)
-        texts = [path.read_text(encoding="utf-8") for path in done]
-    for path, text in zip(chapters, texts, strict=True):
-        path.write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -31,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         Sphinx's description of the extension.
     """
     app.add_config_value("hopperbook_pictures", "", "html")
+    app.add_config_value("hopperbook_notebooks", "", "html")
     app.add_config_value("hopperbook_root", "00-the-answer", "html")
     app.connect("config-inited", add_static, priority=900)
     app.connect("html-page-context", finish_page, priority=900)
@@ -48,17 +50,27 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     body = context.get("body", "")
     if doctree is None or "hb-" not in body:
         return
-    if "hb-spec" in body:
+    notebook = _notebook(app, page)
+    content = json.loads(notebook.read_text(encoding="utf-8")) if notebook else {"cells": []}
+    if mime.PLACE.search(body):
         pictures = app.config.hopperbook_pictures
-        body = mime.fill(body, Path(pictures) if pictures else None)
+        body = mime.fill(body, collect.specifications(content), Path(pictures) if pictures else None)
+    if "hb-spec" in body:
         app.add_js_file("figures.js", loading_method="defer", priority=900)
     if "mathjax_process" in body and not any("tex-chtml" in str(file) for file in context["script_files"]):
         app.add_js_file(app.config.mathjax_path, loading_method="defer")
-    source = Path(app.env.doc2path(page))
-    names = write_data(source, Path(app.outdir) / "data" / page) if source.suffix == ".ipynb" else []
+    names = write_data(content, Path(app.outdir) / "data" / page)
     body = CSV_LINK.sub(rf'href="data/{page}/\1.csv"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
-    context["body"] = body.replace(LINKS, _links(page, source.name, names))
+    context["body"] = body.replace(LINKS, _links(page, names))
+
+
+def _notebook(app: Sphinx, page: str) -> Path | None:
+    """Return the executed notebook of a page: the original where Sphinx was given a lighter copy."""
+    source = Path(app.env.doc2path(page))
+    if app.config.hopperbook_notebooks:
+        source = Path(app.config.hopperbook_notebooks) / source.name.replace("index.", f"{app.config.hopperbook_root}.")
+    return source if source.suffix == ".ipynb" and source.exists() else None
 
 
 def _page(app: Sphinx, chapter: str) -> str:
@@ -66,19 +78,19 @@ def _page(app: Sphinx, chapter: str) -> str:
     return app.config.root_doc if chapter == app.config.hopperbook_root else chapter
 
 
-def _links(page: str, notebook: str, names: list[str]) -> str:
+def _links(page: str, names: list[str]) -> str:
     """Return the links to a page's data and notebook."""
     links = [(f"data/{page}/{name}.csv", f"{name}.csv") for name in names]
-    links.append((f"_sources/{notebook}", notebook))
+    links.append((f"_sources/{page}.ipynb", f"{page}.ipynb"))
     return "".join(f'<a href="{escape(href)}" download>{escape(words)}</a>' for href, words in links)
 
 
-def write_data(notebook: Path, folder: Path) -> list[str]:
+def write_data(notebook: dict[str, Any], folder: Path) -> list[str]:
     """Write the data of a chapter's figures and tables as CSV.
 
     Parameters
     ----------
-    notebook : Path
+    notebook : dict
         An executed notebook.
     folder : Path
         Where to write.

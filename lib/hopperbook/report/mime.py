@@ -15,7 +15,7 @@ from hopperbook.display.core import DATA_MIME, RESULT_MIME, escape
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.report import svg
 
-_FIGURE = re.compile(r"<!--hb:chart ([0-9a-f]+)-->")
+PLACE = re.compile(r"<!--hb:chart ([0-9a-f]+)-->")
 
 
 class ChartRenderer(MimeRenderPlugin):
@@ -76,12 +76,64 @@ def figure(spec: dict[str, Any], about: dict[str, Any]) -> str:
         head += f'<p class="hb-subtitle">{escape(about["subtitle"])}</p>'
     link = f'<a href="data/{escape(name)}.csv">CSV</a>' if name else ""
     words = " ".join(filter(None, (escape(about.get("source")), link)))
-    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    live = f'<script type="application/json" class="hb-spec">{_json(shared(shown))}</script>' if is_live(shown) else ""
     return (
         f'<figure class="hb hb-figure mathjax_ignore" id="figure-{escape(name)}">{head}{_key(about.get("key", []))}'
-        f'<div class="hb-plot" data-alt="{escape(alt)}">{places}</div><figcaption class="hb-source">{words}</figcaption>'
-        f'<script type="application/json" class="hb-spec">{text}</script></figure>'
+        f'<div class="hb-plot">{places}</div><figcaption class="hb-source">{words}</figcaption>{live}</figure>'
     )
+
+
+def _json(value: Any) -> str:
+    """Return JSON that is safe inside a script element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def is_live(specs: dict[str, dict[str, Any]]) -> bool:
+    """Return whether a chart answers the reader: by a tooltip or a slider.
+
+    Parameters
+    ----------
+    specs : dict of dict
+        ``wide`` and perhaps ``narrow``.
+
+    Returns
+    -------
+    bool
+        True if the page should load the chart library for it.
+
+    Examples
+    --------
+    >>> is_live({"wide": {"mark": "bar"}}), is_live({"wide": {"params": [{"name": "n", "bind": {"input": "range"}}]}})
+    (False, True)
+    """
+    text = json.dumps(specs)
+    return '"tooltip": [' in text or '"tooltip": {' in text or '"bind": ' in text
+
+
+def shared(specs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return specifications with what they have in common written once, under ``common``.
+
+    Parameters
+    ----------
+    specs : dict of dict
+        ``wide`` and perhaps ``narrow``.
+
+    Returns
+    -------
+    dict of dict
+        The same, with ``common`` for the configuration and the data.
+
+    Examples
+    --------
+    >>> shared({"wide": {"config": 1, "datasets": {"a": []}, "mark": "bar"}})
+    {'common': {'config': 1, 'datasets': {'a': []}}, 'wide': {'mark': 'bar'}}
+    """
+    common: dict[str, Any] = {"datasets": {}}
+    for spec in specs.values():
+        common |= {key: spec[key] for key in ("$schema", "config") if key in spec}
+        common["datasets"] |= spec.get("datasets", {})
+    parts = {kind: {key: value for key, value in spec.items() if key not in common} for kind, spec in specs.items()}
+    return {"common": common} | parts
 
 
 def _key(names: list[str]) -> str:
@@ -111,32 +163,15 @@ def _swatch(name: str) -> str:
     return f'<span class="hb-swatch" style="background:{INK};opacity:.55"></span>'
 
 
-def specifications(body: str) -> dict[str, dict[str, Any]]:
-    """Return the specifications in a page by their names.
-
-    Parameters
-    ----------
-    body : str
-        HTML of a page.
-
-    Returns
-    -------
-    dict of dict
-        Each wide and narrow specification under its digest.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for text in re.findall(r'<script type="application/json" class="hb-spec">(.*?)</script>', body, flags=re.S):
-        found |= {svg.digest(each): each for each in json.loads(text).values()}
-    return found
-
-
-def fill(body: str, folder: Path | None) -> str:
+def fill(body: str, specs: dict[str, dict[str, Any]], folder: Path | None) -> str:
     """Put the pictures into a page.
 
     Parameters
     ----------
     body : str
         HTML of a page with places for pictures.
+    specs : dict of dict
+        The page's specifications by their digests.
     folder : Path or None
         Folder of the drawer; None to draw in this process.
 
@@ -145,5 +180,4 @@ def fill(body: str, folder: Path | None) -> str:
     str
         The page with its pictures.
     """
-    specs = specifications(body)
-    return _FIGURE.sub(lambda hit: svg.find(specs[hit[1]], folder), body)
+    return PLACE.sub(lambda hit: svg.find(specs[hit[1]], folder), body)

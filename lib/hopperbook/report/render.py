@@ -13,14 +13,22 @@ from typing import Any
 
 import yaml
 
+from hopperbook.display.core import RESULT_MIME
+from hopperbook.display.figure import CHART_MIME
+from hopperbook.errors import InputError
+from hopperbook.report import mime
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = "00-the-answer"
 PARTS = {"Understand": range(1, 5), "Decide": range(5, 11), "Check": range(11, 100)}
 TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
 
 
-class RenderError(RuntimeError):
+class RenderError(InputError):
     """Pages that could not be made, in Sphinx's own words."""
+
+    def __init__(self, words: str):
+        ValueError.__init__(self, words)
 
 
 def html(
@@ -39,7 +47,7 @@ def html(
     notebooks_dir : Path
         Executed notebooks ``00-the-answer.ipynb`` to ``14-how-made.ipynb``, those that exist.
     out_dir : Path
-        Where the site goes; nothing else should be there.
+        Where the site goes; it should not exist, or be empty.
     title : str, optional
         The book's title in the side bar. It must not hold a customer's text.
     pictures : Path, optional
@@ -61,22 +69,29 @@ def html(
     RenderError
         If Sphinx fails, or warns while ``strict``.
     """
-    with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".pages-", dir=out_dir.parent) as folder:
         source = Path(folder) / "source"
         source.mkdir()
         chapters = prepare(notebooks_dir, source)
         (source / "_toc.yml").write_text(yaml.safe_dump(contents(chapters), sort_keys=False), encoding="utf-8")
-        overrides: dict[str, Any] = {"hopperbook_pictures": str(pictures or "")}
+        overrides: dict[str, Any] = {"hopperbook_pictures": str(pictures or ""), "hopperbook_root": ROOT}
+        overrides |= {"hopperbook_notebooks": str(notebooks_dir.resolve())}
         if title:
             overrides |= {"html_title": title}
-        _sphinx(source, out_dir, Path(folder) / "doctrees", config, overrides, strict, builder)
-    for noise in (".buildinfo", ".doctrees", "objects.inv"):
-        path = out_dir / noise
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        site = Path(folder) / "site"
+        _sphinx(source, site, Path(folder) / "doctrees", config, overrides, strict, builder)
+        for noise in (".buildinfo", "objects.inv"):
+            (site / noise).unlink(missing_ok=True)
+        for page in chapters:
+            shutil.copyfile(_original(notebooks_dir, page), site / "_sources" / f"{page}.ipynb")
+        site.rename(out_dir)
     return out_dir
+
+
+def _original(notebooks_dir: Path, page: str) -> Path:
+    """Return the executed notebook of a page."""
+    return notebooks_dir / f"{ROOT if page == 'index' else page}.ipynb"
 
 
 def prepare(notebooks_dir: Path, source: Path) -> list[str]:
@@ -107,7 +122,7 @@ def prepare(notebooks_dir: Path, source: Path) -> list[str]:
         for cell in notebook["cells"]:
             _prepare_cell(cell)
         _number_title(notebook["cells"], int(path.stem[:2]))
-        text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        text = json.dumps(notebook, ensure_ascii=False)
         (source / f"{page}.ipynb").write_text(text, encoding="utf-8")
         pages.append(page)
     return pages
@@ -125,6 +140,20 @@ def _prepare_cell(cell: dict[str, Any]) -> None:
     elif not tags & TAGGED:
         tags.add("hide-input")
     cell["metadata"]["tags"] = sorted(tags)
+    cell["outputs"] = [light for output in cell["outputs"] if (light := _lighten(output)) is not None]
+
+
+def _lighten(output: dict[str, Any]) -> dict[str, Any] | None:
+    """Return an output as the page needs it: a chart as a finished figure, no results, no data."""
+    content = output.get("data", {})
+    if RESULT_MIME in content:
+        return None
+    if CHART_MIME in content:
+        html = mime.figure(content[CHART_MIME], output.get("metadata", {}).get("hopperbook", {}))
+        return {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
+    if "text/html" in content:
+        return output | {"data": {"text/html": content["text/html"]}}
+    return output
 
 
 def _number_title(cells: list[dict[str, Any]], number: int) -> None:
@@ -170,7 +199,9 @@ def _sphinx(
     from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    settings, _ = get_final_config(user_yaml=config, sourcedir=source, cli_config={"latex_individualpages": False, **overrides})
+    settings, _ = get_final_config(
+        user_yaml=config, sourcedir=source, cli_config={"latex_individualpages": False, **overrides}
+    )
     warnings = io.StringIO()
     try:
         with patch_docutils(str(source)), docutils_namespace():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hopperbook.errors import InputError
+
+FINISHED = "finished"
 
 
 def variants(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -88,20 +93,46 @@ def draw(spec: dict[str, Any]) -> str:
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>c{digest(spec)[:8]}-", svg)
 
 
+def write(chart: Any, path: Path) -> None:
+    """Write a chart as an SVG file that stands alone.
+
+    Parameters
+    ----------
+    chart : altair chart or dict
+        The chart.
+    path : Path
+        A file that ends in ``.svg``.
+
+    Raises
+    ------
+    InputError
+        If the file has another ending, or the chart cannot be drawn.
+    """
+    if path.suffix.lower() != ".svg":
+        raise InputError("chart", str(path), "a file that ends in .svg")
+    spec = chart if isinstance(chart, dict) else chart.to_dict(validate=False)
+    picture = draw(variants(spec)["wide"])
+    path.write_text(picture.replace("<svg ", '<svg style="color:#1b1f24;background:#ffffff" ', 1), encoding="utf-8")
+
+
 class Drawer:
     """A process that draws charts while others work; pictures land in a folder under their specification's name.
+
+    A picture that was drawn before, by any build on this machine, is taken from a cache.
 
     Parameters
     ----------
     folder : Path
         Where pictures go.
+    cache : Path, optional
+        Folder of the cache; the user's by default.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, cache: Path | None = None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.cache = folder, cache or cache_folder()
         self._asked: set[str] = set()
-        command = [sys.executable, "-m", "hopperbook.report.svg", str(folder)]
+        command = [sys.executable, "-m", "hopperbook.report.drawer", str(folder)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
     def ask(self, spec: dict[str, Any]) -> None:
@@ -110,18 +141,66 @@ class Drawer:
             name = digest(each)
             if name not in self._asked:
                 self._asked.add(name)
+                if self._known(name):
+                    continue
                 _pipe(self._process).write(json.dumps(each) + "\n")
                 _pipe(self._process).flush()
+
+    def _known(self, name: str) -> bool:
+        """Take a picture from the cache; return whether it was there."""
+        with contextlib.suppress(OSError):
+            shutil.copyfile(self.cache / f"{name}.svg", self.folder / f"{name}.part")
+            os.rename(self.folder / f"{name}.part", self.folder / f"{name}.svg")
+            return True
+        return False
 
     def close(self) -> None:
         """Say that no more will be asked; drawing goes on."""
         _pipe(self._process).close()
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process and keep what it has drawn in the cache."""
         self._process.kill()
         self._process.wait()
-        _pipe(self._process).close()
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self._process).close()
+        with contextlib.suppress(OSError):
+            keep(self.folder, self.cache)
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache for this version of the drawing library.
+
+    Returns
+    -------
+    Path
+        A folder that need not exist.
+    """
+    from importlib.metadata import version
+
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "hopperbook" / f"pictures-{version('vl-convert-python')}"
+
+
+def keep(folder: Path, cache: Path, most: int = 4000) -> None:
+    """Copy new pictures into a cache, and drop the oldest where there are too many.
+
+    Parameters
+    ----------
+    folder, cache : Path
+        From where, to where.
+    most : int
+        Pictures kept.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    for picture in folder.glob("*.svg"):
+        if not (cache / picture.name).exists():
+            aside = cache / f"{picture.stem}.{os.getpid()}.part"
+            shutil.copyfile(picture, aside)
+            os.rename(aside, cache / picture.name)
+    kept = sorted(cache.glob("*.svg"), key=lambda path: path.stat().st_mtime)
+    for picture in kept[: max(0, len(kept) - most)]:
+        picture.unlink(missing_ok=True)
 
 
 def _pipe(process: subprocess.Popen[str]) -> TextIO:
@@ -158,27 +237,11 @@ def find(spec: dict[str, Any], folder: Path | None, wait_s: float = 120.0) -> st
         return draw(spec)
     path, end = folder / f"{digest(spec)}.svg", time.monotonic() + wait_s
     while not path.exists():
+        if (folder / FINISHED).exists() and not path.exists():
+            return draw(spec)
         if path.with_suffix(".error").exists():
             raise InputError("chart", digest(spec), path.with_suffix(".error").read_text(encoding="utf-8"))
         if time.monotonic() > end:
             raise TimeoutError("the charts were not drawn in time")
         time.sleep(0.01)
     return path.read_text(encoding="utf-8")
-
-
-def _serve(folder: Path) -> None:
-    """Draw the specifications that come in, one a line, each written aside and renamed."""
-    for line in sys.stdin:
-        spec = json.loads(line)
-        target = folder / f"{digest(spec)}.svg"
-        try:
-            text = draw(spec)
-        except InputError as error:
-            text, target = str(error), target.with_suffix(".error")
-        aside = target.with_suffix(".part")
-        aside.write_text(text, encoding="utf-8")
-        aside.rename(target)
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))

@@ -15,19 +15,15 @@
     return loading;
   }
 
-  function isLive(spec) {
-    return /"tooltip":(?!null)|"bind":/.test(JSON.stringify(spec));
-  }
-
   async function enliven(figure) {
     const specs = JSON.parse(figure.querySelector(".hb-spec").textContent);
-    for (const kind of Object.keys(specs)) {
+    for (const kind of ["wide", "narrow"]) {
       const place = figure.querySelector(".hb-svg.hb-" + kind);
-      if (!place || place.dataset.live || place.offsetParent === null || !isLive(specs[kind])) continue;
+      if (!place || place.dataset.live || place.offsetParent === null) continue;
       place.dataset.live = "yes";
       const embed = await load();
       const view = document.createElement("div");
-      await embed(view, specs[kind], { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
+      await embed(view, Object.assign({}, specs.common, specs[kind]), { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
       const bound = view.querySelector(".vega-bind");
       if (bound) place.setAttribute("role", "group");
       const picture = view.querySelector("svg");
@@ -39,7 +35,7 @@
     }
   }
 
-  const figures = document.querySelectorAll(".hb-figure");
+  const figures = document.querySelectorAll(".hb-figure:has(.hb-spec)");
   const watch = new IntersectionObserver(function (entries) {
     for (const entry of entries) if (entry.isIntersecting) enliven(entry.target);
   }, { rootMargin: "200px" });

@@ -1,0 +1,278 @@
+"""Every way to serve the customer's load: part, layout, formats and replicas, timed and priced as one table."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import facts, serving
+from hopperbook.customer import Customer
+from hopperbook.errors import InputError
+from hopperbook.memory import rank_weight_bytes
+from hopperbook.models import load
+from hopperbook.planner.tenure import Tenure
+from hopperbook.serving import Deployment, deploy
+from hopperbook.transformer import Model
+from hopperbook.units import GIB, MONTH_H, MONTH_S
+
+PARTS = (
+    "A100 SXM 80GB",
+    "A100 PCIe 80GB",
+    "H100 SXM",
+    "H100 PCIe",
+    "H100 NVL",
+    "H200 SXM",
+    "H200 NVL",
+)
+TENSOR_PARALLEL = (1, 2, 4, 8)
+
+
+class Fleet(NamedTuple):
+    """Every serving configuration: its rows, the deployments they point to, and parts on which nothing fits."""
+
+    rows: pd.DataFrame
+    deployments: list[Deployment]
+    missing: dict[str, str]
+
+
+def formats(customer: Customer, gpu: facts.GPU) -> list[tuple[str, str]]:
+    """List the formats of weights and cache to try on a part.
+
+    Parameters
+    ----------
+    customer : Customer
+        Its precision policy.
+    gpu : GPU
+        The part; FP8 arithmetic needs Hopper, INT8 stands in for it on Ampere.
+
+    Returns
+    -------
+    list of tuple of str
+        (weights, cache).
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> formats(check({"name": "A", "model": "llama-3.1-8b"}), facts.gpu("A100 SXM"))
+    [('bf16', 'bf16'), ('bf16', 'fp8'), ('int8', 'bf16'), ('int8', 'fp8')]
+    """
+    eight = "fp8" if gpu.transformer_engine else "int8"
+    weights = ["bf16", eight] if customer.precision == "auto" else [customer.precision]
+    caches = ["bf16", "fp8"] if customer.kv_precision == "auto" else [customer.kv_precision]
+    return [(w, kv) for w in weights for kv in caches if w != "fp8" or gpu.transformer_engine]
+
+
+def deployments(customer: Customer, model: Model, parts: tuple[str, ...] = PARTS) -> list[Deployment]:
+    """List the replicas worth trying.
+
+    Parameters
+    ----------
+    customer : Customer
+        Precision policy.
+    model : Model
+        The model served.
+    parts : tuple of str
+        GPUs.
+
+    Returns
+    -------
+    list of Deployment
+        One for each part, tensor-parallel degree and pair of formats.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> len(deployments(check({"name": "A", "model": "llama-3.1-8b"}), load("llama-3.1-8b"), ("H100 SXM",)))
+    16
+    """
+    found = []
+    for part in map(facts.gpu, parts):
+        for weights, cache in formats(customer, part):
+            for tp in TENSOR_PARALLEL:
+                if model.heads % tp == 0 and model.hidden % tp == 0:
+                    found.append(_replica(model, part.name, tp, weights, cache))
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deployment:
+    """Build a replica once, so that its profile of step times is laid out once."""
+    experts = weights if model.experts else None
+    return deploy(model, part, tp=tp, precision=weights, kv_precision=cache, moe_precision=experts)
+
+
+def replica_counts(customer: Customer, gpus: int) -> np.ndarray:
+    """List the replica counts that differ in the users each serves.
+
+    Parameters
+    ----------
+    customer : Customer
+        Concurrency and largest cluster.
+    gpus : int
+        GPUs of a replica.
+
+    Returns
+    -------
+    ndarray of int
+        Counts up to one user a replica or the largest cluster.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> replica_counts(check({"name": "A", "model": "llama-3.1-8b", "concurrency": 8}), 4).tolist()
+    [1, 2, 3, 4, 8]
+    """
+    most = max(1, min(customer.concurrency, customer.max_gpus // gpus))
+    counts = np.arange(1, most + 1)
+    each = -(-customer.concurrency // counts)
+    return counts[np.unique(each, return_index=True)[1]][::-1]
+
+
+def serve(customer: Customer, d: Deployment) -> dict[str, Any] | None:
+    """Time a deployment for every number of replicas.
+
+    Parameters
+    ----------
+    customer : Customer
+        The load.
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    dict or None
+        Columns of equal length; None where the weights alone do not fit.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> serve(shop, deploy(load(shop.model), "H100 SXM"))["replicas"][0]
+    np.int64(1)
+    """
+    room = serving.kv_capacity_tokens(d, customer.held_tokens)
+    if room < customer.held_tokens:
+        return None
+    replicas = replica_counts(customer, d.gpus)
+    users = -(-customer.concurrency // replicas)
+    steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
+    each = customer.held_tokens
+    used = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision) + d.engine.reserve_bytes
+    kv = serving.kv_capacity_bytes(d) * np.minimum(1.0, users * each / room)
+    return {
+        "replicas": replicas,
+        "users": users,
+        "ttft_s": steady.ttft_s,
+        "tpot_s": steady.tpot_s,
+        "output_tokens_per_s": steady.output_tokens_per_s * replicas * customer.concurrency / (users * replicas),
+        "fits": users * each <= room,
+        "memory_gib": (used + kv) / GIB,
+        "headroom": 1 - np.minimum(users * each / room, 99.0),
+    }
+
+
+def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | None = None) -> Fleet:
+    """Time and price every configuration.
+
+    Parameters
+    ----------
+    customer : Customer
+        The load.
+    tenures : dict
+        Ways to have each part, from :func:`hopperbook.planner.tenure.tenures`.
+    model : Model, optional
+        The model; the default is the customer's.
+
+    Returns
+    -------
+    Fleet
+        One row a configuration: ``gpu tp precision kv_precision replicas users gpus tenure`` and its times and costs.
+
+    Raises
+    ------
+    InputError
+        If no part has a price.
+    """
+    model = model or load(customer.model)
+    if not any(tenures.values()):
+        raise InputError("prices", None, "a price of at least one GPU (h100_usd_per_hour and the like)")
+    parts = tuple(part for part, ways in tenures.items() if ways)
+    made = deployments(customer, model, parts)
+    columns: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
+    for d in made:
+        timed = serve(customer, d)
+        if timed is None:
+            missing[d.gpu.name] = shortage(d, customer.held_tokens)
+            continue
+        for way in tenures[d.gpu.name]:
+            columns.append(timed | {"deployment": d, "tenure": way})
+    fitted = {c["deployment"].gpu.name for c in columns}
+    missing = {part: words for part, words in missing.items() if part not in fitted}
+    return Fleet(_frame(columns, customer), [c["deployment"] for c in columns], missing)
+
+
+def shortage(d: Deployment, held_tokens: int) -> str:
+    """Say how much memory is missing on each GPU of a deployment for one user, and what would bring it back.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    held_tokens : int
+        Tokens of one user.
+
+    Returns
+    -------
+    str
+        A phrase.
+    """
+    weights = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision)
+    lacking = weights + d.engine.reserve_bytes - d.engine.kv_fraction * d.gpu.memory_bytes
+    needed = max(1.0, lacking / GIB)
+    return f"needs {needed:.0f} GiB more a GPU at TP {d.tp} in {d.precision.upper()}; more nodes a replica"
+
+
+def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
+    """Stack columns into one table and price it."""
+    if not columns:
+        return pd.DataFrame()
+    counts = [len(c["replicas"]) for c in columns]
+
+    def spread(values: list[Any]) -> np.ndarray:
+        return np.repeat(np.asarray(values), counts)
+
+    names = ("replicas", "users", "ttft_s", "tpot_s", "output_tokens_per_s", "fits", "memory_gib", "headroom")
+    stacked = {name: np.concatenate([c[name] for c in columns]) for name in names}
+    made = [c["deployment"] for c in columns]
+    ways = [c["tenure"] for c in columns]
+    fixed = {
+        "gpu": spread([d.gpu.name for d in made]),
+        "tp": spread([d.tp for d in made]),
+        "precision": spread([d.precision for d in made]),
+        "kv_precision": spread([d.kv_precision for d in made]),
+        "tenure": spread([w.kind for w in ways]),
+        "row": spread(list(range(len(columns)))),
+    }
+    gpus = stacked["replicas"] * fixed["tp"]
+    billed = _billed(gpus, fixed["tenure"])
+    month = {}
+    for end in ("low", "typical", "high"):
+        month[end] = billed * spread([getattr(w, end) for w in ways]) * MONTH_H
+    limit = spread([w.limit for w in ways])
+    rows = pd.DataFrame(fixed | stacked)
+    rows["gpus"], rows["billed_gpus"] = gpus, billed
+    rows["usd_low"], rows["usd"], rows["usd_high"] = month["low"], month["typical"], month["high"]
+    rows["available"] = (limit == 0) | (gpus <= limit)
+    rows["usd_per_million"] = 1e6 * rows.usd / (MONTH_S * customer.busy_fraction * rows.output_tokens_per_s)
+    return rows
+
+
+def _billed(gpus: np.ndarray, tenure: np.ndarray) -> np.ndarray:
+    """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes."""
+    node = -(-gpus // 8) * 8
+    small = 2 ** np.ceil(np.log2(np.maximum(gpus, 1))).astype(int)
+    return np.where((tenure == "own") | (gpus > 8), node, np.minimum(small, node))

@@ -1,0 +1,165 @@
+"""Every way to do the customer's training: part, cluster size, layout, format; timed, priced, against the deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import facts
+from hopperbook.cost import rent_usd_per_month, usd_per_run
+from hopperbook.customer import Customer
+from hopperbook.models import load
+from hopperbook.planner.tenure import Tenure
+from hopperbook.training_run import best, days, goodput, sweep
+from hopperbook.transformer import parameters
+from hopperbook.units import DAY_S, GIB
+
+#: Tokens of a step: pretraining runs near the batch that large models are trained with; tuning uses 128 sequences.
+PRETRAIN_BATCH_TOKENS = 4 * 2**20
+TUNING_SEQUENCES = 128
+STATE_BYTES_PER_PARAMETER = 14.0
+
+
+def global_batch(customer: Customer) -> int:
+    """Return the sequences of a step, a power of two.
+
+    Parameters
+    ----------
+    customer : Customer
+        Task and sequence length.
+
+    Returns
+    -------
+    int
+        Sequences.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "pretrain", "training_tokens": 1e9})
+    >>> global_batch(shop)
+    1024
+    """
+    if customer.training_task != "pretrain":
+        return TUNING_SEQUENCES
+    return 1 << int(np.log2(max(64, PRETRAIN_BATCH_TOKENS // customer.training_sequence_tokens)))
+
+
+def sizes(customer: Customer) -> np.ndarray:
+    """List the cluster sizes to try: one GPU up to the largest cluster or one sequence a GPU, doubling.
+
+    Parameters
+    ----------
+    customer : Customer
+        Largest cluster.
+
+    Returns
+    -------
+    ndarray of int
+        GPUs.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> sizes(check({"name": "A", "model": "llama-3.1-8b", "max_gpus": 16})).tolist()
+    [1, 2, 4, 8, 16]
+    """
+    return 2 ** np.arange(int(np.log2(customer.max_gpus)) + 1)
+
+
+def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
+    """Time and price the fastest layout of each part, format and size.
+
+    Parameters
+    ----------
+    customer : Customer
+        Task, tokens, deadline.
+    tenures : dict
+        Ways to have each part.
+
+    Returns
+    -------
+    DataFrame
+        One row a part, format, size and tenure.
+    int
+        Layouts considered.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> from hopperbook.planner.tenure import tenures as ways
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "training_tokens": 1e9})
+    >>> rows, considered = table(shop, {"H100 SXM": ways(shop, "H100 SXM")})
+    >>> considered > 1000, bool((rows.days > 0).all())
+    (True, True)
+    """
+    model, considered, kept = load(customer.trained_model), 0, []
+    state = STATE_BYTES_PER_PARAMETER * parameters(model)
+    for part, ways in tenures.items():
+        gpu = facts.gpu(part)
+        if not ways:
+            continue
+        for precision in (
+            ("bf16", "fp8") if gpu.transformer_engine and customer.training_task == "pretrain" else ("bf16",)
+        ):
+            timed = sweep(
+                model,
+                gpu,
+                sizes(customer),
+                global_batch(customer),
+                customer.training_sequence_tokens,
+                precision=precision,
+                task=customer.training_task,
+            )
+            considered += len(timed)
+            rows = best(timed).assign(gpu=part, precision=precision)
+            rows["goodput"] = goodput(rows.gpus.to_numpy(), state)
+            rows["days"] = days(customer.training_tokens, rows.tokens_per_s_per_gpu * rows.gpus, rows.goodput)
+            rows["memory_gib"] = rows.memory_bytes / GIB
+            kept += [_priced(rows, way, customer) for way in ways if len(rows)]
+    return (pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()), considered
+
+
+def _priced(rows: pd.DataFrame, way: Tenure, customer: Customer) -> pd.DataFrame:
+    """Price runs: rented by the hour they take; reserved, bought and kept GPUs by the month, used or not."""
+    rows = rows.assign(tenure=way.kind, available=(way.limit == 0) | (rows.gpus <= way.limit))
+    for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
+        run = usd_per_run(rows.gpus, price, rows.days * DAY_S)
+        monthly = run * customer.trainings_per_year / 12
+        rows[column] = monthly if way.kind in ("on_demand", "kept") else rent_usd_per_month(rows.gpus, price)
+        rows[column + "_run"] = (
+            run if way.kind in ("on_demand", "kept") else rows[column] * 12 / customer.trainings_per_year
+        )
+    return rows
+
+
+def describe(row: Any) -> str:
+    """Name a training layout in the field's words.
+
+    Parameters
+    ----------
+    row : Series
+        A row of :func:`table`.
+
+    Returns
+    -------
+    str
+        Such as ``TP 4, PP 2 x 5, DP 8, micro-batch 1``.
+
+    Examples
+    --------
+    >>> row = pd.Series(dict(tp=4, pp=2, vpp=5, cp=1, ep=1, dp=8, micro_batch=1, recompute="none"))
+    >>> describe(row)
+    'TP 4, PP 2 × 5 chunks, DP 8, micro-batch 1'
+    """
+    words = [f"TP {row.tp}"] if row.tp > 1 else []
+    if row.pp > 1:
+        words.append(f"PP {row.pp}" + (f" × {row.vpp} chunks" if row.vpp > 1 else ""))
+    words += [f"CP {row.cp}"] if row.cp > 1 else []
+    words += [f"EP {row.ep}"] if row.ep > 1 else []
+    words += [f"DP {row.dp}"] if row.dp > 1 else []
+    words.append(f"micro-batch {row.micro_batch}")
+    words += [f"{row.recompute} recompute"] if row.recompute != "none" else []
+    return ", ".join(words)

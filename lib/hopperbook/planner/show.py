@@ -1,0 +1,228 @@
+"""A plan as JSON for scripts and as text for a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hopperbook import units
+from hopperbook.planner.choose import Plan, bands
+from hopperbook.planner.runs import describe
+
+
+def _range(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, Any] | None:
+    """Return a serving configuration as plain values, each quantity with its 80 % range.
+
+    Parameters
+    ----------
+    row : Series or None
+        A row of the plan.
+    plan : Plan
+        The plan it belongs to.
+    training : bool
+        Add the plan's training run.
+
+    Returns
+    -------
+    dict or None
+        As ``hopperbook plan --json`` prints it.
+    """
+    if row is None:
+        return None
+    b = bands()
+    million = row.usd_per_million
+    found: dict[str, Any] = {
+        "gpu": str(row.gpu),
+        "gpus": int(row.gpus),
+        "nodes": -(-int(row.gpus) // 8),
+        "layout": layout(row),
+        "replicas": int(row.replicas),
+        "tp": int(row.tp),
+        "precision": str(row.precision),
+        "kv_precision": str(row.kv_precision),
+        "tenure": str(row.tenure),
+        "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
+        "usd_per_million_output_tokens": _range(
+            million,
+            million * row.usd_low / row.usd / b["throughput"][1],
+            million * row.usd_high / row.usd / b["throughput"][0],
+        ),
+        "ttft_ms": _range(*(1e3 * row.ttft_s * f for f in (1, *b["ttft"]))),
+        "tpot_ms": _range(*(1e3 * row.tpot_s * f for f in (1, *b["tpot"]))),
+        "output_tokens_per_s": _range(*(row.output_tokens_per_s * f for f in (1, *b["throughput"]))),
+        "memory_gib_per_gpu": _range(row.memory_gib, 0.97 * row.memory_gib, 1.03 * row.memory_gib),
+        "p_tpot": float(row.p_tpot),
+        "p_ttft": float(row.p_ttft),
+    }
+    if training and plan.training is not None:
+        found["training"] = run(plan.training)
+        found["days_to_train"] = found["training"]["days_to_train"]
+    return found
+
+
+def run(row: Any) -> dict[str, Any]:
+    """Return a training configuration as plain values.
+
+    Parameters
+    ----------
+    row : Series
+        A row of the plan's training table.
+
+    Returns
+    -------
+    dict
+        GPU, layout, days and costs, each with its range.
+    """
+    low, high = bands()["days"]
+    return {
+        "gpu": str(row.gpu),
+        "gpus": int(row.gpus),
+        "nodes": -(-int(row.gpus) // 8),
+        "layout": describe(row),
+        "precision": str(row.precision),
+        "tenure": str(row.tenure),
+        "days_to_train": _range(row.days, row.days * low, row.days * high),
+        "usd_per_run": _range(row.usd_run, row.usd_low_run * low, row.usd_high_run * high),
+        "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
+        "mfu": float(row.mfu),
+        "memory_gib_per_gpu": _range(row.memory_gib, 0.9 * row.memory_gib, 1.1 * row.memory_gib),
+        "p_deadline": float(row.p_deadline),
+    }
+
+
+def layout(row: Any) -> str:
+    """Name a serving layout in words.
+
+    Parameters
+    ----------
+    row : Series
+        A serving configuration.
+
+    Returns
+    -------
+    str
+        Such as ``2 replicas of TP 4``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> layout(pd.Series({"replicas": 2, "tp": 4})), layout(pd.Series({"replicas": 1, "tp": 1}))
+    ('2 replicas of TP 4', '1 replica of one GPU')
+    """
+    each = f"TP {int(row.tp)}" if row.tp > 1 else "one GPU"
+    return f"{int(row.replicas)} replica{'s' if row.replicas > 1 else ''} of {each}"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain values.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    dict
+        ``recommendation, runner_up, cheapest, fastest, grow_into, front, rejected, considered, answer`` and more.
+    """
+    named = ("recommendation", "runner_up", "cheapest", "fastest", "grow_into")
+    found: dict[str, Any] = {name: configuration(getattr(plan, name), plan) for name in named}
+    found["front"] = [configuration(row, plan, training=False) for _, row in plan.front.iterrows()]
+    found["rejected"] = [
+        {
+            "gpu": r.gpu,
+            "reason": r.reason,
+            "remedy": r.remedy,
+            "gpus": r.gpus or None,
+            "usd_per_month": None if math.isnan(r.usd_per_month) else r.usd_per_month,
+        }
+        for r in plan.rejected
+    ]
+    found["considered"] = plan.considered
+    found["answer"] = plan.answer
+    found["training"] = None if plan.training is None else run(plan.training)
+    if plan.small is not None:
+        found["small_services"] = {
+            "gpu": plan.small.gpu,
+            "profile": plan.small.profile,
+            "cards": plan.small.cards,
+            "tenure": plan.small.tenure.kind,
+            "usd_per_month": _range(plan.small.usd, plan.small.usd_low, plan.small.usd_high),
+        }
+    ends = [plan.usd_per_month(end) for end in ("typical", "low", "high")]
+    found["usd_per_month"] = _range(ends[0], ends[1], ends[2])
+    return found
+
+
+TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep"}
+
+
+def headline(plan: Plan) -> str:
+    """Say the decision in one line.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    str
+        What to have, how many, at what cost, for which load; or what stands in the way.
+    """
+    row = plan.recommendation
+    if row is None:
+        return plan.answer
+    verb = TENURE_WORDS[row.tenure]
+    model = plan.customer.model.split("/")[-1].replace("-Instruct", "").replace("-", " ")
+    cost = units.money(plan.usd_per_month())
+    return f"{verb} {int(row.gpus)} × {row.gpu}, {cost} a month, for {plan.customer.concurrency} users of {model}"
+
+
+def as_text(plan: Plan) -> str:
+    """Write a plan for a terminal.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    str
+        A few lines: the decision, the alternatives, the rejected, what was considered.
+    """
+    lines = [headline(plan)]
+    if plan.answer and plan.recommendation is not None:
+        lines.append(plan.answer)
+    for name in ("recommendation", "runner_up", "cheapest", "fastest", "grow_into"):
+        c = configuration(getattr(plan, name), plan, training=False)
+        if c is None:
+            continue
+        usd, tpot, ttft = c["usd_per_month"], c["tpot_ms"], c["ttft_ms"]
+        ends = f"{units.money(usd['low'])} to {units.money(usd['high'])}"
+        what = f"{c['gpus']} × {c['gpu']}, {c['layout']}, {c['precision']}/{c['kv_precision']}"
+        lines.append(
+            f"  {name.replace('_', ' '):15s} {what}, {c['tenure'].replace('_', ' ')}:"
+            f" {units.money(usd['value'])} ({ends}),"
+            f" {tpot['value']:.0f} ms a token ({tpot['low']:.0f} to {tpot['high']:.0f}),"
+            f" first after {ttft['value'] / 1e3:.2f} s"
+        )
+    if plan.training is not None:
+        t = run(plan.training)
+        days = t["days_to_train"]
+        lines.append(
+            f"  {'training':15s} {t['gpus']} × {t['gpu']}, {t['layout']}, {t['precision']}: {days['value']:.1f} days"
+            f" ({days['low']:.1f} to {days['high']:.1f}), {units.money(t['usd_per_run']['value'])} a run"
+        )
+    if plan.small is not None:
+        s = plan.small
+        lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")
+    lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (back with {r.remedy})" for r in plan.rejected]
+    lines.append(f"{plan.considered:,} configurations considered")
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""Check a built site without a browser: every link and anchor resolves, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("image", "href")}
+LOADED |= {("video", "src"), ("audio", "src"), ("object", "data"), ("use", "href"), ("use", "xlink:href")}
+
+
+class _Page(HTMLParser):
+    """The ids of a page and what it refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.twice: set[str] = set()
+        self.references: list[tuple[str, str, str]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Note an element's id and its links."""
+        for name, value in attributes:
+            if name == "id" and value:
+                (self.twice if value in self.ids else self.ids).add(value)
+            elif name in ("href", "src", "data", "xlink:href", "action") and value:
+                self.references.append((tag, name, value))
+
+
+def check_links(site: Path) -> list[str]:
+    """Return the links of a site that lead nowhere and the files that it loads from elsewhere.
+
+    Parameters
+    ----------
+    site : Path
+        Folder of a built site.
+
+    Returns
+    -------
+    list of str
+        One line a problem; empty when all is well.
+    """
+    pages = {path.resolve(): _parse(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts}
+    if not pages:
+        return [f"{site}: holds no page"]
+    found = []
+    for path, page in pages.items():
+        name = path.relative_to(site.resolve()).as_posix()
+        found += [f"{name}: the id {anchor} stands twice" for anchor in sorted(page.twice)]
+        found += [f"{name}: {problem}" for problem in _problems(path, page, pages)]
+    return found + _style_problems(site)
+
+
+def _parse(path: Path) -> _Page:
+    """Return what a page holds."""
+    page = _Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page
+
+
+def _problems(path: Path, page: _Page, pages: dict[Path, _Page]) -> Iterator[str]:
+    """Yield what is wrong with a page's references."""
+    for tag, name, value in page.references:
+        parts = urlsplit(value)
+        if parts.scheme in ("http", "https") or value.startswith("//"):
+            if (tag, name) in LOADED:
+                yield f"loads {value} from elsewhere"
+            continue
+        if parts.scheme:
+            if parts.scheme not in ("mailto", "data"):
+                yield f"has a link that browsers do not follow: {value[:60]}"
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        if not target.exists():
+            yield f"links to {value}, which is not there"
+        elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+            yield f"links to {value}, but that page has no such place"
+
+
+def _style_problems(site: Path) -> list[str]:
+    """Return style sheets of ours and the theme that load something from elsewhere."""
+    found = []
+    for path in sorted(site.rglob("*.css")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if re.search(r"""(url\(|@import)\s*['"]?\s*(https?:)?//""", text):
+            found.append(f"{path.relative_to(site).as_posix()}: loads something from elsewhere")
+    return found

@@ -1,0 +1,242 @@
+"""One call from a customer's parameters to a report in its place."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hopperbook.display.figure import CHART_MIME
+from hopperbook.errors import InputError
+from hopperbook.report import collect, execute, publish, render, svg
+
+CHAPTERS = render.REPOSITORY / "chapters"
+WAIT = "making the pages"
+
+
+def build(
+    parameters: Mapping[str, execute.Scalar],
+    out_dir: Path,
+    title: str | None = None,
+    chapters_dir: Path = CHAPTERS,
+    progress: bool = False,
+    workers: int = 2,
+    strict: bool = True,
+) -> Path:
+    """Build a customer's report and put it in its place; if anything fails the previous report stays untouched.
+
+    Parameters
+    ----------
+    parameters : mapping of str to scalar
+        The customer's fields; each chapter is given those that its parameters cell names.
+    out_dir : Path
+        Where the report goes: nothing, an empty folder or an earlier report.
+    title : str, optional
+        Title in the side bar, without a customer's text.
+    chapters_dir : Path
+        Folder of the chapters ``NN-name.ipynb``.
+    progress : bool
+        True to show a bar in the terminal.
+    workers : int
+        Chapters that run at once.
+    strict : bool
+        True to fail on a warning of Sphinx.
+
+    Returns
+    -------
+    Path
+        The report's ``index.html``.
+
+    Raises
+    ------
+    ChapterError
+        If a chapter fails, naming it and the cell.
+    RenderError
+        If the pages cannot be made.
+    InputError
+        If there are no chapters, or something else stands where the report is to go.
+    """
+    chapters = find_chapters(chapters_dir)
+    publish.check_target(out_dir)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    drawer = svg.Drawer(work / "pictures")
+    try:
+        with _bar(progress, len(chapters) + 1) as done:
+
+            def finished(chapter: str) -> None:
+                for content, _ in collect.outputs(_read(work / "notebooks" / f"{chapter}.ipynb")):
+                    if CHART_MIME in content:
+                        drawer.ask(content[CHART_MIME])
+                done(chapter)
+
+            notebooks = execute.run(chapters, parameters, work / "notebooks", workers, finished)
+            drawer.close()
+            done(WAIT)
+            site = render.html(work / "notebooks", work / "site", title, drawer.folder, strict=strict)
+            _write_results(site, parameters, notebooks)
+        publish.replace(site, out_dir)
+    finally:
+        drawer.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    return out_dir / "index.html"
+
+
+def find_chapters(folder: Path) -> list[Path]:
+    """Return the chapters in a folder, by number.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of notebooks ``NN-name.ipynb``.
+
+    Returns
+    -------
+    list of Path
+        The notebooks.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    found = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    if not found:
+        raise InputError("chapters", str(folder), "a folder with notebooks named like 00-the-answer.ipynb")
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a notebook as plain dictionaries."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write_results(site: Path, parameters: Mapping[str, execute.Scalar], notebooks: list[Path]) -> None:
+    """Write ``results.json``: the customer's parameters, the version, and every figure that chapters put out."""
+    from importlib.metadata import version
+
+    content = {"version": version("hopperbook"), "parameters": dict(parameters), "results": collect.results(notebooks)}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (site / publish.MARK).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _bar(show: bool, steps: int) -> Iterator[Callable[[str], None]]:
+    """Yield a function that moves a progress bar on by a step; it does nothing where none is shown."""
+    if not show:
+        yield lambda name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("running the chapters", total=steps)
+
+        def done(name: str) -> None:
+            bar.update(task, advance=0 if name == WAIT else 1, description=name)
+
+        yield done
+
+
+def store_outputs(parameters: Mapping[str, execute.Scalar], chapters_dir: Path = CHAPTERS, workers: int = 2) -> None:
+    """Run the chapters for the default customer and store the outputs in them: the published book.
+
+    The values in each parameters cell are set to the customer's: a chapter opened by itself says the same.
+
+    Parameters
+    ----------
+    parameters : mapping of str to scalar
+        The default customer's fields.
+    chapters_dir : Path
+        Folder of the chapters.
+    workers : int
+        Chapters that run at once.
+
+    Raises
+    ------
+    ChapterError
+        If a chapter fails; then none is changed.
+    """
+    chapters = find_chapters(chapters_dir)
+    with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
+        fresh = []
+        for path in chapters:
+            notebook = _read(path)
+            for cell in notebook["cells"]:
+                if "parameters" in cell["metadata"].get("tags", []):
+                    cell["source"] = set_values("".join(cell["source"]), parameters)
+            fresh.append(Path(folder) / path.name)
+            fresh[-1].write_text(json.dumps(notebook), encoding="utf-8")
+        done = execute.run(fresh, {}, Path(folder) / "done", workers)
+        texts = [path.read_text(encoding="utf-8") for path in done]
+    for path, text in zip(chapters, texts, strict=True):
+        path.write_text(text, encoding="utf-8")
+
+
+def set_values(source: str, values: Mapping[str, execute.Scalar]) -> str:
+    """Return a parameters cell with new values, its order and comments kept.
+
+    Parameters
+    ----------
+    source : str
+        Assignments, one a line.
+    values : mapping of str to scalar
+        New values by name; names that the cell does not assign are left out.
+
+    Returns
+    -------
+    str
+        The cell.
+
+    Examples
+    --------
+    >>> set_values("users = 1  # at once\\nmodel = 'a'", {"users": 300, "other": 2})
+    "users = 300  # at once\\nmodel = 'a'"
+    """
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        value = getattr(node, "value", None)
+        if len(targets) == 1 and isinstance(targets[0], ast.Name) and targets[0].id in values and value is not None:
+            line = lines[value.lineno - 1].encode()
+            new = line[: value.col_offset] + _literal(values[targets[0].id]).encode() + line[value.end_col_offset :]
+            lines[value.lineno - 1] = new.decode()
+    return "\n".join(lines)
+
+
+def _literal(value: execute.Scalar) -> str:
+    """Return a value as Python source with double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def check(site: Path, browser: bool = False, screenshots: Path | None = None) -> list[str]:
+    """Return what is wrong with a built report.
+
+    Parameters
+    ----------
+    site : Path
+        The report.
+    browser : bool
+        True to open every page in headless Chromium too.
+    screenshots : Path, optional
+        Folder for its pictures.
+
+    Returns
+    -------
+    list of str
+        One line a problem; empty when all is well.
+    """
+    from hopperbook.report.links import check_links
+
+    found = check_links(site)
+    if browser:
+        from hopperbook.report.browser import check_site
+
+        found += check_site(site, screenshots)
+    return found

@@ -1,0 +1,278 @@
+"""Quick answers for the terminal: what a model weighs, what fits on a GPU, and how fast it then answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hopperbook import evidence, facts, serving, transformer, units
+from hopperbook.errors import InputError
+from hopperbook.memory import inference
+from hopperbook.models import load, model_names
+from hopperbook.transformer import Model, precision_name
+
+
+def model_row(name: str, precision: str | None = None, kv_precision: str | None = None) -> dict[str, Any]:
+    """Count a model: parameters, bytes and FLOPs.
+
+    Parameters
+    ----------
+    name : str
+        Id, short name or path of a ``config.json``.
+    precision, kv_precision : str, optional
+        Formats of weights and cache; the default is the checkpoint's own, and 16 bits.
+
+    Returns
+    -------
+    dict
+        ``model parameters active_parameters weight_bytes kv_bytes_per_token forward_flop_per_token`` and the shape.
+
+    Examples
+    --------
+    >>> model_row("llama-3.1-70b")["kv_bytes_per_token"]
+    327680
+    """
+    m = load(name)
+    kv = transformer.kv_bytes_per_token(m, kv_precision)
+    return {
+        "model": m.name,
+        "parameters": transformer.parameters(m),
+        "active_parameters": transformer.parameters(m, active=True),
+        "weight_bytes": round(transformer.weight_bytes(m, precision)),
+        "kv_bytes_per_token": int(kv) if kv == int(kv) else kv,
+        "forward_flop_per_token": round(float(transformer.forward_flop(m, 1))),
+        "training_flop_per_token": round(
+            transformer.training_flop_per_token(m, max(1, min(m.context_limit or 4096, 4096)))
+        ),
+        "precision": precision_name(precision or m.precision),
+        "layers": m.layers,
+        "hidden": m.hidden,
+        "heads": m.heads,
+        "kv_heads": m.kv_heads,
+        "head_dim": m.head_dim,
+        "ffn": m.ffn,
+        "vocab": m.vocab,
+        "experts": m.experts,
+        "attention": attention_kind(m),
+        "context_limit": m.context_limit,
+        "source": m.source,
+    }
+
+
+def attention_kind(m: Model) -> str:
+    """Name a model's attention: MHA, MQA, GQA or MLA, and a sliding window where there is one.
+
+    Parameters
+    ----------
+    m : Model
+        The model.
+
+    Returns
+    -------
+    str
+        Such as ``GQA, window 4096 in 21 of 42 layers``.
+
+    Examples
+    --------
+    >>> attention_kind(load("llama-3.1-8b")), attention_kind(load("deepseek-v3"))
+    ('GQA', 'MLA')
+    """
+    kind = "MLA" if m.mla else "MHA" if m.kv_heads == m.heads else "MQA" if m.kv_heads == 1 else "GQA"
+    return kind + (f", window {m.window} in {m.window_layers} of {m.layers} layers" if m.window_layers else "")
+
+
+def model_rows() -> list[dict[str, Any]]:
+    """Count every model in ``data/models``.
+
+    Returns
+    -------
+    list of dict
+        As :func:`model_row`.
+
+    Examples
+    --------
+    >>> len(model_rows()) == len(model_names())
+    True
+    """
+    return [model_row(name) for name in model_names()]
+
+
+def size(
+    model: str,
+    gpu: str | None = None,
+    *,
+    concurrency: int = 1,
+    context_tokens: int = 8192,
+    output_tokens: int | None = None,
+    precision: str | None = None,
+    kv_precision: str | None = None,
+    tp: int | None = None,
+) -> dict[str, Any]:
+    """Size a model on one GPU part, or on every part.
+
+    Parameters
+    ----------
+    model : str
+        Id, short name or path of a ``config.json``.
+    gpu : str, optional
+        The part; every part if left out.
+    concurrency, context_tokens : int
+        Requests in flight, and tokens each holds, prompt and answer.
+    output_tokens : int, optional
+        Of an answer; an eighth of the context by default.
+    precision, kv_precision : str, optional
+        Formats; the default is the checkpoint's own, and 16 bits.
+    tp : int, optional
+        Tensor parallel; the default is the fewest GPUs that hold the load, then more replicas.
+
+    Returns
+    -------
+    dict
+        The model's counts and ``gpus``, a list of one answer a part.
+
+    Raises
+    ------
+    InputError
+        For an unknown model, GPU or format, or a context beyond the model's.
+
+    Examples
+    --------
+    >>> answer = size("llama-3.3-70b", "H200 SXM", concurrency=16, context_tokens=4096, precision="fp8")
+    >>> answer["gpus"][0]["gpus"], answer["gpus"][0]["fits"]
+    (1, True)
+    """
+    m = load(model)
+    if m.context_limit and context_tokens > m.context_limit:
+        raise InputError(
+            "context", context_tokens, f"at most {m.context_limit:,} tokens, which {m.name} reads", str(m.context_limit)
+        )
+    output = max(1, context_tokens // 8) if output_tokens is None else output_tokens
+    if not 1 <= output < max(2, context_tokens):
+        raise InputError("output", output, f"a whole number from 1 to {context_tokens - 1}, less than the context")
+    load_ = {"concurrency": concurrency, "context": context_tokens, "output": output}
+    parts = [facts.gpu(gpu)] if gpu else [g for g in facts.gpus().values() if g.architecture in ("Ampere", "Hopper")]
+    rows = [_on(m, part, load_, precision, kv_precision, tp) for part in parts]
+    return model_row(model, precision, kv_precision) | {
+        "concurrency": concurrency,
+        "context_tokens": context_tokens,
+        "output_tokens": output,
+        "gpus": rows,
+    }
+
+
+def _on(
+    m: Model, part: facts.GPU, load_: dict[str, int], precision: str | None, kv_precision: str | None, tp: int | None
+) -> dict[str, Any]:
+    """Answer for one part: the fewest GPUs that hold the load, or the layout that was asked for."""
+    formats: dict[str, Any] = {"precision": precision, "kv_precision": kv_precision}
+    tps = (tp,) if tp else tuple(t for t in (1, 2, 4, 8) if m.heads % t == 0)
+    budget = None
+    for ranks in tps:
+        budget = inference(m, part.memory_bytes, context_tokens=load_["context"], tp=ranks, **formats)
+        if budget.users >= load_["concurrency"]:
+            break
+    assert budget is not None
+    if budget.users < 1:
+        lacking = budget.kv_user_bytes - budget.kv_room_bytes
+        reason = f"does not fit: {lacking / units.GIB:.0f} GiB too little on each of {ranks} GPUs"
+        return {"gpu": part.name, "tp": ranks, "replicas": 0, "gpus": 0, "fits": False, "reason": reason}
+    replicas = -(-load_["concurrency"] // budget.users)
+    users = -(-load_["concurrency"] // replicas)
+    row = {
+        "gpu": part.name,
+        "tp": ranks,
+        "replicas": replicas,
+        "gpus": replicas * ranks,
+        "fits": True,
+        "users_per_replica": budget.users,
+        "weights_gib_per_gpu": budget.weights_bytes / units.GIB,
+        "kv_gib_per_gpu": users * budget.kv_user_bytes / units.GIB,
+        "free_gib_per_gpu": (budget.kv_room_bytes - users * budget.kv_user_bytes) / units.GIB,
+    }
+    return row | _speed(m, part, ranks, replicas, users, load_, formats)
+
+
+def _speed(
+    m: Model, part: facts.GPU, tp: int, replicas: int, users: int, load_: dict[str, int], formats: dict[str, Any]
+) -> dict[str, Any]:
+    """Latency and throughput with their 80 % ranges."""
+    try:
+        d = serving.deploy(m, part, tp=tp, **formats)
+    except InputError as error:
+        return {"reason": str(error)}
+    steady = serving.sweep(d, load_["context"] - load_["output"], load_["output"], np.array([users]))
+    found: dict[str, Any] = {}
+    values = {
+        "ttft_ms": 1e3 * float(steady.ttft_s[0]),
+        "tpot_ms": 1e3 * float(steady.tpot_s[0]),
+        "output_tokens_per_s": float(steady.output_tokens_per_s[0]) * replicas,
+    }
+    for name, value in values.items():
+        low, high = evidence.interval(f"serving/{name}", name)
+        found[name] = {"value": value, "low": value * low, "high": value * high}
+    return found
+
+
+def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Flatten an answer of :func:`size` into rows for a table.
+
+    Parameters
+    ----------
+    answer : dict
+        From :func:`size`.
+
+    Returns
+    -------
+    list of dict
+        One row a part, numbers formatted.
+
+    Examples
+    --------
+    >>> rows(size("llama-3.1-8b", "H100 SXM"))[0]["GPUs"]
+    1
+    """
+    table = []
+    for row in answer["gpus"]:
+        line = {"GPU": row["gpu"], "GPUs": row["gpus"], "layout": f"{row['replicas']} x TP {row['tp']}"}
+        if row["fits"]:
+            line |= {
+                "weights GiB": f"{row['weights_gib_per_gpu']:.1f}",
+                "KV GiB": f"{row['kv_gib_per_gpu']:.1f}",
+                "free GiB": f"{row['free_gib_per_gpu']:.1f}",
+            }
+        else:
+            line |= {"weights GiB": "", "KV GiB": "", "free GiB": ""}
+        for name, unit in (
+            ("ttft_ms", "first token ms"),
+            ("tpot_ms", "ms a token"),
+            ("output_tokens_per_s", "tokens/s"),
+        ):
+            found = row.get(name)
+            line[unit] = f"{found['value']:,.0f} ({found['low']:,.0f}-{found['high']:,.0f})" if found else ""
+        table.append(line | {"note": row.get("reason", "")})
+    return table
+
+
+def sentence(answer: dict[str, Any]) -> str:
+    """Say in one line what was sized.
+
+    Parameters
+    ----------
+    answer : dict
+        From :func:`size`.
+
+    Returns
+    -------
+    str
+        Model, parameters, weights, cache a token, load.
+
+    Examples
+    --------
+    >>> sentence(size("llama-3.1-8b", "H100 SXM"))[:40]
+    'meta-llama/Llama-3.1-8B: 8.03\\xa0billion pa'
+    """
+    weights = f"{units.gib(answer['weight_bytes'])} of weights in {answer['precision']}"
+    cache = f"{units.number(answer['kv_bytes_per_token'] / 1024, 3)} KiB of cache a token"
+    asked = f"{answer['concurrency']} requests of {answer['context_tokens']:,} tokens"
+    return f"{answer['model']}: {units.parameters(answer['parameters'])} parameters, {weights}, {cache}; {asked}"
