@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -115,73 +116,111 @@ def _layout(row: dict[str, str], model: transformer.Model) -> tuple[int, int, in
     return tp, pp, dp, gpus // (tp * pp), note
 
 
-def _answer(row: dict[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Load:
+    """What one row asks: a deployment, how many replicas of it, and the load on them."""
+
+    deployment: serving.Deployment
+    replicas: int
+    input_tokens: int
+    output_tokens: int
+    concurrency: int | None
+    requests: int | None
+    length_ratio: float
+    step_tokens: int | None
+    note: str
+
+    def loop(self, deployment: serving.Deployment | None = None) -> simulation.Loop:
+        """Run the closed loop of one replica (of another deployment, if given)."""
+        users, total = self.concurrency or self.requests or 1, self.requests
+        return simulation.closed_loop(
+            deployment or self.deployment,
+            -(-users // self.replicas),
+            self.input_tokens,
+            self.output_tokens,
+            requests=None if total is None else -(-total // self.replicas),
+            length_ratio=self.length_ratio,
+            step_tokens=self.step_tokens,
+        )
+
+
+def resolve(row: dict[str, str]) -> Load:
+    """Work out what a row asks.
+
+    Parameters
+    ----------
+    row : dict of str
+        Text cells by column.
+
+    Returns
+    -------
+    Load
+        The deployment and its load.
+
+    Raises
+    ------
+    InputError
+        If a cell is missing, unknown or impossible; the error names the column.
+    """
     model = model_of(row)
     gpu = facts.gpu(cell(row, "gpu"))
     tp, pp, dp, replicas, note = _layout(row, model)
     engine, version, said = _software(row)
-    asked_input, asked_output = _whole(row, "input_tokens"), _whole(row, "output_tokens")
-    for column, value in (("input_tokens", asked_input), ("output_tokens", asked_output)):
+    sizes = {}
+    for column in ("input_tokens", "output_tokens"):
+        value = _whole(row, column)
         if value is None:
             raise InputError(column, "", "a whole number of at least 1")
+        sizes[column] = value
     precision = transformer.precision_name(cell(row, "precision", model.precision))
-    if precision == "fp8_block" and not model.experts:
+    if precision == "fp8_block" and not model.experts and engine != "vLLM":
         precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
-    moe = cell(row, "moe_precision") if model.experts else ""
     d = _deployment(
-        model, gpu.name, tp, pp, dp, _whole(row, "moe_tp") if _positive(row, "moe_tp") else None,
-        _whole(row, "moe_ep") if _positive(row, "moe_ep") else None, precision, cell(row, "kv_precision"), moe, engine,
-        version, cell(row, "fabric"),
+        model, gpu.name, tp, pp, dp, *(_positive(row, c) for c in ("moe_tp", "moe_ep")), precision, cell(row, "kv_precision"),
+        cell(row, "moe_precision") if model.experts else "", engine, version, cell(row, "fabric"),
     )  # fmt: skip
-    notes = [note, said, f"{d.engine.name} tables"]
+    need = sizes["input_tokens"] + sizes["output_tokens"]
+    if serving.kv_capacity_tokens(d, need) < need:
+        allowed = (
+            f"more memory: {model.name} in {d.precision} and one request of {need:,} tokens do not fit {tp * pp} of it"
+        )
+        raise InputError("gpu", cell(row, "gpu"), allowed)
+    concurrency = _whole(row, "concurrency")
+    notes = [note, said, f"constants of {d.engine.name}"]
     if not cell(row, "kv_precision"):
         notes.append(f"KV cache taken as {d.kv_precision}")
-    beyond = serving.reference_name(gpu) != gpu.name
-    if serving.kv_capacity_tokens(d, asked_input + asked_output) < asked_input + asked_output:
-        raise InputError(
-            "gpu",
-            cell(row, "gpu"),
-            f"more memory: {model.name} in {d.precision} and one request do not fit {tp * pp} of it",
-        )
-    concurrency = _whole(row, "concurrency")
-    ratio = number(row, "length_ratio", 1.0, least=0.0) or 1.0
-    requests = _whole(row, "requests")
-    moe_or_dense = "moe" if model.experts else "dense"
-    family = f"serving/{'online' if concurrency else 'offline'}/{d.engine.name}/{moe_or_dense}"
-    line: dict[str, Any] = {"family": family, "beyond": beyond}
-    if concurrency is None:
-        if requests:
-            loop = simulation.closed_loop(
-                d,
-                -(-requests // replicas),
-                asked_input,
-                asked_output,
-                requests=-(-requests // replicas),
-                length_ratio=ratio,
-            )
-            line["output_tokens_per_s"] = replicas * loop.output_tokens_per_s
-        else:
-            rate, batch = serving.offline(d, asked_input, asked_output)
-            line["output_tokens_per_s"] = replicas * rate
-            notes.append(f"batch {batch}")
-    else:
-        users = -(-concurrency // replicas)
-        loop = simulation.closed_loop(
-            d,
-            users,
-            asked_input,
-            asked_output,
-            requests=None if requests is None else -(-requests // replicas),
-            length_ratio=ratio,
-        )
-        line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s}
-        line["output_tokens_per_s"] = replicas * loop.output_tokens_per_s
-        if loop.waiting_for_memory:
-            notes.append("requests wait for KV memory")
-    line["note"] = "; ".join(filter(None, notes))
-    return line
+    budget = _whole(row, "step_tokens")
+    if budget is None and concurrency and serving.one_prompt_a_step(cell(row, "source")):
+        budget = sizes["input_tokens"] + -(-concurrency // replicas)
+        notes.append("step budget taken as one prompt and the decodes")
+    return Load(
+        d, replicas, sizes["input_tokens"], sizes["output_tokens"], concurrency, _whole(row, "requests"),
+        min(number(row, "length_ratio", 1.0) or 1.0, 1.0), budget, "; ".join(filter(None, notes)),
+    )  # fmt: skip
 
 
-def _positive(row: dict[str, str], column: str) -> bool:
+def _positive(row: dict[str, str], column: str) -> int | None:
     value = number(row, column, 0, whole=True, least=0)
-    return bool(value)
+    return int(value) if value else None
+
+
+def _answer(row: dict[str, str]) -> dict[str, Any]:
+    load = resolve(row)
+    d = load.deployment
+    shape = "moe" if d.model.experts else "dense"
+    line: dict[str, Any] = {
+        "family": f"serving/{'online' if load.concurrency else 'offline'}/{d.engine.name}/{shape}",
+        "beyond": serving.reference_name(d.gpu) != d.gpu.name,
+    }
+    notes = [load.note]
+    if load.concurrency is None and load.requests is None:
+        rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
+        line["output_tokens_per_s"] = load.replicas * rate
+        notes.append(f"batch {batch}")
+    else:
+        loop = load.loop()
+        line["output_tokens_per_s"] = load.replicas * loop.output_tokens_per_s
+        line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s}
+        if loop.waiting_for_memory and load.concurrency:
+            notes.append("requests wait for KV memory")
+    return line | {"note": "; ".join(notes)}

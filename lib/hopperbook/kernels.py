@@ -18,7 +18,7 @@ import numpy as np
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels_roofline import Chip, chip, constants
-from hopperbook.kernels_tables import Times, load, reference, scaled
+from hopperbook.kernels_tables import Times, at, load, reference, scaled
 
 ENGINES = ("trtllm", "vllm")
 #: What a precision is called in the tables; the first that exists is taken.
@@ -130,9 +130,31 @@ def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine:
         for table in (engine, *(e for e in ENGINES if e != engine)):
             if (name,) in load(table, "gemm", stand_in):
                 times = scaled(table, "gemm", part, (name,), [m, n, k], _peaks(part, precision))
+                if table == "trtllm":
+                    times = Times(times.seconds * _off_tile(stand_in, name, m, n, k), times.beyond)
                 exact = name == first and table == engine and precision not in ("fp32", "tf32")
                 return Times(times.seconds, times.beyond | (not exact))
     raise InputError("precision", precision, f"a precision measured on {stand_in}")
+
+
+def _off_tile(stand_in: str, name: str, m: Any, n: Any, k: Any) -> Any:
+    """Return how much longer a row count between the points of the coarse table takes, as the fine table shows it.
+
+    TensorRT-LLM was timed at round row counts alone; vLLM also just past them, where a tile more is begun.
+    """
+    coarse, fine = load("trtllm", "gemm", stand_in)[(name,)], load("vllm", "gemm", stand_in).get((name,))
+    if fine is None:
+        return 1.0
+    arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in (m, n, k)))
+    rows, columns, inner = (a.ravel() for a in arrays)
+    points = coarse.axes[0]
+    log = np.clip(np.log(rows), points[0], points[-1])
+    right = np.clip(np.searchsorted(points, log), 1, len(points) - 1)
+    share = (log - points[right - 1]) / (points[right] - points[right - 1])
+    ends = [at(fine, [np.exp(points[right - i]), columns, inner])[0] for i in (1, 0)]
+    here = at(fine, [rows, columns, inner])[0]
+    ratio = np.exp(here - ends[0] * (1 - share) - ends[1] * share)
+    return np.where(rows > 64, ratio, 1.0).reshape(arrays[0].shape)
 
 
 def _nearest(value: float, choices: list[int]) -> int:

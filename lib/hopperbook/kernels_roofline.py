@@ -55,10 +55,13 @@ class Chip:
 
 @cache
 def _chip(name: str) -> Chip:
-    gpu = facts.gpu(name)
+    return _peaks(facts.gpu(name))
+
+
+def _peaks(gpu: facts.GPU) -> Chip:
     flop = gpu.dense_flop_per_s
     flop_16, flop_8 = flop["bf16"], flop.get("fp8", flop.get("int8", flop["bf16"]))
-    full = facts.gpu({"Ampere": "A100 SXM 80GB", "Hopper": "H100 SXM"}.get(gpu.architecture, name))
+    full = facts.gpu({"Ampere": "A100 SXM 80GB", "Hopper": "H100 SXM"}.get(gpu.architecture, gpu.name))
     if gpu.tdp_w < full.tdp_w:  # a card with less power holds lower clocks under load than its sheet's boost
         power = (gpu.tdp_w / full.tdp_w) ** constants()["power_exponent"]
         flop_16 = min(flop_16, power * full.dense_flop_per_s["bf16"])
@@ -76,7 +79,7 @@ def constants() -> dict[str, float]:
 
 def chip(gpu: facts.GPU) -> Chip:
     """Return the peaks of a part: its data sheet's, arithmetic lowered where the power limit is lower than an SXM part's."""
-    return _chip(gpu.name)
+    return _chip(gpu.name) if gpu.name in facts.gpus() else _peaks(gpu)  # an instance of MIG is on no data sheet
 
 
 def gemm(c: Chip, *, precision: str, m: Any, n: Any, k: Any) -> Any:

@@ -6,6 +6,7 @@ every question is a vectorised look-up.  The closed loop of users is :mod:`hoppe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from typing import Any
@@ -35,6 +36,8 @@ class Engine:
     attention_bandwidth_share: float
     moe_decode: float
     moe_prefill: float
+    mxfp4_decode: float
+    mxfp4_prefill: float
     frontend_s: float
     schedule_lag_steps: int
     output_lag_steps: int
@@ -46,6 +49,7 @@ class Engine:
     kv_fraction: float
     reserve_bytes: float
     age: float
+    windows: bool
     dynamic_scales: bool
 
 
@@ -64,7 +68,8 @@ def engine(name: str, version: str = "") -> Engine:
     name : str
         TensorRT-LLM, vLLM or SGLang, or a key of ``data/constants/serving.yaml``.
     version : str
-        What the user states; TensorRT-LLM before 1.0 is the older engine.
+        What the user states; TensorRT-LLM before 1.0 and vLLM before 0.14 (no asynchronous
+        scheduling by default) are records of their own.
 
     Returns
     -------
@@ -84,9 +89,38 @@ def engine(name: str, version: str = "") -> Engine:
     if name in engines():
         return engines()[name]
     table = kernels.engine_name(name)
+    if "sglang" in name.lower():
+        return engines()["sglang"]
+    number = [int(part) for part in re.findall(r"\d+", str(version))[:2]]
     if table == "trtllm":
-        return engines()["trtllm-0.14" if str(version).strip().startswith("0.") else "trtllm-1.0"]
-    return engines()["sglang" if "sglang" in name.lower() else "vllm"]
+        return engines()["trtllm-0.14" if number and number[0] == 0 else "trtllm-1.0"]
+    return engines()["vllm-0.12" if number and number < [0, 14] else "vllm"]
+
+
+@cache
+def _runs() -> tuple[dict[str, str], ...]:
+    return tuple(yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["runs"])
+
+
+def one_prompt_a_step(source: str) -> bool:
+    """Whether a published run is known to have set its step's budget to one prompt and the running decodes.
+
+    Parameters
+    ----------
+    source : str
+        The row's source.
+
+    Returns
+    -------
+    bool
+        True if ``data/constants/serving.yaml`` says so of that campaign.
+
+    Examples
+    --------
+    >>> one_prompt_a_step("")
+    False
+    """
+    return any(run["step_tokens"] == "input + concurrency" and run["campaign"] in source for run in _runs())
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +167,11 @@ class Deployment:
     def attention_tp(self) -> int:
         """GPUs that share one sequence's attention."""
         return max(1, self.tp // self.attention_dp)
+
+
+@lru_cache(maxsize=64)
+def _without_windows(model: Model) -> Model:
+    return replace(model, window=0, window_layers=0)
 
 
 def deploy(
@@ -206,6 +245,8 @@ def deploy(
     if part.architecture == "Ampere" and kv_precision is None:
         quantised = False
     cache_name = precision_name(kv_precision or ("fp8" if quantised else "bf16"), "kv_precision")
+    if not runs.windows:
+        model = _without_windows(model)
     moe_ep = moe_ep or 1
     moe_tp = moe_tp or max(1, tp // moe_ep)
     if model.experts and moe_ep > model.experts:
@@ -221,7 +262,10 @@ def reference_name(gpu: facts.GPU) -> str:
     return reference(gpu)
 
 
-_TOKENS = np.unique(np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6))]).astype(float)
+_TILES = np.r_[np.arange(64, 513, 64), np.arange(640, 4353, 128)]
+_TOKENS = np.unique(
+    np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6)), _TILES, _TILES + 1, _TILES + 32]
+).astype(float)
 _BATCH = 2.0 ** np.arange(0, 13)
 _CONTEXT = 2.0 ** np.arange(0, 19)
 _PROMPTS = 2.0 ** np.arange(0, 9)
@@ -288,7 +332,10 @@ def _experts_s(d: Deployment, tokens: Floats) -> Floats:
         d.engine.tables,
     )  # fmt: skip
     weight = np.clip(np.log2(tokens / 256) / 4, 0, 1)  # from decode's factor to prefill's between 256 and 4,096 tokens
-    return m.moe_layers * times.seconds * d.engine.moe_decode ** (1 - weight) * d.engine.moe_prefill**weight
+    few, many = d.engine.moe_decode, d.engine.moe_prefill
+    if d.moe_precision in ("mxfp4", "fp4"):
+        few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
+    return m.moe_layers * times.seconds * few ** (1 - weight) * many**weight
 
 
 def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:

@@ -176,14 +176,12 @@ def _run(
     budget = budget * d.attention_dp
     waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
     inbound: deque[tuple[float, int]] = deque()  # (time the front end hands it on, request)
-    desk_free = 0.0
     arrival, first, last = np.zeros(total), np.zeros(total), np.zeros(total)
     ends: list[tuple[int, int]] = []  # (step after which a request is done, request)
     unseen: list[tuple[int, int, bool]] = []  # (step at whose end a token is seen, request, it is the last)
     now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
     for request in range(sent):
-        desk_free += e.frontend_s
-        inbound.append((desk_free, request))
+        inbound.append((e.frontend_s, request))
     partial, done_of_partial = -1, 0
     finished, batch_time, starved = 0, 0.0, False
     while finished < total:
@@ -271,8 +269,7 @@ def _run(
             finished += 1
             if sent < total:
                 arrival[sent] = now
-                desk_free = max(desk_free, now) + e.frontend_s
-                inbound.append((desk_free, sent))
+                inbound.append((now + e.frontend_s, sent))
                 sent += 1
     count = np.array(answered, float)
     ttft = first - arrival

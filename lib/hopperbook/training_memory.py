@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopperbook.errors import InputError
-from hopperbook.memory import constants
 from hopperbook.transformer import PRECISION_BITS, Model, mlp_parameters, parameters, precision_name
 
 RECOMPUTE = ("none", "selective", "full")
@@ -136,6 +135,79 @@ def _mlp_activation_bytes(model: Model) -> float:
     return (dense * model.dense_layers + routed * model.moe_layers) / model.layers
 
 
+#: What Korthikanti et al. call their ways to keep activations: (sequence parallelism, recomputation).
+MODES = {
+    "none": (False, "none"),
+    "seq": (True, "none"),
+    "selective": (False, "selective"),
+    "seq+selective": (True, "selective"),
+    "full": (False, "full"),
+}
+
+
+def activation_bytes(
+    model: Model,
+    seq_len: Any,
+    micro_batch: Any,
+    *,
+    mode: str = "none",
+    tp: Any = 1,
+    pp: Any = 1,
+    vpp: Any = 1,
+    cp: Any = 1,
+    micro_batches: Any = None,
+) -> Any:
+    r"""Bytes of all activations on the first pipeline stage, as Korthikanti et al. count them (stored scores, dropout).
+
+    .. math:: L\, B_\mathrm{layer} \left(1 + \frac{p - 1}{p v}\right)\ \text{interleaved}
+
+    Parameters
+    ----------
+    model : Model
+        The shape.
+    seq_len, micro_batch : int or array
+        Tokens of a sequence, sequences of a micro-batch.
+    mode : str
+        ``none``, ``seq``, ``selective``, ``seq+selective`` or ``full``.
+    tp, pp, vpp, cp : int or array
+        The layout.
+    micro_batches : int or array, optional
+        Of a step; as many as the schedule can hold if not given.
+
+    Returns
+    -------
+    float or array of float
+        Bytes on one GPU.
+
+    Raises
+    ------
+    InputError
+        If the mode is unknown.
+
+    Notes
+    -----
+    Source: ``korthikanti-2022-activations``, section 4.
+
+    Examples
+    --------
+    >>> from hopperbook.transformer import from_shape
+    >>> round(float(activation_bytes(from_shape(48, 6144, 64), 2048, 4, tp=8)) / 2**30, 2)  # figure 1: 59.25
+    59.25
+    """
+    key = mode.strip().lower().replace(" ", "").replace("selective+seq", "seq+selective").replace("seqsel", "seq+sel")
+    key = {"sel": "selective", "seq+sel": "seq+selective", "": "none", "sequence": "seq"}.get(key, key)
+    if key not in MODES:
+        raise InputError("mode", mode, "one of " + ", ".join(MODES), MODES)
+    shared, recompute = MODES[key]
+    layer = layer_activation_bytes(
+        model, seq_len, micro_batch, tp=tp, cp=cp, sequence_parallel=shared, recompute=recompute, flash=False,
+        dropout=True,
+    )  # fmt: skip
+    pp_ = np.asarray(pp, dtype=float)
+    many = np.inf if micro_batches is None else micro_batches
+    return layer * model.layers / pp_ * in_flight(pp_, many, vpp)
+
+
 class States(NamedTuple):
     """Bytes of training states on one rank."""
 
@@ -210,7 +282,7 @@ def state_bytes(
     )
 
 
-def rank_parameters(model: Model, *, tp: Any = 1, pp: Any = 1, ep: Any = 1) -> tuple[Any, Any]:
+def rank_parameters(model: Model, *, tp: Any = 1, pp: Any = 1, ep: Any = 1, expert_tp: Any = None) -> tuple[Any, Any]:
     """Count the parameters of the fullest rank: those shared by all data-parallel ranks, and its experts.
 
     Parameters
@@ -219,6 +291,8 @@ def rank_parameters(model: Model, *, tp: Any = 1, pp: Any = 1, ep: Any = 1) -> t
         The model.
     tp, pp, ep : int or array
         Tensor, pipeline and expert parallel ranks.
+    expert_tp : int or array, optional
+        Tensor-parallel ranks of an expert; as many as ``tp`` if not given.
 
     Returns
     -------
@@ -233,13 +307,14 @@ def rank_parameters(model: Model, *, tp: Any = 1, pp: Any = 1, ep: Any = 1) -> t
     (1.0, 0.0)
     """
     m = model
-    tp, pp, ep = (np.asarray(x, dtype=float) for x in (tp, pp, ep))
+    expert_tp = tp if expert_tp is None else expert_tp
+    tp, pp, ep, expert_tp = (np.asarray(x, dtype=float) for x in (tp, pp, ep, expert_tp))
     share = np.ceil(m.layers / pp) / m.layers
     experts = float(m.moe_layers * m.experts * mlp_parameters(m, m.expert_ffn)) if m.experts else 0.0
     tables = m.vocab * m.hidden * (2 - m.tied_embeddings)
     body = parameters(m) - experts - tables
     held = np.where(pp == 1, tables, m.vocab * m.hidden)
-    return (body * share + held) / tp, experts * share / (tp * ep)
+    return (body * share + held) / tp, experts * share / (expert_tp * ep)
 
 
 def in_flight(pp: Any, micro_batches: Any, vpp: Any = 1) -> Any:
@@ -271,6 +346,16 @@ def in_flight(pp: Any, micro_batches: Any, vpp: Any = 1) -> Any:
     return np.where(pp > 1, np.minimum(held, m * np.where(vpp > 1, 1 + (pp - 1) / (pp * vpp), 1)), 1.0)
 
 
+class Bytes(NamedTuple):
+    """What a framework keeps beyond the count: of a gradient, over states and activations, a logit, at rest."""
+
+    gradient: float = 4.0
+    state_factor: float = 1.0
+    activation_factor: float = 1.03
+    logit: float = 6.0
+    runtime: float = 2.5e9
+
+
 class Peak(NamedTuple):
     """Peak bytes of a training rank by part."""
 
@@ -288,7 +373,7 @@ class Peak(NamedTuple):
 def peak(
     model: Model,
     *,
-    seq_len: int,
+    seq_len: Any,
     micro_batch: Any = 1,
     micro_batches: Any = 1,
     tp: Any = 1,
@@ -300,10 +385,14 @@ def peak(
     sharding: str = "distributed optimizer",
     recompute: str = "none",
     precision: str = "bf16",
-    gradient_bytes: float = 4.0,
+    gradient_bytes: float | None = None,
     sequence_parallel: bool = True,
     task: str = "pretrain",
     adapter_parameters: float = 0.0,
+    shard_ranks: Any = None,
+    expert_tp: Any = None,
+    sizes: Bytes = Bytes(),
+    flash: bool = True,
 ) -> Peak:
     """Work out the peak memory of the fullest training rank; layouts may be arrays.
 
@@ -311,7 +400,7 @@ def peak(
     ----------
     model : Model
         The model.
-    seq_len : int
+    seq_len : int or array
         Tokens of a sequence.
     micro_batch, micro_batches : int or array
         Sequences of a micro-batch, and micro-batches of a step on one data-parallel rank.
@@ -319,14 +408,20 @@ def peak(
         The layout; context-parallel ranks share states as data-parallel ones do.
     sharding, recompute, precision : str
         As in :func:`state_bytes` and :func:`layer_activation_bytes`.
-    gradient_bytes : float
-        Bytes of a gradient.
+    gradient_bytes : float, optional
+        Bytes of a gradient, in place of ``sizes.gradient``.
     sequence_parallel : bool
         As in :func:`layer_activation_bytes`.
     task : str
         ``pretrain``, ``sft`` or ``lora``; LoRA keeps states for its adapters only.
     adapter_parameters : float
         Trainable parameters of LoRA on all ranks together.
+    shard_ranks, expert_tp : int or array, optional
+        Ranks that share states (all data-parallel ones), tensor-parallel ranks of an expert (``tp``).
+    sizes : Bytes
+        What the framework keeps beyond the count.
+    flash : bool
+        Attention scores are not stored.
 
     Returns
     -------
@@ -340,24 +435,27 @@ def peak(
     >>> bool(20 < whole.total_bytes / 2**30 < 45)
     True
     """
-    fixed = constants("training")
     dp, cp, pp = (np.asarray(x, dtype=float) for x in (dp, cp, pp))
+    shard = dp * cp if shard_ranks is None else np.asarray(shard_ranks, dtype=float)
+    etp = np.asarray(tp if expert_tp is None else expert_tp)
     stage_layers = np.ceil(model.layers / pp)
-    dense, experts = rank_parameters(model, tp=tp, pp=pp, ep=ep)
+    dense, experts = rank_parameters(model, tp=tp, pp=pp, ep=ep, expert_tp=etp)
     largest_layer = dense / stage_layers
-    share: dict[str, Any] = {"sharding": sharding, "precision": precision, "gradient_bytes": gradient_bytes}
+    gradient = sizes.gradient if gradient_bytes is None else gradient_bytes
+    share: dict[str, Any] = {"sharding": sharding, "precision": precision, "gradient_bytes": gradient}
     if task == "lora":
         frozen = (dense + experts) * PRECISION_BITS[precision_name(precision)] / 8
-        frozen = frozen / dp + 4 * largest_layer if sharding_stage(sharding) >= 3 else frozen
+        frozen = frozen / shard + 4 * largest_layer if sharding_stage(sharding) >= 3 else frozen
         states = frozen + state_bytes(adapter_parameters / (np.asarray(tp) * pp), sharding="none").total_bytes
     else:
-        states = state_bytes(dense, dp=dp * cp, gathered_parameters=2 * largest_layer, **share).total_bytes
-        states = states + state_bytes(experts, dp=np.maximum(1, dp * cp / ep), **share).total_bytes
-    shape: dict[str, Any] = {"tp": tp, "cp": cp, "sequence_parallel": sequence_parallel}
+        states = state_bytes(dense, dp=shard, gathered_parameters=2 * largest_layer, **share).total_bytes
+        expert_ranks = np.maximum(1, dp * cp * tp / (ep * etp))
+        states = states + state_bytes(experts, dp=expert_ranks, **share).total_bytes
+    shape: dict[str, Any] = {"tp": tp, "cp": cp, "sequence_parallel": sequence_parallel, "flash": flash}
     layer = layer_activation_bytes(model, seq_len, micro_batch, recompute=recompute, **shape)
     held = layer * stage_layers * in_flight(pp, micro_batches, vpp)
     if recompute == "full":
         held = held + layer_activation_bytes(model, seq_len, micro_batch, **shape)
     tokens = seq_len * np.asarray(micro_batch, dtype=float) / cp
-    logits = tokens * model.vocab * (2 + 4) / tp  # 16-bit logits and the float32 copy of the loss
-    return Peak(states, held * (1 + fixed["fragmentation"]), logits, fixed["runtime_bytes"])
+    logits = tokens * model.vocab * sizes.logit / tp
+    return Peak(states * sizes.state_factor, held * sizes.activation_factor, logits, sizes.runtime)

@@ -18,6 +18,27 @@ from hopperbook.units import DAY_S, HOUR_S
 FAILURES_PER_GPU_HOUR = 419 / (16384 * 54 * 24)
 
 
+def usable_bytes(gpu: facts.GPU) -> float:
+    """Return the bytes of a card that a training run may fill.
+
+    Parameters
+    ----------
+    gpu : GPU
+        The part.
+
+    Returns
+    -------
+    float
+        Bytes.
+
+    Examples
+    --------
+    >>> round(usable_bytes(facts.gpu("H100 SXM")) / 2**30, 1)
+    77.3
+    """
+    return gpu.memory_bytes * constants("training")["usable_fraction"]
+
+
 def layouts(model: Model, gpus: Any, global_batch: int, *, per_node: int = 8) -> pd.DataFrame:
     """List the layouts that divide a model and a batch over GPUs.
 
@@ -106,7 +127,7 @@ def sweep(
     part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
     per_node = part.nvlink_gpus if part.nvlink_bytes_per_s_per_direction else 1
     grid = layouts(model, gpus, global_batch, per_node=max(1, per_node))
-    room = part.memory_bytes * constants("training")["usable_fraction"]
+    room = usable_bytes(part)
     tables = []
     for kind in recompute:
         columns: dict[str, Any] = {c: grid[c].to_numpy() for c in LAYOUT_COLUMNS if c != "dp"}

@@ -1,4 +1,4 @@
-"""The book's charts: each takes tidy rows and returns an Altair chart that `hopperbook.display.figure` shows.
+"""The book's charts: each takes tidy rows and returns a specification that `hopperbook.display.figure` shows.
 
 | question | chart |
 |---|---|
@@ -17,9 +17,10 @@
 | anything else | `lines`, `bars`, `histogram` |
 """
 
-from hopperbook.charts.base import HALF, NARROW, WIDE, gpu_style
-from hopperbook.charts.choice import break_even, decision_map, pareto, tornado
+from hopperbook.charts.base import HALF, NARROW, WIDE, Spec, gpu_style
+from hopperbook.charts.choice import break_even, pareto, tornado
 from hopperbook.charts.drawings import number_line, topology
+from hopperbook.charts.maps import decision_map
 from hopperbook.charts.memory import fit_map, memory_stack, mig_placement
 from hopperbook.charts.plain import bars, histogram, lines
 from hopperbook.charts.speed import error_strip, predicted_measured, roofline, timeline
@@ -27,6 +28,7 @@ from hopperbook.charts.speed import error_strip, predicted_measured, roofline, t
 __all__ = [
     "HALF",
     "NARROW",
+    "Spec",
     "WIDE",
     "bars",
     "break_even",

@@ -154,7 +154,8 @@ def data(rows: Rows) -> alt.InlineData:
         The rows, rounded to six digits.
     """
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
-    return alt.InlineData(values=[{str(key): significant(value) for key, value in row.items()} for row in records])
+    rounded = tuple({str(key): significant(value) for key, value in row.items()} for row in records)
+    return alt.InlineData(values=rounded)  # type: ignore[arg-type]  # a tuple, which Altair does not copy over and over
 
 
 def frame(rows: Rows, *needed: str) -> pd.DataFrame:
@@ -276,15 +277,48 @@ def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid
     )
 
 
+class Spec(dict[str, Any]):
+    """A Vega-Lite specification that a notebook shows live; ``alt.Chart.from_dict(spec)`` makes it an Altair chart."""
+
+    def to_dict(self, **_: Any) -> dict[str, Any]:
+        """Return the specification as a plain dictionary."""
+        return dict(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"application/vnd.vegalite.v5+json": dict(self), "text/plain": "[chart]"}
+
+
+def stack(layers: Sequence[Any], height: float) -> dict[str, Any]:
+    """Return layers one over the other as a specification.
+
+    Parameters
+    ----------
+    layers : sequence of altair.Chart
+        The first is drawn first.
+    height : float
+        Outer height in pixels.
+
+    Returns
+    -------
+    dict
+        The specification, its data by name. Altair's own layering copies every layer many times: this is five times as
+        fast.
+    """
+    datasets: dict[str, Any] = {}
+    context = {"datasets": datasets, "top_level": False}
+    drawn = [layer.to_dict(validate=False, context=dict(context)) for layer in layers]
+    return {"layer": drawn, "height": height, "datasets": datasets}
+
+
 def responsive(
-    draw: Callable[[int], Any], width: int = WIDE, key: Sequence[str] = (), csv: pd.DataFrame | None = None
-) -> Any:
+    draw: Callable[[int], dict[str, Any]], width: int = WIDE, key: Sequence[str] = (), csv: pd.DataFrame | None = None
+) -> Spec:
     """Return a chart that carries its own narrow twin for a phone.
 
     Parameters
     ----------
     draw : callable
-        Function from an outer width to an Altair chart.
+        Function from an outer width to a specification made by `stack`.
     width : int
         Outer width on a wide screen.
     key : sequence of str
@@ -294,27 +328,19 @@ def responsive(
 
     Returns
     -------
-    altair chart
+    Spec
         The wide chart with the book's configuration.
     """
+    fit = {"autosize": {"type": "fit", "contains": "padding"}}
     with alt.utils.schemapi.debug_mode(False):
-        chart = _dressed(draw(width), width)
-        narrow = _dressed(draw(NARROW), NARROW).to_dict(validate=False)
-    narrow.pop("$schema", None)
-    narrow.pop("config", None)
-    about: dict[str, Any] = {"key": list(key), "narrow": narrow}
+        wide, narrow = draw(width), draw(NARROW)
+    datasets = narrow.pop("datasets") | wide.pop("datasets")
+    about: dict[str, Any] = {"key": list(key), "narrow": narrow | {"width": NARROW} | fit}
     if csv is not None:
         rows = [[significant(value) for value in row] for row in csv.itertuples(index=False)]
         about["csv"] = {"columns": list(csv.columns), "rows": rows}
-    chart.usermeta = {"hopperbook": about}
-    return chart
-
-
-def _dressed(chart: Any, width: int) -> Any:
-    """Return a chart with the book's configuration at an exact outer width."""
-    chart = chart.properties(width=width, autosize=alt.AutoSizeParams(type="fit", contains="padding"))
-    chart.config = CONFIG
-    return chart
+    head = {"$schema": alt.SCHEMA_URL, "config": CONFIG, "datasets": datasets}
+    return Spec(head | wide | {"width": width} | fit | {"usermeta": {"hopperbook": about}})
 
 
 def label(rows: Rows, x: Any, y: Any, text: str = "label", **mark: Any) -> alt.Chart:

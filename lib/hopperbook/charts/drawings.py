@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from hopperbook.charts.base import INK, WIDE, Rows, bare, data, frame, gpu_style, label, responsive
+from hopperbook.charts.base import INK, WIDE, Rows, Spec, bare, data, frame, gpu_style, label, responsive, stack
 from hopperbook.errors import InputError
 
 KINDS = ("switch", "bridge", "pcie")
@@ -24,7 +24,7 @@ def topology(
     inside: str = "",
     outside: str = "",
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw how the GPUs of a node are wired to each other and to the network.
 
     Parameters
@@ -46,7 +46,7 @@ def topology(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Raises
@@ -56,7 +56,7 @@ def topology(
 
     Examples
     --------
-    >>> topology("H100 SXM", inside="450 GB/s each way").usermeta["hopperbook"]["key"]
+    >>> topology("H100 SXM", inside="450 GB/s each way")["usermeta"]["hopperbook"]["key"]
     []
     """
     if kind not in KINDS:
@@ -88,7 +88,9 @@ def topology(
         }.items():
             part = [link for link in [*links, *bridges] if link["style"] == style]
             if part:
-                layers.append(alt.Chart(data(part)).mark_rule(**mark).encode(x=x, x2="x2:Q", y=y, y2="y2:Q"))
+                layers.append(
+                    alt.Chart(data(part)).mark_rule(**mark).encode(x=x, x2=alt.X2("x2:Q"), y=y, y2=alt.Y2("y2:Q"))
+                )
         for sort, mark in {
             "box": {"fill": "var(--hb-surface, #eeeeee)", "stroke": INK, "strokeOpacity": 0.6},
             "gpu": {"fill": color if color != INK else "#555555"},
@@ -97,7 +99,7 @@ def topology(
             if part:
                 box = alt.Chart(data(part)).mark_rect(**mark)
                 low = bare("low", -0.6, 2.6, alt.Y)
-                layers.append(box.encode(x=bare("left", 0, 1, alt.X), x2="right:Q", y=low, y2="high:Q"))
+                layers.append(box.encode(x=bare("left", 0, 1, alt.X), x2=alt.X2("right:Q"), y=low, y2=alt.Y2("high:Q")))
         names = [node for node in nodes if node["label"] and node["kind"] == "box"]
         if small:
             names = [
@@ -114,7 +116,7 @@ def topology(
         layers.append(label(numbers, x, y, color="#ffffff", fontWeight="bold"))
         layers.append(label([{"x": 0, "y": 2.5, "label": outside}], x, y, align="left"))
         layers.append(label([{"x": 0, "y": -0.5, "label": inside}], x, y, align="left"))
-        return alt.layer(*layers).properties(height=300 if not small else 250)
+        return stack(layers, 300 if not small else 250)
 
     wires = [(link["from"], link["to"], link["style"]) for link in [*links, *bridges]]
     return responsive(draw, width, csv=pd.DataFrame(wires, columns=["from", "to", "link"]))
@@ -159,7 +161,7 @@ def number_line(
     lost_below: float | None = None,
     lost_label: str = "",
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw a histogram of values above the number lines of formats: which values each can hold.
 
     Parameters
@@ -179,13 +181,13 @@ def number_line(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> chart = number_line([{"x": -1, "x2": 0, "percent": 100.0}], {"E4M3": [-6.0, 0.0, 8.8]})
-    >>> chart.usermeta["hopperbook"]["key"]
+    >>> chart["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(rows, "x", "x2", "percent")
@@ -229,15 +231,17 @@ def number_line(
         lane = alt.Y("_y:Q", scale=alt.Scale(domain=[bottom, top], nice=False))
         bars = alt.Chart(data(table)).mark_rect(fill=INK, stroke=INK, strokeOpacity=0.35, strokeWidth=1)
         layers = [
-            bars.encode(x=x, x2="x2:Q", y=y, y2=alt.Y2Datum(0), fillOpacity=alt.FillOpacity("_shade:Q", scale=None)),
-            alt.Chart(data(ticks)).mark_rule(strokeWidth=1, opacity=0.5).encode(x=x, y=lane, y2="_y2:Q"),
-            alt.Chart(data(spans)).mark_rule(strokeWidth=1.5).encode(x=x, x2="x2:Q", y=alt.Y("_y2:Q")),
+            bars.encode(
+                x=x, x2=alt.X2("x2:Q"), y=y, y2=alt.Y2Datum(0), fillOpacity=alt.FillOpacity("_shade:Q", scale=None)
+            ),
+            alt.Chart(data(ticks)).mark_rule(strokeWidth=1, opacity=0.5).encode(x=x, y=lane, y2=alt.Y2("_y2:Q")),
+            alt.Chart(data(spans)).mark_rule(strokeWidth=1.5).encode(x=x, x2=alt.X2("x2:Q"), y=alt.Y("_y2:Q")),
             label(spans, x, alt.Y("_y2:Q"), align="left", dy=12, fontWeight="bold"),
         ]
         if lost.any() and lost_label:
             at = [{"x": float(table.loc[lost, "x2"].max()), "percent": 0.3 * top, "label": lost_label}]
             layers.append(label(at, x, y, align="right", dx=-4))
-        return alt.layer(*layers).properties(height=260 + 44 * lanes if outer > 500 else 220 + 44 * lanes)
+        return stack(layers, 260 + 44 * lanes if outer > 500 else 220 + 44 * lanes)
 
     return responsive(draw, width)
 

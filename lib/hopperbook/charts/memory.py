@@ -14,18 +14,20 @@ from hopperbook.charts.base import (
     PARTS,
     WIDE,
     Rows,
+    Spec,
     data,
     frame,
     gpu_style,
     label,
     responsive,
+    stack,
 )
 from hopperbook.errors import InputError
 
 ON_BAR = "#111111"
 
 
-def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
+def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Spec:
     """Draw what fills the memory of each option, with a tick at its capacity and the verdict in words.
 
     Parameters
@@ -40,13 +42,13 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> rows = [{"item": "2 × H100", "part": "weights", "gib": 68.0, "capacity_gib": 159.0}]
-    >>> memory_stack(rows).usermeta["hopperbook"]["key"]
+    >>> memory_stack(rows)["usermeta"]["hopperbook"]["key"]
     ['weights', 'capacity']
     """
     table = frame(rows, "item", "part", "gib", "capacity_gib")
@@ -83,9 +85,11 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
         )
         layers = [
             base.mark_bar(size=20, stroke="transparent").encode(
-                x=x, x2="_end:Q", y=y, color=alt.Color("_color:N", scale=None)
+                x=x, x2=alt.X2("_end:Q"), y=y, color=alt.Color("_color:N", scale=None)
             ),
-            alt.Chart(data(inside)).mark_text(align="left", dx=5, color=ON_BAR).encode(x=x, y=y, text="_label:N"),
+            alt.Chart(data(inside))
+            .mark_text(align="left", dx=5, color=ON_BAR)
+            .encode(x=x, y=y, text=alt.Text("_label:N")),
             total.mark_tick(thickness=3, size=24 if small else 38, opacity=0.75, color=INK).encode(
                 x=alt.X("capacity:Q"), y=y
             ),
@@ -93,17 +97,23 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Any:
         if small:
             both = totals.assign(_both=totals["_word"] + ", " + totals["_much"])
             left = {"align": "left", "dy": -20, "fontWeight": "bold"}
-            layers.append(alt.Chart(data(totals)).mark_text(**left).encode(x=alt.value(0), y=y, text="item:N"))
             layers.append(
-                alt.Chart(data(both)).mark_text(align="right", dy=-20).encode(x=alt.value("width"), y=y, text="_both:N")
+                alt.Chart(data(totals)).mark_text(**left).encode(x=alt.value(0), y=y, text=alt.Text("item:N"))
+            )
+            layers.append(
+                alt.Chart(data(both))
+                .mark_text(align="right", dy=-20)
+                .encode(x=alt.value("width"), y=y, text=alt.Text("_both:N"))
             )
         else:
             bold = {"align": "left", "dx": 8, "dy": -7, "fontWeight": "bold"}
-            layers.append(total.mark_text(**bold).encode(x=alt.X("_at:Q"), y=y, text="_word:N"))
+            layers.append(total.mark_text(**bold).encode(x=alt.X("_at:Q"), y=y, text=alt.Text("_word:N")))
             layers.append(
-                total.mark_text(align="left", dx=8, dy=8, opacity=0.78).encode(x=alt.X("_at:Q"), y=y, text="_much:N")
+                total.mark_text(align="left", dx=8, dy=8, opacity=0.78).encode(
+                    x=alt.X("_at:Q"), y=y, text=alt.Text("_much:N")
+                )
             )
-        return alt.layer(*layers).properties(height=(56 if small else 52) * len(totals) + 40)
+        return stack(layers, (56 if small else 52) * len(totals) + 40)
 
     return responsive(draw, width, [*parts, "capacity"])
 
@@ -117,7 +127,7 @@ def fit_map(
     tight: float = 0.90,
     full: float = 0.95,
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw what fits where: a cell for each pair, with the word and the per cent of memory in use.
 
     Parameters
@@ -137,13 +147,13 @@ def fit_map(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin of at most five columns.
 
     Examples
     --------
     >>> chart = fit_map([{"x": 50, "y": 2048, "share": 0.31}], "users at once", "tokens in context")
-    >>> chart.to_dict()["layer"][0]["mark"]["type"]
+    >>> chart["layer"][0]["mark"]["type"]
     'rect'
     """
     table = frame(rows, "x", "y", "share")
@@ -175,8 +185,8 @@ def fit_map(
             base.mark_rect().encode(
                 x=x, y=y, fill=alt.Fill("_color:N", scale=None), fillOpacity=alt.FillOpacity("_tint:Q", scale=None)
             ),
-            base.mark_text(dy=-8, fontWeight="bold").encode(x=x, y=y, text="word:N"),
-            base.mark_text(dy=8, opacity=0.85).encode(x=x, y=y, text="_percent:N"),
+            base.mark_text(dy=-8, fontWeight="bold").encode(x=x, y=y, text=alt.Text("word:N")),
+            base.mark_text(dy=8, opacity=0.85).encode(x=x, y=y, text=alt.Text("_percent:N")),
         ]
         dashed = part[part["word"] == "tight"]
         if len(dashed):
@@ -185,7 +195,7 @@ def fit_map(
         mine = part[(part["x"] == here[0]) & (part["y"] == here[1])] if here else part.iloc[:0]
         if len(mine):
             layers.append(alt.Chart(data(mine)).mark_rect(fillOpacity=0, stroke=INK, strokeWidth=2.5).encode(x=x, y=y))
-        return alt.layer(*layers).properties(height=50 * len(lanes) + 56)
+        return stack(layers, 50 * len(lanes) + 56)
 
     return responsive(draw, width)
 
@@ -199,7 +209,7 @@ def _nearest(values: Sequence[float], here: float | None, count: int) -> list[fl
     return list(values[start : start + count])
 
 
-def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, width: int = WIDE) -> Any:
+def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, width: int = WIDE) -> Spec:
     """Draw how cards are cut into MIG instances and what runs on each.
 
     Parameters
@@ -215,7 +225,7 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Raises
@@ -226,7 +236,7 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
     Examples
     --------
     >>> rows = [{"card": "H100 a", "start": 0, "slices": 4, "label": "3g.40gb", "detail": "chat 8B"}]
-    >>> mig_placement(rows).usermeta["hopperbook"]["key"]
+    >>> mig_placement(rows)["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(rows, "card", "start", "slices", "label")
@@ -251,12 +261,12 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
         if used.any():
             cut = alt.Chart(data(table[used])).mark_bar(height={"band": 0.72}, fillOpacity=0.2, strokeWidth=1.5)
             colors = {"fill": alt.Fill("_color:N", scale=None), "stroke": alt.Stroke("_color:N", scale=None)}
-            layers.append(cut.encode(x=x, x2="_end:Q", y=y, **colors))
+            layers.append(cut.encode(x=x, x2=alt.X2("_end:Q"), y=y, **colors))
         if not used.all():
             free = alt.Chart(data(table[~used])).mark_bar(
                 height={"band": 0.72}, fillOpacity=0, stroke=INK, strokeDash=[4, 3]
             )
-            layers.append(free.encode(x=x, x2="_end:Q", y=y))
+            layers.append(free.encode(x=x, x2=alt.X2("_end:Q"), y=y))
         both = used & (table["detail"].astype(str) != "")
         for part, field, mark in (
             (table[both], "label", {"dy": -8, "fontWeight": "bold"}),
@@ -266,6 +276,6 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
         ):
             if len(part):
                 layers.append(label(part, alt.X("_middle:Q"), y, field, **mark))
-        return alt.layer(*layers).properties(height=62 * table["card"].nunique() + 40)
+        return stack(layers, 62 * table["card"].nunique() + 40)
 
     return responsive(draw, width)

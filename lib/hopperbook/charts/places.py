@@ -103,15 +103,14 @@ def sides(
     >>> sides([10, 190], [50, 50], ["left one", "right one"], 200, 100)
     ['right', 'left']
     """
-    taken: list[tuple[float, float, float, float]] = [(a - 6, b - 6, a + 6, b + 6) for a, b in zip(x, y, strict=True)]
-    taken += [(a - 3, b - 3, a + 3, b + 3) for a, b in avoid]
-    chosen = []
+    points = [(a - 6, b - 6, a + 6, b + 6) for a, b in zip(x, y, strict=True)]
+    taken = np.array([*points, *((a - 3, b - 3, a + 3, b + 3) for a, b in avoid)], dtype=float).reshape(-1, 4)
+    chosen, names = [], list(SIDES)
     for a, b, text in zip(x, y, texts, strict=True):
-        boxes = {side: _box(a, b, text_width(text), side) for side in SIDES}
-        costs = {side: _cost(box, taken, width, height) for side, box in boxes.items()}
-        best = min(costs, key=lambda side: (round(costs[side], 3), list(SIDES).index(side)))
-        taken.append(boxes[best])
-        chosen.append(best)
+        boxes = np.array([_box(float(a), float(b), text_width(text), side) for side in names])
+        best = int(np.argmin(np.round(_costs(boxes, taken, width, height), 3)))
+        taken = np.vstack([taken, boxes[best]])
+        chosen.append(names[best])
     return chosen
 
 
@@ -189,12 +188,13 @@ def _box(x: float, y: float, width: float, side: str) -> tuple[float, float, flo
     return left, top, left + width, top + 14
 
 
-def _cost(box: tuple[float, float, float, float], taken: Sequence[Any], width: float, height: float) -> float:
-    """Return how much a box overlaps others or leaves the plot, in square pixels."""
-    overlap = sum(
-        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
-        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
-        for other in taken
+def _costs(boxes: np.ndarray, taken: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Return how much each box overlaps others, in square pixels, and leaves the plot."""
+    across = np.minimum(boxes[:, None, 2], taken[:, 2]) - np.maximum(boxes[:, None, 0], taken[:, 0])
+    down = np.minimum(boxes[:, None, 3], taken[:, 3]) - np.maximum(boxes[:, None, 1], taken[:, 1])
+    overlap = (np.maximum(across, 0.0) * np.maximum(down, 0.0)).sum(axis=1)
+    left, top, right, bottom = boxes.T
+    outside = (
+        np.maximum(-left, 0) + np.maximum(right - width, 0) + np.maximum(-top - 8, 0) + np.maximum(bottom - height, 0)
     )
-    outside = max(0.0, -box[0]) + max(0.0, box[2] - width) + max(0.0, -box[1] - 8) + max(0.0, box[3] - height)
     return overlap + 40.0 * outside

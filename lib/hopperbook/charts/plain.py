@@ -14,6 +14,7 @@ from hopperbook.charts.base import (
     OTHER_STYLE,
     WIDE,
     Rows,
+    Spec,
     Style,
     data,
     frame,
@@ -23,6 +24,7 @@ from hopperbook.charts.base import (
     responsive,
     significant,
     spread,
+    stack,
 )
 from hopperbook.charts.places import apart, pixels, text_width
 
@@ -34,7 +36,7 @@ def bars(
     limit_label: str = "limit",
     fmt: Any = None,
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw horizontal bars, one an item, the number at each bar's end.
 
     Parameters
@@ -54,12 +56,12 @@ def bars(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
-    >>> bars([{"item": "H100 SXM", "value": 3.35}], x_title="TB/s").to_dict()["layer"][0]["mark"]["type"]
+    >>> bars([{"item": "H100 SXM", "value": 3.35}], x_title="TB/s")["layer"][0]["mark"]["type"]
     'bar'
     """
     table = frame(rows, "item", "value")
@@ -82,15 +84,15 @@ def bars(
         base = alt.Chart(data(table))
         layers = [base.mark_bar(size=20, fillOpacity=0.85).encode(x=x, y=y, color=alt.Color("_color:N", scale=None))]
         if "low" in table:
-            layers.append(base.mark_rule(strokeWidth=2, color=INK).encode(x="low:Q", x2="high:Q", y=y))
-        layers.append(base.mark_text(align="left", dx=6).encode(x=alt.X("_end:Q"), y=y, text="_label:N"))
+            layers.append(base.mark_rule(strokeWidth=2, color=INK).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y))
+        layers.append(base.mark_text(align="left", dx=6).encode(x=alt.X("_end:Q"), y=y, text=alt.Text("_label:N")))
         if limit is not None:
             rule = [{"value": limit, "label": f"{limit_label} {fmt(limit)}"}]
-            layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(x="value:Q"))
+            layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("value:Q")))
             layers.append(
                 label(rule, alt.X("value:Q"), alt.value(-6), align="right" if small else "center", baseline="bottom")
             )
-        return alt.layer(*layers).properties(height=34 * len(table) + 44)
+        return stack(layers, 34 * len(table) + 44)
 
     return responsive(draw, width)
 
@@ -106,7 +108,7 @@ def lines(
     points: bool = False,
     height: int = 300,
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw lines, one a series, each with its name at its end.
 
     Parameters
@@ -130,13 +132,13 @@ def lines(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> rows = [{"x": 1, "y": 10, "series": "H100"}, {"x": 2, "y": 18, "series": "H100"}]
-    >>> len(lines(rows, "users", "tokens/s").to_dict()["layer"])
+    >>> len(lines(rows, "users", "tokens/s")["layer"])
     2
     """
     table = frame(rows, "x", "y", "series")
@@ -157,7 +159,9 @@ def lines(
         color = alt.Color("series:N", scale=marks, legend=None)
         layers = []
         if "low" in table:
-            band = base.mark_area(fillOpacity=0.2).encode(x=x_channel, y=alt.Y("low:Q"), y2="high:Q", color=color)
+            band = base.mark_area(fillOpacity=0.2).encode(
+                x=x_channel, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=color
+            )
             layers.append(band)
         dash = alt.StrokeDash("series:N", scale=dashes, legend=None)
         layers.append(base.mark_line().encode(x=x_channel, y=y_channel, color=color, strokeDash=dash))
@@ -175,7 +179,7 @@ def lines(
             rule = [{"y": limit, "label": limit_label}]
             layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(y=y_channel))
             layers.append(label(rule, alt.value(4), y_channel, align="left", dy=-8))
-        return alt.layer(*layers).properties(height=tall)
+        return stack(layers, tall)
 
     return responsive(draw, width)
 
@@ -221,7 +225,7 @@ def histogram(
     mark: float | None = None,
     mark_label: str = "",
     width: int = WIDE,
-) -> Any:
+) -> Spec:
     """Draw a histogram, with a marked value.
 
     Parameters
@@ -239,13 +243,13 @@ def histogram(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> chart = histogram([{"x": 0, "x2": 1, "percent": 100.0}], "s", mark=0.5, mark_label="median")
-    >>> chart.usermeta["hopperbook"]["key"]
+    >>> chart["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(rows, "x", "x2", "percent")
@@ -262,11 +266,11 @@ def histogram(
         shape = alt.Chart(data(table)).mark_rect(
             fill=INK, fillOpacity=0.25, stroke=INK, strokeOpacity=0.4, strokeWidth=1
         )
-        layers = [shape.encode(x=x, x2="x2:Q", y=y, y2=alt.Y2Datum(0))]
+        layers = [shape.encode(x=x, x2=alt.X2("x2:Q"), y=y, y2=alt.Y2Datum(0))]
         if mark is not None:
             at = [{"x": mark, "label": mark_label}]
             layers.append(alt.Chart(data(at)).mark_rule(strokeWidth=2).encode(x=x))
             layers.append(label(at, x, alt.value(6), align="left", dx=6))
-        return alt.layer(*layers).properties(height=260 if outer > 500 else 230)
+        return stack(layers, 260 if outer > 500 else 230)
 
     return responsive(draw, width)

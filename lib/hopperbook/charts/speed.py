@@ -16,6 +16,7 @@ from hopperbook.charts.base import (
     OTHER_STYLE,
     WIDE,
     Rows,
+    Spec,
     data,
     frame,
     gpu_style,
@@ -24,6 +25,7 @@ from hopperbook.charts.base import (
     responsive,
     significant,
     spread,
+    stack,
 )
 from hopperbook.charts.places import SIDES, along, pixels, sides, text_width
 
@@ -58,15 +60,17 @@ def words_at(
     list of altair.Chart
         One layer for each side and weight.
     """
-    placed = table.assign(_side=sides(px, py, table["label"].astype(str), width, height, avoid))
-    strong = table["strong"].eq(True) if "strong" in table else pd.Series(False, index=table.index)
-    layers = []
-    for side, mark in SIDES.items():
-        for bold in (False, True):
-            rows = placed[(placed["_side"] == side) & (strong == bold) & (placed["label"].astype(str) != "")]
-            if len(rows):
-                layers.append(label(rows, x, y, fontWeight="bold" if bold else "normal", **mark))
-    return layers
+    texts = table["label"].astype(str)
+    bold = table["strong"].eq(True) if "strong" in table else [False] * len(table)
+    groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    chosen = sides(px, py, texts, width, height, avoid)
+    for row, side, strong, text in zip(table.to_dict("records"), chosen, bold, texts, strict=True):
+        if text:
+            groups.setdefault((side, bool(strong)), []).append({str(key): value for key, value in row.items()})
+    return [
+        label(rows, x, y, fontWeight="bold" if strong else "normal", **SIDES[side])
+        for (side, strong), rows in sorted(groups.items())
+    ]
 
 
 def gpu_scales(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale, alt.Scale]:
@@ -135,13 +139,13 @@ def roofline(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> chart = roofline([{"gpu": "H100 SXM", "peak_tflop_per_s": 989, "bandwidth_tb_per_s": 3.35}])
-    >>> chart.usermeta["hopperbook"]["key"]
+    >>> chart["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(gpus, "gpu", "peak_tflop_per_s", "bandwidth_tb_per_s")
@@ -206,7 +210,7 @@ def roofline(
             px = pixels(dots["intensity"], low, high, wide, log=True)
             py = deep - pixels(dots["tflop_per_s"], bottom, top, deep, log=True)
             layers += words_at(dots, x, y, wide, deep, px, py, lines_at)
-        return alt.layer(*layers).properties(height=tall)
+        return stack(layers, tall)
 
     return responsive(draw, width)
 
@@ -234,7 +238,7 @@ def _roof_labels(table: pd.DataFrame, x: Any, y: Any) -> list[Any]:
     return layers
 
 
-def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
+def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:
     """Draw where a step goes: lanes of work over time, exposed waiting in dark.
 
     Parameters
@@ -248,13 +252,13 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> chart = timeline([{"lane": "GEMM", "label": "qkv", "start": 0.0, "end": 58.0}])
-    >>> chart.usermeta["hopperbook"]["key"]
+    >>> chart["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(rows, "lane", "label", "start", "end")
@@ -277,7 +281,7 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
         base = alt.Chart(data(table))
         bars = base.mark_bar(height={"band": 0.62}, fill=INK, stroke=INK, strokeOpacity=0.5, strokeWidth=1).encode(
             x=x,
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=y,
             fillOpacity=alt.FillOpacity("_shade:Q", scale=None),
             tooltip=[
@@ -294,12 +298,12 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Any:
         if len(outside):
             layers.append(label(outside, alt.X("start:Q"), y, align="right", dx=-5))
         lanes = table["lane"].nunique()
-        return alt.layer(*layers).properties(height=(62 if outer > 500 else 52) * lanes + 40)
+        return stack(layers, (62 if outer > 500 else 52) * lanes + 40)
 
     return responsive(draw, width)
 
 
-def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE) -> Any:
+def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE) -> Spec:
     """Draw predictions against measurements, with the diagonal and a band around it.
 
     Parameters
@@ -315,13 +319,13 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
     >>> chart = predicted_measured([{"measured": 10, "predicted": 11, "gpu": "H100"}], band=0.2, quantity="ms a token")
-    >>> chart.usermeta["hopperbook"]["key"]
+    >>> chart["usermeta"]["hopperbook"]["key"]
     ['H100']
     """
     table = frame(rows, "measured", "predicted", "gpu")
@@ -351,7 +355,9 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
                 + [alt.Tooltip("measured:Q", format=",.3~r"), alt.Tooltip("predicted:Q", format=",.3~r")],
             )
         )
-        shade = base.mark_area(fill=INK, fillOpacity=0.09, clip=True).encode(x=x, y=alt.Y("_low:Q"), y2="_high:Q")
+        shade = base.mark_area(fill=INK, fillOpacity=0.09, clip=True).encode(
+            x=x, y=alt.Y("_low:Q"), y2=alt.Y2("_high:Q")
+        )
         diagonal = base.mark_line(color=INK, strokeWidth=1, opacity=0.7).encode(x=x, y=y)
         note = [{"measured": low * 1.15, "predicted": high / 1.2, "label": f"band: ±{units.percent(band)}"}]
         layers = [shade, diagonal, marks, label(note, x, y, align="left", opacity=0.78)]
@@ -361,14 +367,14 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
                 px = pixels(named["measured"], low, high, outer - 60.0, log=True)
                 py = tall - 60.0 - pixels(named["predicted"], low, high, tall - 60.0, log=True)
                 layers += words_at(named, x, y, outer - 60.0, tall, px, py)
-        return alt.layer(*layers).properties(height=tall)
+        return stack(layers, tall)
 
     return responsive(draw, width, names)
 
 
 def error_strip(
     rows: Rows, band: tuple[float, float] | None = None, x_title: str = "error of the prediction, %", width: int = WIDE
-) -> Any:
+) -> Spec:
     """Draw the error of each prediction, a lane a GPU, with the median of each and the band that should hold most.
 
     Parameters
@@ -384,12 +390,12 @@ def error_strip(
 
     Returns
     -------
-    altair chart
+    Spec
         The chart, with its narrow twin.
 
     Examples
     --------
-    >>> error_strip([{"gpu": "H100", "error": 0.02}], band=(-0.05, 0.05)).usermeta["hopperbook"]["key"]
+    >>> error_strip([{"gpu": "H100", "error": 0.02}], band=(-0.05, 0.05))["usermeta"]["hopperbook"]["key"]
     []
     """
     table = frame(rows, "gpu", "error")
@@ -415,7 +421,7 @@ def error_strip(
         layers = []
         if band:
             shade = [{"_percent": ends[0], "_to": ends[1], "label": "80 % band"}]
-            layers.append(alt.Chart(data(shade)).mark_rect(fill=INK, fillOpacity=0.08).encode(x=x, x2="_to:Q"))
+            layers.append(alt.Chart(data(shade)).mark_rect(fill=INK, fillOpacity=0.08).encode(x=x, x2=alt.X2("_to:Q")))
             layers.append(label(shade, x, alt.value(8), align="left", dx=4, baseline="middle"))
         zero = [{"_percent": 0.0}]
         layers.append(alt.Chart(data(zero)).mark_rule(strokeWidth=1, opacity=0.6).encode(x=x))
@@ -434,7 +440,7 @@ def error_strip(
         layers.append(
             alt.Chart(data(medians)).mark_tick(color=INK, thickness=2.5, size=22, opacity=0.8).encode(x=x, y=y)
         )
-        return alt.layer(*layers).properties(height=42 * len(names) + 44)
+        return stack(layers, 42 * len(names) + 44)
 
     return responsive(draw, width)
 

@@ -1,6 +1,20 @@
 """From a customer to a decision: every feasible configuration, the Pareto front, a recommendation and the reasons."""
 
-from hopperbook.planner.choose import Plan, plan
-from hopperbook.planner.show import as_json, as_text, configuration
+from hopperbook.planner.borders import borders, decision_map, power_w
+from hopperbook.planner.choose import Plan, bands, plan
+from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 
-__all__ = ["Plan", "as_json", "as_text", "configuration", "plan"]
+__all__ = [
+    "Plan",
+    "as_json",
+    "as_text",
+    "bands",
+    "borders",
+    "configuration",
+    "decision_map",
+    "headline",
+    "layout",
+    "plan",
+    "power_w",
+    "run",
+]

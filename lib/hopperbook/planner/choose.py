@@ -199,7 +199,7 @@ def plan(customer: Customer) -> Plan:
     ways = {part: tenures(customer, part) for part in fleet.PARTS}
     served = fleet.table(customer, ways)
     rows, made = judge(served.rows, customer), served.deployments
-    by_part = _by_part(rows, made, customer)
+    by_part, failed = _by_part(rows, made, customer)
     cheapest = _verified(_ordered(rows, "works"), made, customer, least=0.5)
     order = sorted(by_part.values(), key=lambda row: (row.usd, row.tpot_s))
     recommendation = order[0] if order else cheapest
@@ -217,7 +217,7 @@ def plan(customer: Customer) -> Plan:
         fastest=fastest,
         grow_into=grow_into,
         front=_front(rows, made, customer),
-        rejected=_rejected(rows, served.missing, ways, by_part, recommendation, customer),
+        rejected=_rejected(rows, served.missing, ways, by_part, failed, recommendation, customer),
         training=trained,
         training_options=options,
         small=_small(customer, ways),
@@ -293,20 +293,25 @@ def _verified(
     candidates: pd.DataFrame, made: list[Deployment], customer: Customer, least: float = SURE, most: int = 40
 ) -> Any:
     """Return the first candidate that also keeps the targets when simulated."""
-    for _, row in candidates.head(most).iterrows():
+    for _, row in candidates.drop_duplicates(["row", "replicas"]).head(most).iterrows():
         simulated = simulate(row, made, customer)
         if simulated.p_tpot >= least and simulated.p_ttft >= least:
             return simulated
     return None
 
 
-def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> dict[str, Any]:
-    """Return each part's cheapest configuration that keeps the targets when simulated."""
-    if rows.empty:
-        return {}
+def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return each part's cheapest configuration that keeps the targets when simulated, and those that then do not."""
+    found: dict[str, Any] = {}
+    failed: dict[str, Any] = {}
     ordered = _ordered(rows, "sure")
-    found = {part: _verified(ordered[ordered.gpu == part], made, customer, most=8) for part in fleet.PARTS}
-    return {part: row for part, row in found.items() if row is not None}
+    for part, candidates in ordered.groupby("gpu", sort=False) if len(ordered) else ():
+        row = _verified(candidates, made, customer, most=16)
+        if row is None:
+            failed[str(part)] = simulate(candidates.iloc[-1], made, customer)
+        else:
+            found[str(part)] = row
+    return found, failed
 
 
 def _fastest(rows: pd.DataFrame, made: list[Deployment], customer: Customer, recommendation: Any) -> Any:
@@ -341,6 +346,7 @@ def _rejected(
     missing: dict[str, str],
     ways: dict[str, list[Tenure]],
     by_part: dict[str, Any],
+    failed: dict[str, Any],
     chosen: Any,
     customer: Customer,
 ) -> tuple[Rejected, ...]:
@@ -355,6 +361,8 @@ def _rejected(
             found.append(Rejected(part, reason, remedy))
         elif part in by_part:
             found.append(_dearer(by_part[part], part, chosen))
+        elif part in failed:
+            found.append(_slow(failed[part], part, customer))
         else:
             found.append(_too_slow(rows[rows.gpu == part], part, customer))
     return tuple(found)
@@ -373,15 +381,18 @@ def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
     if possible.empty:
         short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
         return Rejected(part, short, "more GPUs or a shorter context")
-    limits = (customer.tpot_target_ms / 1e3, customer.ttft_target_ms / 1e3)
-    likely = possible.p_tpot * possible.p_ttft
-    row = possible.loc[likely.idxmax()]
+    return _slow(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], part, customer)
+
+
+def _slow(row: Any, part: str, customer: Customer) -> Rejected:
+    """Reject a part whose best configuration is unlikely to keep a target."""
+    limits, b = (customer.tpot_target_ms / 1e3, customer.ttft_target_ms / 1e3), bands()
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
-        reason = f"{row.tpot_s * 1e3:.0f} ms a token at best, target {limits[0] * 1e3:.0f} ms"
-        return Rejected(part, reason, f"a target of {row.tpot_s * bands()['tpot'][1] * 1e3:.0f} ms a token", *about)
-    reason = f"first token after {row.ttft_s:.1f} s at best, target {limits[1]:.1f} s"
-    return Rejected(part, reason, f"a target of {row.ttft_s * bands()['ttft'][1]:.1f} s", *about)
+        reason = f"{row.tpot_s * 1e3:.0f} ms a token at best, {row.p_tpot:.0%} sure of {limits[0] * 1e3:.0f} ms"
+        return Rejected(part, reason, f"a target of {row.tpot_s * b['tpot'][1] * 1e3:.0f} ms a token", *about)
+    reason = f"first token after {row.ttft_s:.1f} s at best, {row.p_ttft:.0%} sure of {limits[1]:.1f} s"
+    return Rejected(part, reason, f"a target of {row.ttft_s * b['ttft'][1]:.1f} s", *about)
 
 
 def _train(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[Any, pd.DataFrame, pd.DataFrame, int]:

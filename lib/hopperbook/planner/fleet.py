@@ -28,6 +28,8 @@ PARTS = (
     "H200 NVL",
 )
 TENSOR_PARALLEL = (1, 2, 4, 8)
+#: A tenth of a loop's requests arrive at once and wait for half of one another's prompts on average.
+OPENING_SHARE = 0.05
 
 
 class Fleet(NamedTuple):
@@ -93,13 +95,30 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...] = PARTS
         for weights, cache in formats(customer, part):
             for tp in TENSOR_PARALLEL:
                 if model.heads % tp == 0 and model.hidden % tp == 0:
-                    found.append(_replica(model, part.name, tp, weights, cache))
+                    found.append(replica(model, part.name, tp, weights, cache))
     return found
 
 
 @functools.lru_cache(maxsize=4096)
-def _replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deployment:
-    """Build a replica once, so that its profile of step times is laid out once."""
+def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deployment:
+    """Build a replica once, so that its profile of step times is laid out once.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    part : str
+        GPU.
+    tp : int
+        Tensor parallel.
+    weights, cache : str
+        Formats.
+
+    Returns
+    -------
+    Deployment
+        The replica.
+    """
     experts = weights if model.experts else None
     return deploy(model, part, tp=tp, precision=weights, kv_precision=cache, moe_precision=experts)
 
@@ -165,7 +184,7 @@ def serve(customer: Customer, d: Deployment) -> dict[str, Any] | None:
     return {
         "replicas": replicas,
         "users": users,
-        "ttft_s": steady.ttft_s,
+        "ttft_s": steady.ttft_s + OPENING_SHARE * users * float(serving.prefill_s(d, customer.prompt_tokens)),
         "tpot_s": steady.tpot_s,
         "output_tokens_per_s": steady.output_tokens_per_s * replicas * customer.concurrency / (users * replicas),
         "fits": users * each <= room,
@@ -258,21 +277,39 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
         "row": spread(list(range(len(columns)))),
     }
     gpus = stacked["replicas"] * fixed["tp"]
-    billed = _billed(gpus, fixed["tenure"])
+    paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
-        month[end] = billed * spread([getattr(w, end) for w in ways]) * MONTH_H
+        month[end] = paid * spread([getattr(w, end) for w in ways]) * MONTH_H
     limit = spread([w.limit for w in ways])
     rows = pd.DataFrame(fixed | stacked)
-    rows["gpus"], rows["billed_gpus"] = gpus, billed
+    rows["gpus"], rows["billed_gpus"] = gpus, paid
     rows["usd_low"], rows["usd"], rows["usd_high"] = month["low"], month["typical"], month["high"]
     rows["available"] = (limit == 0) | (gpus <= limit)
     rows["usd_per_million"] = 1e6 * rows.usd / (MONTH_S * customer.busy_fraction * rows.output_tokens_per_s)
     return rows
 
 
-def _billed(gpus: np.ndarray, tenure: np.ndarray) -> np.ndarray:
-    """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes."""
+def billed(gpus: np.ndarray, tenure: np.ndarray) -> np.ndarray:
+    """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes.
+
+    Parameters
+    ----------
+    gpus : ndarray of int
+        GPUs needed.
+    tenure : ndarray of str
+        How they are had.
+
+    Returns
+    -------
+    ndarray of int
+        GPUs billed.
+
+    Examples
+    --------
+    >>> billed(np.array([3, 12, 2]), np.array(["on_demand", "on_demand", "own"])).tolist()
+    [4, 16, 8]
+    """
     node = -(-gpus // 8) * 8
     small = 2 ** np.ceil(np.log2(np.maximum(gpus, 1))).astype(int)
     return np.where((tenure == "own") | (gpus > 8), node, np.minimum(small, node))

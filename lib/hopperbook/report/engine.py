@@ -6,6 +6,7 @@ What the cells put out is what the ordinary kernel would have put out, to the by
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -83,7 +84,7 @@ class ForkEngine:
 def _run_managed(manager: Any, execution_timeout: float | None) -> None:
     """Run the cells of a managed notebook, telling its manager of each."""
     manager.nb.metadata["language_info"] = {"name": "python"}
-    jobs = [(place, cell.source, list(cell.metadata.get("tags", []))) for place, cell in _runnable(manager.nb.cells)]
+    jobs = [(place, cell.source) for place, cell in _runnable(manager.nb.cells)]
     for event, place, *payload in _in_child(lambda send: _run_cells(jobs, send), execution_timeout):
         cell = manager.nb.cells[place]
         if event == "start":
@@ -114,10 +115,12 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     read_end, write_end = os.pipe()
+    gc.freeze()  # the child's collector need not walk, and so copy, all that the parent has loaded
     child = os.fork()
     if child == 0:
         os.close(read_end)
         _serve(work, write_end)
+    gc.unfreeze()
     os.close(write_end)
     done = False
     try:
@@ -164,18 +167,17 @@ def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> Non
     os._exit(0)
 
 
-def _run_cells(jobs: list[tuple[int, str, list[str]]], send: Callable[[Any], None]) -> None:
+def _run_cells(jobs: list[tuple[int, str]], send: Callable[[Any], None]) -> None:
     """Run cells one after the other in a fresh shell and send each cell's outputs; stop after an error."""
     outputs = Outputs()
     shell = _new_shell(outputs)
-    for place, source, tags in jobs:
+    for place, source in jobs:
         send(("start", place))
         outputs.clear()
         outcome = shell.run_cell(source, store_history=True)
         outputs.flush()
-        failed = not outcome.success and "raises-exception" not in tags
-        send(("done", place, shell.execution_count - 1, outputs.items, failed))
-        if failed:
+        send(("done", place, shell.execution_count - 1, outputs.items, not outcome.success))
+        if not outcome.success:
             return
 
 

@@ -126,7 +126,7 @@ def shared(specs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Examples
     --------
     >>> shared({"wide": {"config": 1, "datasets": {"a": []}, "mark": "bar"}})
-    {'common': {'config': 1, 'datasets': {'a': []}}, 'wide': {'mark': 'bar'}}
+    {'common': {'datasets': {'a': []}, 'config': 1}, 'wide': {'mark': 'bar'}}
     """
     common: dict[str, Any] = {"datasets": {}}
     for spec in specs.values():

@@ -42,7 +42,18 @@ def variants(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if narrow is None:
         return {"wide": wide}
     shared = {key: wide[key] for key in ("$schema", "config") if key in wide}
-    return {"wide": wide, "narrow": shared | narrow}
+    sets = wide.get("datasets", {})
+    narrow = shared | ({"datasets": sets} if sets else {}) | narrow
+    return {
+        kind: spec | {"datasets": _used(spec, sets)} if sets else spec
+        for kind, spec in (("wide", wide), ("narrow", narrow))
+    }
+
+
+def _used(spec: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
+    """Return the sets of rows that a specification draws."""
+    text = json.dumps({key: value for key, value in spec.items() if key != "datasets"})
+    return {name: rows for name, rows in sets.items() if json.dumps(name) in text}
 
 
 def digest(spec: dict[str, Any]) -> str:

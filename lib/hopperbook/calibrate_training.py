@@ -1,0 +1,174 @@
+"""Fit the named constants of training frameworks on rows marked ``fit``, and the 80 % intervals of training answers.
+
+``hopperbook calibrate training`` calls :func:`run`.  Rows are marked in ``data/measurements/training*.csv.gz`` by
+source and model; suspect rows (``suspect`` = yes) are neither fitted nor judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from hopperbook import evidence, evidence_training, facts
+from hopperbook.errors import InputError
+from hopperbook.training import step
+from hopperbook.training_layer import Framework, constants, framework
+
+FILES = ("training_mpt", "training_megatron", "training_playbook", "training_published")
+#: What is fitted, stage by stage: framework, the rows (columns that must hold a value), and bounds by constant.
+STAGES: tuple[tuple[str, dict[str, str], dict[str, tuple[float, float]]], ...] = (
+    ("fsdp", {"precision": "bf16"}, {
+        "gemm_ceiling_share": (0.75, 0.95), "elementwise_passes": (0.6, 2.5), "attention_factor": (0.8, 4.0),
+        "attention_factor_a100": (0.8, 4.0), "attention_backward_ratio": (2.0, 3.5), "fsdp_exposed": (0.0, 1.0),
+        "head_bytes": (15.0, 60.0), "hop_latency_s": (0.0, 2e-5)}),
+    ("fsdp", {"precision": "fp8"}, {"fp8_gemm_factor": (0.7, 1.3)}),
+    ("megatron", {"precision": "bf16", "task": "pretrain", "ep": ""}, {
+        "document_share": (0.5, 1.0), "tp_exposed": (0.1, 1.0), "dp_exposed": (0.0, 1.0),
+        "elementwise_passes": (0.6, 1.8)}),
+    ("megatron", {"precision": "fp8", "task": "pretrain", "ep": ""}, {
+        "fp8_ceiling_share": (0.75, 0.98), "fp8_gemm_factor": (0.7, 1.1)}),
+    ("megatron", {"task": "sft"}, {"tuning_document_share": (0.02, 1.0)}),
+    ("megatron", {"task": "lora"}, {"lora_passes": (0.0, 6.0)}),
+    ("megatron", {"task": "pretrain", "ep": "8"}, {"moe_factor": (0.8, 2.0)}),
+    ("internevo", {}, {
+        "dp_exposed": (0.0, 1.0), "bucket_latency_s": (0.0, 1e-2), "elementwise_passes": (0.7, 3.0),
+        "attention_factor_a100": (0.8, 3.0)}),
+    ("nanotron", {}, {
+        "elementwise_passes": (0.8, 4.0), "host_layer_s": (0.0, 2e-2), "tp_exposed": (0.5, 3.0),
+        "dp_exposed": (0.0, 1.0), "p2p_exposed": (0.0, 3.0), "host_step_s": (0.0, 1.0)}),
+)  # fmt: skip
+INTERVAL_SHARE = 0.8
+
+
+@cache
+def measurements(split: str = "") -> pd.DataFrame:
+    """Return the training rows of ``data/measurements`` as text, with their file in ``file``.
+
+    Parameters
+    ----------
+    split : str
+        ``fit``, ``judge``, or empty for both.
+
+    Returns
+    -------
+    DataFrame
+        Rows without suspect ones.
+    """
+    tables = []
+    for name in FILES:
+        rows = evidence.read(facts.DATA / "measurements" / f"{name}.csv.gz").assign(file=name)
+        tables.append(rows)
+    rows = pd.concat(tables, ignore_index=True).fillna("")
+    rows["task"] = rows["task"].replace("", "pretrain")
+    rows["precision"] = rows["precision"].replace({"amp_bf16": "bf16", "amp_fp8": "fp8"})
+    rows = rows[(rows["suspect"] != "yes") & ((rows["split"] == split) | (split == ""))]
+    return rows.reset_index(drop=True)
+
+
+class Problem:
+    """Rows of one framework read once, timed again and again under other constants."""
+
+    def __init__(self, rows: pd.DataFrame, record: str, quantity: str = "tokens_per_s_per_gpu") -> None:
+        """Read the rows whose framework's constants are ``record`` and whose layout is wholly stated."""
+        self.record, self.groups, self.count = framework(record), [], 0
+        groups: dict[Any, list[tuple[Any, float]]] = {}
+        for row in rows[rows[quantity] != ""].to_dict("records"):
+            try:
+                options, layouts, _ = evidence_training.read_row(row)
+            except InputError:
+                continue
+            if framework(options.framework).name == record and len(layouts) == 1:
+                groups.setdefault(options, []).append((layouts[0], float(row[quantity])))
+        for options, pairs in groups.items():
+            columns = zip(*(layout for layout, _ in pairs), strict=True)
+            arrays = dict(zip(evidence_training.Layout._fields, map(np.array, columns), strict=True))
+            self.groups.append((options, arrays, np.array([measured for _, measured in pairs])))
+            self.count += len(pairs)
+
+    def residuals(self, f: Framework, quantity: str = "tokens_per_s_per_gpu") -> NDArray[np.float64]:
+        """Return log(predicted / measured) of every row under the constants."""
+        found = []
+        for o, arrays, measured in self.groups:
+            result = step(
+                o.model, o.gpu, precision=o.precision, sharding=o.sharding, recompute=o.recompute, task=o.task,
+                framework_name=f, fabric=o.fabric, sequence_parallel=o.sequence_parallel, **arrays,
+            )  # fmt: skip
+            values = result.memory_bytes / 2**30 if quantity == "memory_gib" else result.tokens_per_s_per_gpu
+            found.append(np.log(values / measured))
+        return np.concatenate(found)
+
+
+def fit(
+    problem: Problem, free: dict[str, tuple[float, float]], quantity: str = "tokens_per_s_per_gpu"
+) -> dict[str, float]:
+    """Fit the named constants to the problem's rows, large residuals counting less than their square.
+
+    Parameters
+    ----------
+    problem : Problem
+        Rows.
+    free : dict
+        Bounds by name.
+    quantity : str
+        ``tokens_per_s_per_gpu`` or ``memory_gib``.
+
+    Returns
+    -------
+    dict of float
+        Values to three digits.
+    """
+    names = list(free)
+    low, high = (np.array([free[n][i] for n in names]) for i in (0, 1))
+    width = high - low
+    start = np.clip((np.array([getattr(problem.record, n) for n in names]) - low) / width, 0.02, 0.98)
+
+    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = dict(zip(names, low + x * width, strict=True))
+        return problem.residuals(dataclasses.replace(problem.record, **values), quantity)
+
+    found = least_squares(
+        residuals, start, bounds=(0, 1), loss="soft_l1", f_scale=0.03, diff_step=0.01, max_nfev=40
+    )
+    return {n: float(f"{v:.3g}") for n, v in zip(names, low + found.x * width, strict=True)}
+
+
+def write_constants(record: str, values: dict[str, float], path: Path | None = None) -> None:
+    """Write fitted values into a framework's record of ``data/constants/training.yaml``; comments and order stay.
+
+    Parameters
+    ----------
+    record : str
+        Name of the framework's record.
+    values : dict of float
+        Constants by name.
+    path : Path, optional
+        Another file.
+    """
+    path = path or facts.DATA / "constants" / "training.yaml"
+    lines, inside, found = path.read_text().splitlines(), False, set()
+    out: list[str] = []
+    for line in lines:
+        leaving = inside and not line.startswith("    ")
+        if leaving:
+            out += [f"    {n}: {v:g}" for n, v in values.items() if n not in found]
+            inside = False
+        inside = inside or line.startswith(f"  {record}:")
+        name = line.strip().split(":")[0]
+        if inside and name in values:
+            comment = line[line.index("#") :] if "#" in line else ""
+            line = f"    {name}: {values[name]:g}"
+            line = f"{line:36s}{comment}".rstrip()
+            found.add(name)
+        out.append(line)
+    path.write_text("\n".join(out) + "\n")
+    constants.cache_clear()
+    framework.cache_clear()

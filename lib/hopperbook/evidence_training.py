@@ -1,0 +1,489 @@
+"""Answers to rows that measure training: throughput, step time and peak memory, and the activations of a rank.
+
+A row becomes the layouts it may mean (one where everything is stated, several where the micro-batch or the interleaving
+is not); rows that share model, part and options are timed together, and the fastest layout that fits answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import facts, interconnect, models, transformer
+from hopperbook.errors import InputError
+from hopperbook.evidence import cell, interval, number
+from hopperbook.training import TASKS, framework, step
+from hopperbook.training_memory import activation_bytes, sharding_stage
+from hopperbook.training_run import usable_bytes
+from hopperbook.units import GIB
+
+_SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
+_EXPERTS = ("experts", "experts_per_token", "expert_ffn")
+_YES, _NO = ("yes", "true", "1", "y"), ("no", "false", "0", "n")
+_RECOMPUTE = {"none": "none", "no": "none", "selective": "selective", "full": "full", "selective op": "selective"}
+_RECOMPUTE |= {"uniform": "full", "block": "full", "selective layer": "selective"}
+_MICRO_BATCHES_IF_UNKNOWN = 8
+
+
+class Options(NamedTuple):
+    """What must be equal for rows to be timed in one call."""
+
+    model: transformer.Model
+    gpu_name: str
+    power_limit_w: float | None
+    precision: str
+    sharding: str
+    recompute: str
+    task: str
+    framework: str
+    fabric: str | None
+    sequence_parallel: bool
+
+    @property
+    def gpu(self) -> facts.GPU:
+        """The part, with its power limit."""
+        return _gpu(self.gpu_name, self.power_limit_w)
+
+
+class Layout(NamedTuple):
+    """One layout that a row may mean."""
+
+    gpus: int
+    seq_len: int
+    tp: int
+    pp: int
+    vpp: int
+    cp: int
+    ep: int
+    micro_batch: int
+    micro_batches: int
+    shard_ranks: int
+
+
+def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
+    """Answer training rows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Text cells.
+    quantities : list of str
+        Of ``tokens_per_s_per_gpu``, ``model_tflops_per_gpu``, ``step_s`` and ``memory_gib``.
+
+    Returns
+    -------
+    DataFrame
+        The quantities, ``note``, ``family`` and ``beyond``.
+
+    Examples
+    --------
+    >>> row = dict(model="llama-3.1-8b", gpu="H100 SXM", gpus="8", seq_len="8192", precision="bf16", cp="2")
+    >>> row |= dict(micro_batch="1", global_batch="128", framework="NeMo v24.11.1")
+    >>> answer = predict_training(pd.DataFrame([row]), ["tokens_per_s_per_gpu"]).iloc[0]
+    >>> 9000 < answer.tokens_per_s_per_gpu < 11500
+    True
+    """
+    table = pd.DataFrame({q: np.nan for q in quantities}, index=rows.index).assign(note="", family="training")
+    table["beyond"] = False
+    asked: dict[Options, list[tuple[int, Layout]]] = {}
+    notes: dict[int, list[str]] = {}
+    for at, row in enumerate(rows.to_dict("records")):
+        try:
+            options, layouts, notes[at] = read_row(row)
+            asked.setdefault(options, []).extend((at, layout) for layout in layouts)
+        except InputError as problem:
+            table.iat[at, table.columns.get_loc("note")] = str(problem)
+    for options, pairs in asked.items():
+        _answer_group(options, pairs, notes, table, quantities)
+    return table
+
+
+def _answer_group(
+    options: Options, pairs: list[tuple[int, Layout]], notes: dict[int, list[str]], table: pd.DataFrame,
+    quantities: list[str],
+) -> None:  # fmt: skip
+    """Time the layouts of rows with equal options and write each row's fastest that fits."""
+    column = table.columns.get_loc
+    try:
+        result = timed(options, [layout for _, layout in pairs])
+    except InputError as problem:
+        for at in {at for at, _ in pairs}:
+            table.iat[at, column("note")] = str(problem)
+        return
+    room = usable_bytes(options.gpu)
+    rank = np.where(result.memory_bytes <= room, result.total_s / _tokens(pairs), np.inf)
+    low, _ = interval("training/memory_gib", "memory_gib")
+    of_row = np.array([at for at, _ in pairs])
+    for at in np.unique(of_row):
+        mine = np.flatnonzero(of_row == at)
+        fits = np.isfinite(rank[mine]).any()
+        best = mine[np.argmin(rank[mine])] if fits else mine[np.argmin(result.memory_bytes[mine])]
+        layout, words = pairs[best][1], list(notes[at])
+        need = float(result.memory_bytes[best])
+        if need * low > options.gpu.memory_bytes:
+            room_gib = options.gpu.memory_bytes / GIB
+            words.append(f"needs about {need / GIB:.0f} GiB of {room_gib:.0f} GiB a GPU: does not fit")
+            table.iat[at, column("note")] = "; ".join(words)
+            continue
+        if len(mine) > 1:
+            words.append(f"micro-batch {layout.micro_batch}, vpp {layout.vpp} taken: the fastest that fits")
+        if not fits:
+            words.append(f"memory is tight: about {need / GIB:.0f} GiB")
+        rate = float(result.tokens_per_s_per_gpu[best])
+        flop = transformer.training_flop_per_token(options.model, layout.seq_len)
+        values = {
+            "tokens_per_s_per_gpu": rate, "model_tflops_per_gpu": rate * flop / 1e12,
+            "step_s": float(result.total_s[best]), "memory_gib": need / GIB,
+        }  # fmt: skip
+        for quantity in quantities:
+            table.iat[at, column(quantity)] = values[quantity]
+        kind = "moe" if options.model.experts else "dense"
+        table.iat[at, column("family")] = f"training/{kind}"
+        table.iat[at, column("note")] = "; ".join(filter(None, words))
+        table.iat[at, column("beyond")] = options.gpu.name not in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM")
+
+
+def _tokens(pairs: list[tuple[int, Layout]]) -> np.ndarray:
+    sequences = [x.gpus // (x.tp * x.pp * x.cp) * x.micro_batch * x.micro_batches for _, x in pairs]
+    return np.array(sequences, float) * np.array([x.seq_len for _, x in pairs], float)
+
+
+def timed(options: Options, layouts: list[Layout]) -> Any:
+    """Run :func:`hopperbook.training.step` on a list of layouts.
+
+    Parameters
+    ----------
+    options : Options
+        What they share.
+    layouts : list of Layout
+        The layouts.
+
+    Returns
+    -------
+    Step
+        Arrays as long as ``layouts``.
+    """
+    columns = {name: np.array(values) for name, values in zip(Layout._fields, zip(*layouts, strict=True), strict=True)}
+    return step(
+        options.model, options.gpu, precision=options.precision, sharding=options.sharding,
+        recompute=options.recompute, task=options.task, framework_name=options.framework, fabric=options.fabric,
+        sequence_parallel=options.sequence_parallel, **columns,
+    )  # fmt: skip
+
+
+def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
+    """Read a training row: what it shares with others, the layouts it may mean, and what was assumed.
+
+    Parameters
+    ----------
+    row : dict of str
+        Cells as text.
+
+    Returns
+    -------
+    Options, list of Layout, list of str
+        The reading.
+
+    Raises
+    ------
+    InputError
+        If a needed cell is missing, a word unknown, or the layout impossible.
+    """
+    notes: list[str] = []
+    model = model_of(row)
+    power = number(row, "power_limit_w")
+    gpu = _gpu(cell(row, "gpu"), power)
+    seq_len = _whole(row, "seq_len")
+    if seq_len is None:
+        raise InputError("seq_len", "", "a whole number of at least 1")
+    precision = transformer.precision_name(cell(row, "precision", "bf16"))
+    if precision.startswith("fp8") and "fp8" not in gpu.dense_flop_per_s:
+        raise InputError("precision", cell(row, "precision"), f"a format that {gpu.name} computes in", ["bf16"])
+    sharding = cell(row, "sharding")
+    words = cell(row, "framework")
+    if not words:
+        fsdp = sharding and sharding_stage(sharding) >= 2
+        words = "FSDP" if fsdp else "Megatron"
+        notes.append(f"framework not stated: {words}")
+    record = framework(words)
+    if not sharding:
+        sharding = record.default_sharding
+        notes.append(f"sharding not stated: {sharding}")
+    sharding_stage(sharding)
+    task = cell(row, "task", "pretrain").lower()
+    task = {"pretraining": "pretrain", "finetune": "sft", "fine-tuning": "sft", "full": "sft", "peft": "lora"}.get(
+        task, task
+    )
+    if task not in TASKS:
+        raise InputError("task", task, "one of " + ", ".join(TASKS), TASKS)
+    if not model.vocab and record.default_vocab:
+        model = dataclasses.replace(model, vocab=int(record.default_vocab))
+        notes.append(f"vocabulary not stated: {model.vocab}")
+    sequence_parallel = _flag(row, "sequence_parallel", True)
+    fabric = fabric_of(cell(row, "fabric") or cell(row, "section"))
+    layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
+    options = Options(
+        model, gpu.name, power, precision, sharding, _recompute(row, notes), task, words, fabric, sequence_parallel
+    )
+    return options, layouts, notes + said
+
+
+def model_of(row: dict[str, str]) -> transformer.Model:
+    """Return the model a training row means: by its shape columns where they are filled, else by name.
+
+    Parameters
+    ----------
+    row : dict of str
+        Cells; ``experts, experts_per_token, expert_ffn`` make a Mixture of Experts of a shape.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    InputError
+        If neither a known name nor ``layers, hidden, heads`` is given.
+
+    Examples
+    --------
+    >>> model_of({"model": "7b"}).layers, model_of({"layers": "2", "hidden": "256", "heads": "4"}).ffn
+    (32, 1024)
+    """
+    name = cell(row, "model")
+    if cell(row, "layers") and cell(row, "hidden") and cell(row, "heads"):
+        sizes = tuple(_whole(row, c) for c in _SHAPE)
+        experts = tuple(_whole(row, c) or 0 for c in _EXPERTS)
+        return _by_shape(name or "shape", _flag(row, "gated", False), sizes, experts)
+    if not name:
+        raise InputError("model", "", "a Hugging Face id, a short name, or the columns layers, hidden, heads")
+    if re.fullmatch(r"\d+(\.\d+)?[mbMB]", name):  # the sizes of the MPT tables
+        return models.load("mpt-" + name.lower())
+    return models.load(name)
+
+
+@lru_cache(maxsize=4096)
+def _by_shape(
+    name: str, gated: bool, sizes: tuple[int | None, ...], experts: tuple[int, ...]
+) -> transformer.Model:
+    layers, hidden, heads, kv, dim, ffn, vocab = sizes
+    if layers is None or hidden is None or heads is None:
+        raise InputError("layers", layers, "layers, hidden and heads")
+    model = transformer.from_shape(
+        layers, hidden, heads, kv_heads=kv, head_dim=dim, ffn=ffn, vocab=vocab or 0, gated=gated, name=name
+    )
+    if experts[0]:
+        width = experts[2] or model.ffn
+        model = dataclasses.replace(
+            model, experts=experts[0], experts_per_token=experts[1] or 1, expert_ffn=width
+        )
+    return model
+
+
+@lru_cache(maxsize=1024)
+def _gpu(name: str, power_limit_w: float | None) -> facts.GPU:
+    gpu = facts.gpu(name)
+    if power_limit_w is None or power_limit_w >= gpu.tdp_w:
+        return gpu
+    if power_limit_w < 100:
+        raise InputError("power_limit_w", power_limit_w, f"between 100 and {gpu.tdp_w}")
+    return dataclasses.replace(gpu, tdp_w=int(power_limit_w))
+
+
+def _whole(row: dict[str, str], column: str) -> int | None:
+    text = cell(row, column)
+    if text.lower() in ("", "n/a", "na", "none", "-"):
+        return None
+    value = number(row, column, None, whole=True, least=1)
+    return None if value is None else int(value)
+
+
+def _flag(row: dict[str, str], column: str, default: bool) -> bool:
+    text = cell(row, column).lower()
+    if text == "":
+        return default
+    if text not in _YES + _NO:
+        raise InputError(column, text, "yes or no", ["yes", "no"])
+    return text in _YES
+
+
+def _recompute(row: dict[str, str], notes: list[str]) -> str:
+    text = cell(row, "recompute").lower()
+    if not text and cell(row, "full_recompute"):
+        return "full" if _flag(row, "full_recompute", False) else "none"
+    if not text:
+        notes.append("recomputation not stated: none")
+        return "none"
+    if text not in _RECOMPUTE:
+        raise InputError("recompute", text, "none, selective or full", ["none", "selective", "full"])
+    return _RECOMPUTE[text]
+
+
+@lru_cache(maxsize=1024)
+def fabric_of(text: str) -> str | None:
+    """Return the fabric that a text names, by its words or by the bandwidth of a node.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``InfiniBand NDR, 400 Gb/s a GPU`` or ``A100 80GB with 1600 Gbps node-node interconnect (RoCE)``.
+
+    Returns
+    -------
+    str or None
+        A name of ``data/fabrics.yaml``; None where nothing is recognised.
+
+    Examples
+    --------
+    >>> fabric_of("A100 80GB with 1600 Gbps node-node interconnect (RoCE)"), fabric_of("")
+    ('roce200', None)
+    """
+    if not text:
+        return None
+    node = re.search(r"(\d{3,4})\s*Gbps node", text)
+    if node and "roce" in text.lower():
+        per_port = int(node.group(1)) // 8
+        return {100: "roce100", 200: "roce200", 400: "roce400"}.get(per_port, "roce200")
+    try:
+        return str(interconnect.fabric_record(text)["name"])
+    except InputError:
+        return None
+
+
+def _layouts(
+    row: dict[str, str], model: transformer.Model, sharding: str, seq_len: int, interleaves: bool
+) -> tuple[list[Layout], list[str]]:
+    """Return the layouts that a row may mean."""
+    notes: list[str] = []
+    gpus = _whole(row, "gpus")
+    given = {c: _whole(row, c) for c in ("tp", "pp", "cp", "ep", "dp", "vpp")}
+    tp, pp, cp, ep = (given[c] or 1 for c in ("tp", "pp", "cp", "ep"))
+    if gpus is None:
+        gpus = tp * pp * cp * (given["dp"] or 1)
+    dp = given["dp"]
+    if dp is not None and tp * pp * cp * dp != gpus:
+        if given["tp"] is None and gpus % (pp * cp * dp) == 0:
+            tp = gpus // (pp * cp * dp)
+        else:
+            raise InputError("gpus", gpus, f"tp x pp x cp x dp = {tp} x {pp} x {cp} x {dp} = {tp * pp * cp * dp}")
+    if gpus % (tp * pp * cp):
+        raise InputError("gpus", gpus, f"a multiple of tp x pp x cp = {tp * pp * cp}")
+    dp = gpus // (tp * pp * cp)
+    _check_layout(model, tp, pp, ep, dp * cp)
+    shard = _whole(row, "zero1_ranks") or dp * cp
+    if "h" in sharding.lower()[:1]:
+        shard = min(8, dp * cp)
+    batches = _batches(row, dp, pp, notes)
+    chunks = _chunks(given["vpp"], interleaves and cell(row, "vpp") == "", model.layers, pp)
+    found = [
+        Layout(gpus, seq_len, tp, pp, v, cp, ep, mb, m, shard)
+        for (mb, m), v in itertools.product(batches, chunks)
+        if v == 1 or m % pp == 0 or m > pp
+    ]
+    return found or [Layout(gpus, seq_len, tp, pp, 1, cp, ep, *batches[0], shard)], notes
+
+
+def _check_layout(model: transformer.Model, tp: int, pp: int, ep: int, data_ranks: int) -> None:
+    """Refuse layouts that no run can have."""
+    if model.heads % tp:
+        near = min((d for d in range(1, model.heads + 1) if model.heads % d == 0), key=lambda d: abs(d - tp))
+        raise InputError("tp", tp, f"a divisor of the {model.heads} heads of {model.name}", str(near))
+    if pp > model.layers:
+        raise InputError("pp", pp, f"at most the {model.layers} layers of {model.name}")
+    if ep > 1 and (not model.experts or model.experts % ep):
+        raise InputError("ep", ep, f"a divisor of the {model.experts} experts of {model.name}")
+
+
+def _batches(row: dict[str, str], dp: int, pp: int, notes: list[str]) -> list[tuple[int, int]]:
+    """Return (micro-batch, micro-batches of a step) that the batch columns allow."""
+    micro, many, whole = (_whole(row, c) for c in ("micro_batch", "grad_accum", "global_batch"))
+    if many is None and whole is None:
+        hint = re.search(r"micro_num (\d+)", cell(row, "note"))
+        many = int(hint.group(1)) if hint else None
+    if micro and many:
+        if whole is not None and whole != micro * many * dp:
+            notes.append(f"global batch {whole} read as micro_batch x grad_accum x dp = {micro * many * dp}")
+        return [(micro, many)]
+    if whole is not None:
+        if micro:
+            if whole < micro * dp or whole % (micro * dp):
+                raise InputError("global_batch", whole, f"a multiple of micro_batch x dp = {micro} x {dp}")
+            return [(micro, whole // (micro * dp))]
+        if whole % dp:
+            raise InputError("global_batch", whole, f"a multiple of dp = {dp}")
+        each = whole // dp
+        if many:
+            if each % many:
+                raise InputError("global_batch", whole, f"a multiple of grad_accum x dp = {many} x {dp}")
+            return [(each // many, many)]
+        return [(b, each // b) for b in (1, 2, 4, 8, 16, 32) if each % b == 0]
+    assumed = _MICRO_BATCHES_IF_UNKNOWN * pp
+    notes.append(f"global batch not stated: {many or assumed} micro-batches a step")
+    if micro:
+        return [(micro, assumed)]
+    return [(b, many or assumed) for b in (1, 2, 4, 8)]
+
+
+def _chunks(stated: int | None, asked: bool, layers: int, pp: int) -> list[int]:
+    """Return the interleavings to try: what is stated, or each even one where the cell is empty."""
+    if stated is not None or pp == 1:
+        return [stated or 1]
+    if not asked:
+        return [1]
+    per_stage = -(-layers // pp)
+    return [v for v in range(1, per_stage + 1) if per_stage % v == 0] if layers % pp == 0 else [1]
+
+
+def predict_activation(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
+    """Answer rows of activation memory: ``layers, hidden, heads, seq_len, micro_batch``, ``mode`` and ``tp``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Text cells; ``pp`` and ``vpp`` add what an interleaved schedule holds beyond all layers.
+    quantities : list of str
+        ``["activation_gib_per_gpu"]``.
+
+    Returns
+    -------
+    DataFrame
+        The quantity, ``note``, ``family`` and ``beyond``.
+
+    Examples
+    --------
+    >>> gpt3 = dict(layers="96", hidden="12288", heads="96", seq_len="2048", micro_batch="1", tp="8", pp="8", vpp="3")
+    >>> table = predict_activation(pd.DataFrame([gpt3 | {"mode": "none"}]), ["activation_gib_per_gpu"])
+    >>> round(float(table.activation_gib_per_gpu.iloc[0]), 2)  # figure 1 of the paper: 66.84
+    66.84
+    """
+    table = pd.DataFrame({q: np.nan for q in quantities}, index=rows.index)
+    table = table.assign(note="", family="activation memory", beyond=False)
+    for at, row in enumerate(rows.to_dict("records")):
+        try:
+            table.iat[at, 0] = _activation_gib(row)
+        except InputError as problem:
+            table.iat[at, table.columns.get_loc("note")] = str(problem)
+    return table
+
+
+def _activation_gib(row: dict[str, str]) -> float:
+    model = model_of(row)
+    sizes = {c: _whole(row, c) for c in ("seq_len", "micro_batch")}
+    for column, value in sizes.items():
+        if value is None:
+            raise InputError(column, "", "a whole number of at least 1")
+    tp, pp, vpp, cp = (_whole(row, c) or 1 for c in ("tp", "pp", "vpp", "cp"))
+    _check_layout(model, tp, pp, 1, 1)
+    many = _whole(row, "grad_accum")
+    bytes_ = activation_bytes(
+        model, sizes["seq_len"], sizes["micro_batch"], mode=cell(row, "mode", "none"), tp=tp, pp=pp, vpp=vpp, cp=cp,
+        micro_batches=many,
+    )  # fmt: skip
+    return float(bytes_) / GIB

@@ -1,0 +1,204 @@
+"""Where the answer changes: the map of model size and users, and the facts nearest to flipping the recommendation."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopperbook import facts, serving
+from hopperbook.customer import Customer
+from hopperbook.models import load
+from hopperbook.planner import fleet
+from hopperbook.planner.choose import SURE, Plan, bands, probability
+from hopperbook.planner.tenure import Tenure, tenures
+from hopperbook.transformer import parameters
+from hopperbook.units import MONTH_H
+
+#: Dense models from one to several hundred billion parameters, one for each column of the map.
+LADDER = (
+    "meta-llama/Llama-3.2-1B",
+    "meta-llama/Llama-3.2-3B",
+    "meta-llama/Llama-3.1-8B",
+    "meta-llama/Llama-2-13b-hf",
+    "Qwen/Qwen2.5-32B",
+    "meta-llama/Llama-3.1-70B",
+    "meta-llama/Llama-3.1-405B",
+)
+USERS = tuple(2**i for i in range(11))
+MAP_PARTS = ("A100 SXM 80GB", "H100 SXM", "H200 SXM")
+
+
+class Map(NamedTuple):
+    """Which GPU serves a model of a size to a number of users at the least cost."""
+
+    parameters: np.ndarray
+    users: np.ndarray
+    winner: np.ndarray
+    usd_per_month: np.ndarray
+
+
+def most_users(customer: Customer, d: serving.Deployment) -> int:
+    """Return the most users that one replica serves within both targets and its memory.
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths and targets.
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    int
+        Users; 0 where not one fits.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> most_users(shop, serving.deploy(load(shop.model), "H100 SXM")) > 16
+    True
+    """
+    limit = d.model.context_limit or customer.held_tokens
+    prompt = min(customer.prompt_tokens, max(1, limit - customer.output_tokens))
+    held = min(customer.held_tokens, limit)
+    if serving.kv_capacity_tokens(d, held) < held:
+        return 0
+    users = np.unique(np.round(np.geomspace(1, d.engine.max_batch, 80)).astype(int))
+    steady = serving.sweep(d, prompt, customer.output_tokens, users)
+    ttft = steady.ttft_s + fleet.OPENING_SHARE * users * float(serving.prefill_s(d, prompt))
+    b = bands()
+    keeps = probability(steady.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]) >= SURE
+    keeps &= probability(ttft, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE
+    keeps &= users * held <= serving.kv_capacity_tokens(d, held)
+    return int(users[keeps].max()) if keeps.any() else 0
+
+
+def _cheapest(
+    customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cost and the part of the cheapest way to serve a model to each number of users."""
+    best = np.full(len(users), np.inf)
+    winner = np.full(len(users), "", dtype=object)
+    for d in fleet.deployments(customer, load(name), tuple(ways)):
+        if d.kv_precision != "fp8" and customer.kv_precision == "auto":
+            continue
+        each = most_users(customer, d)
+        if not each:
+            continue
+        gpus = -(-users // each) * d.tp
+        billed = fleet.billed(gpus, np.full(len(users), ways[d.gpu.name].kind))
+        usd = MONTH_H * billed * ways[d.gpu.name].typical
+        winner = np.where(usd < best, d.gpu.name.split()[0], winner)
+        best = np.minimum(best, usd)
+    return best, winner
+
+
+@functools.lru_cache(maxsize=64)
+def decision_map(customer: Customer) -> Map:
+    """Work out which GPU is cheapest for each model size and number of users, at this customer's lengths and targets.
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths, targets, market and prices; rented on demand unless the customer says otherwise.
+
+    Returns
+    -------
+    Map
+        Parameters of the ladder's models, users, the winner (empty where no GPU keeps the targets) and its cost.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> found = decision_map(check({"name": "A", "model": "llama-3.1-8b"}))
+    >>> found.winner.shape == (len(USERS), len(LADDER))
+    True
+    """
+    ways: dict[str, Tenure] = {}
+    for part in MAP_PARTS:
+        kinds = [t for t in tenures(customer, part) if t.kind != "kept"]
+        rented = [t for t in kinds if t.kind == "on_demand"] or kinds
+        if rented:
+            ways[part] = rented[0]
+    users = np.array(USERS)
+    columns = [_cheapest(customer, name, ways, users) for name in LADDER]
+    sizes = np.array([float(parameters(load(name))) for name in LADDER])
+    return Map(sizes, users, np.stack([c[1] for c in columns], axis=1), np.stack([c[0] for c in columns], axis=1))
+
+
+class Border(NamedTuple):
+    """A value at which the recommendation would change."""
+
+    what: str
+    now: float
+    at: float
+    note: str
+
+
+def borders(plan: Plan) -> list[Border]:
+    """Find the facts nearest to flipping the recommendation: a price, the users, the context, the target.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    list of Border
+        The nearest first, by the ratio between now and then; empty where there is no recommendation.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> from hopperbook.planner.choose import plan as make
+    >>> all(b.at > 0 for b in borders(make(check({"name": "A", "model": "llama-3.1-8b"}))))
+    True
+    """
+    row, customer = plan.recommendation, plan.customer
+    if row is None:
+        return []
+    found: list[Border] = []
+    if plan.runner_up is not None:
+        found.append(_price_border(plan))
+    d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
+    most = most_users(customer, d) * int(row.replicas)
+    if most > customer.concurrency:
+        found.append(Border("users", customer.concurrency, most, "The replicas are full; another one is needed."))
+    room = serving.kv_capacity_tokens(d, customer.held_tokens) / row.users
+    if room > customer.held_tokens:
+        found.append(
+            Border("context", customer.held_tokens, room, "The cache is full; users queue or replicas are added.")
+        )
+    return sorted(found, key=lambda b: max(b.now, b.at) / min(b.now, b.at))
+
+
+def _price_border(plan: Plan) -> Border:
+    """Return the hourly price of the runner-up at which it would cost no more than the recommendation."""
+    other, row = plan.runner_up, plan.recommendation
+    now = other.usd / other.billed_gpus / MONTH_H
+    at = row.usd / other.billed_gpus / MONTH_H
+    return Border(f"price of {other.gpu}", now, at, f"{int(other.gpus)} × {other.gpu} would then cost no more.")
+
+
+def power_w(plan: Plan) -> float:
+    """Return the electrical power of the recommended servers under load.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    float
+        Watts; the share of a server that the GPUs are.
+    """
+    from hopperbook.planner.tenure import SERVER_OF
+
+    row: Any = plan.recommendation
+    server = facts.system(SERVER_OF[row.gpu])
+    return facts.node_power(server.name).typical * float(row.gpus) / server.gpus

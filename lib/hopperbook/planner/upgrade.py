@@ -1,0 +1,195 @@
+"""Growing out of a cluster that is owned: keep and add, add newer parts, or replace all; and which jobs move first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from hopperbook import cost, serving
+from hopperbook.customer import Customer
+from hopperbook.errors import InputError
+from hopperbook.models import load
+from hopperbook.planner import fleet
+from hopperbook.planner.borders import most_users
+from hopperbook.planner.tenure import ownership, tenures
+from hopperbook.units import MONTH_H
+
+OWNED = "A100 SXM 80GB"
+NEWER = ("H100 SXM", "H200 SXM")
+JOBS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-32B", "meta-llama/Llama-3.3-70B-Instruct")
+
+
+class Path(NamedTuple):
+    """What each way of growing has cost by each month."""
+
+    monthly: pd.DataFrame
+    options: list[dict[str, Any]]
+    break_even_months: float
+    jobs: pd.DataFrame
+    owned: int
+    tokens_per_s: float
+
+
+def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None) -> float:
+    """Output tokens a second and GPU of the best replica that keeps the customer's targets; 0 where none does.
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths and targets.
+    part : str
+        GPU.
+    model : str, optional
+        Model; the customer's by default.
+
+    Returns
+    -------
+    float
+        Tokens a second of one GPU.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> tokens_per_s_per_gpu(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM") > 500
+    True
+    """
+    shapes, best = load(model or customer.model), 0.0
+    limit = shapes.context_limit or customer.prompt_tokens + customer.output_tokens
+    prompt = max(1, min(customer.prompt_tokens, limit - customer.output_tokens))
+    for d in fleet.deployments(customer, shapes, (part,)):
+        users = most_users(customer, d)
+        if users:
+            steady = serving.sweep(d, prompt, customer.output_tokens, np.array([users]))
+            best = max(best, float(steady.output_tokens_per_s[0]) / d.gpus)
+    return best
+
+
+def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) -> Path:
+    r"""Compare ways to grow: the load grows evenly, and what the owned cluster lacks is added or all is replaced.
+
+    .. math:: C(t) = 730 \sum_{m \le t} \left[ n_o c_o + \lceil (L_m - n_o r_o)^+ / r_n \rceil p_n \right]
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths, targets, prices, horizon.
+    owned_gpus : int
+        A100 owned today; the load of today fills them.
+    growth_per_month : float
+        Growth of the load a month, of today's.
+
+    Returns
+    -------
+    Path
+        Spending by month and option, the month from which replacing has cost less than keeping, and the jobs to move.
+
+    Raises
+    ------
+    InputError
+        If no part keeps the targets.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> found = path(check({"name": "A", "model": "llama-3.1-8b"}), 16)
+    >>> len(found.options)
+    5
+    """
+    rates = {part: tokens_per_s_per_gpu(customer, part) for part in (OWNED, *NEWER)}
+    if not max(rates.values()):
+        raise InputError("tpot_target_ms", customer.tpot_target_ms, "targets that one of A100, H100 and H200 keeps")
+    ways = {part: [t for t in tenures(customer, part) if t.kind != "kept"] for part in rates}
+    price = {part: min(t.typical for t in kinds) for part, kinds in ways.items() if kinds}
+    running = _running_usd_per_hour(customer)
+    months = np.arange(customer.horizon_months + 1)
+    base = owned_gpus * (rates[OWNED] or max(rates.values()) / 3)
+    load_ = base * (1 + growth_per_month * months)
+    spent: dict[str, np.ndarray] = {}
+    for part, usd in price.items():
+        if not rates[part]:
+            continue
+        short = "A100" if part == OWNED else part.split()[0]
+        added = np.ceil(np.maximum(0.0, load_ - base) / rates[part])
+        spent[f"keep, add {short}"] = MONTH_H * (owned_gpus * running + added * usd)
+        if part != OWNED:
+            spent[f"replace by {short}"] = MONTH_H * np.ceil(load_ / rates[part]) * usd
+    total = {name: np.cumsum(np.r_[0.0, monthly[1:]]) for name, monthly in spent.items()}
+    frame = pd.concat([pd.DataFrame({"x": months, "y": usd / 1e3, "series": name}) for name, usd in total.items()])
+    options = [{"name": f"{n[0].upper()}{n[1:]}", "usd": float(usd[-1])} for n, usd in total.items()]
+    return Path(
+        frame,
+        sorted(options, key=lambda o: o["usd"]),
+        _crossing(total),
+        jobs(customer),
+        owned_gpus,
+        base * growth_per_month,
+    )
+
+
+def _running_usd_per_hour(customer: Customer) -> float:
+    """Return what a paid-for A100 costs an hour: power, space and care."""
+    o = ownership(OWNED, customer.horizon_months)
+    monthly = float(cost.power_usd_per_month(o, customer.busy_fraction)) + o.care_fraction_per_year / 12 * o.server_usd
+    return monthly / o.gpus / MONTH_H
+
+
+def _crossing(total: dict[str, np.ndarray]) -> float:
+    """Return the first month in which some replacement has cost less than keeping and adding A100."""
+    keep = next((usd for name, usd in total.items() if name.startswith("keep, add A100")), None)
+    replace = [usd for name, usd in total.items() if name.startswith("replace")]
+    if keep is None or not replace:
+        return math.inf
+    below = np.flatnonzero(np.min(replace, axis=0)[1:] < keep[1:])
+    return float(below[0] + 1) if len(below) else math.inf
+
+
+def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
+    r"""Choose the jobs to move to newer cards: those that free most A100, within the cards that are bought.
+
+    .. math:: \max \sum_j x_j a_j \quad\text{s.t.}\quad \sum_j x_j h_j \le n
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths and targets; its own model is one of the jobs.
+    new_gpus : int
+        H200 bought.
+
+    Returns
+    -------
+    DataFrame
+        ``job gain gpus moved``: the ratio of throughput a GPU, A100 freed, and whether to move it.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> set(jobs(check({"name": "A", "model": "llama-3.1-8b"})).columns) >= {"job", "gain", "gpus", "moved"}
+    True
+    """
+    rows = []
+    for length, factor in (("short", 0.5), ("long", 2.0)):
+        asked = customer.model_copy(
+            update={
+                "prompt_tokens": max(1, int(customer.prompt_tokens * factor)),
+                "context_tokens": max(1, int(customer.held_tokens * factor)),
+                "ttft_target_ms": customer.ttft_target_ms * max(1.0, factor),
+            }
+        )
+        for name in dict.fromkeys((*JOBS, customer.model)):
+            old, new = (tokens_per_s_per_gpu(asked, part, name) for part in (OWNED, NEWER[1]))
+            if new:
+                rows.append((name, length, new / old if old else math.nan, old, new))
+    freed = np.array([8.0 if row[3] else 16.0 for row in rows])  # a server of A100 each; two where it barely runs
+    needed = np.array([max(1.0, 8.0 * (row[3] or row[4] / 4) / row[4]) for row in rows])
+    room = LinearConstraint(needed[None, :], -np.inf, new_gpus)
+    answer = milp(-freed + 1e-3 * needed, constraints=room, integrality=np.ones(len(rows)), bounds=Bounds(0, 1))
+    chosen = np.round(answer.x) if answer.x is not None else np.zeros(len(rows))
+    names = [f"{name.split('/')[-1].replace('-Instruct', '')}, {length} prompts" for name, length, *_ in rows]
+    frame = pd.DataFrame(
+        {"job": names, "gain": [row[2] for row in rows], "gpus": freed, "moved": np.where(chosen > 0, "first", "later")}
+    )
+    return frame.sort_values("gain", ascending=False, na_position="first").reset_index(drop=True)

@@ -1,0 +1,222 @@
+"""What every chapter needs around its calculators: inputs as rows, names for prose, checks of predictions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hopperbook import evidence, facts, units
+from hopperbook.customer import Customer
+from hopperbook.display import Input
+from hopperbook.errors import InputError
+
+#: Label and formatter of the customer's fields, as the tables of inputs name them.
+FIELD_WORDS: dict[str, tuple[str, Any]] = {
+    "model": ("Model served", str),
+    "trained_model": ("Model trained", str),
+    "concurrency": ("Requests in flight at the busy hour", units.integer),
+    "prompt_tokens": ("Tokens of a prompt", units.integer),
+    "output_tokens": ("Tokens of an answer", units.integer),
+    "held_tokens": ("Tokens a user holds in the cache", units.integer),
+    "ttft_target_ms": ("First token within, ms", units.integer),
+    "tpot_target_ms": ("Each further token within, ms", units.integer),
+    "busy_fraction": ("Mean load over the busy hour's", units.percent),
+    "training_task": ("What is trained", str),
+    "training_tokens": ("Tokens of the training run", units.tokens),
+    "training_sequence_tokens": ("Tokens of a training sequence", units.integer),
+    "training_deadline_days": ("Deadline, days", lambda x: f"{x:g}"),
+    "trainings_per_year": ("Runs a year", lambda x: f"{x:g}"),
+    "small_services": ("Small services", units.integer),
+    "small_model": ("Model of a small service", str),
+    "hpc_hours_per_day": ("Hours of scientific work a day", lambda x: f"{x:g}"),
+    "budget_usd_per_month": ("Budget, USD a month", lambda x: units.money(x) if x else "not stated"),
+    "market": ("Rental market", {"other": "GPU clouds", "hyperscaler": "hyperscalers"}.get),
+    "horizon_months": ("Months the plan must last", units.integer),
+    "owned_gpus": ("GPUs owned today", units.integer),
+    "owned_gpu": ("Kind of GPU owned", lambda x: x or "none"),
+}
+
+
+def label(model: str) -> str:
+    """Shorten a model's id for prose.
+
+    Parameters
+    ----------
+    model : str
+        Hugging Face id or path.
+
+    Returns
+    -------
+    str
+        Such as ``Llama 3.3 70B``.
+
+    Examples
+    --------
+    >>> label("meta-llama/Llama-3.3-70B-Instruct"), label("meta-llama/Meta-Llama-3-8B"), label("Qwen/Qwen2.5-32B")
+    ('Llama 3.3 70B', 'Llama 3 8B', 'Qwen2.5 32B')
+    """
+    name = model.split("/")[-1].removesuffix("-Instruct").removesuffix("-hf").removeprefix("Meta-")
+    return name.replace("-", " ")
+
+
+def yours(customer: Customer, *fields: str) -> list[Input]:
+    """List the customer's own inputs as rows of a chapter's table.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose values.
+    *fields : str
+        Fields of ``FIELD_WORDS``.
+
+    Returns
+    -------
+    list of Input
+        One row each, kind ``yours``.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> yours(check({"name": "A", "model": "llama-3.1-8b"}), "concurrency")[0].value
+    '32'
+    """
+    rows = []
+    for field in fields:
+        words, fmt = FIELD_WORDS[field]
+        value = getattr(customer, field)
+        shown = label(value) if field.endswith("model") else fmt(value)
+        rows.append(Input(words, str(shown), "yours", "customer file"))
+    return rows
+
+
+def cite(key: str) -> str:
+    """Name a source in a few words, from its key in ``data/references.bib``.
+
+    Parameters
+    ----------
+    key : str
+        Key, or several joined by commas.
+
+    Returns
+    -------
+    str
+        Title and year, or the key itself where there is none.
+
+    Examples
+    --------
+    >>> "Hopper" in cite("nvidia-h100-whitepaper-2023") or "H100" in cite("nvidia-h100-whitepaper-2023")
+    True
+    """
+    known = facts.references()
+    titles = []
+    for each in key.split(", "):
+        entry = known.get(each.split(":")[0].strip())
+        titles.append(_title(entry) if entry else each)
+    return "; ".join(dict.fromkeys(titles))
+
+
+def _title(entry: Any) -> str:
+    title = entry.get("title", "").replace("{", "").replace("}", "")
+    short = title if len(title) <= 60 else title[:57].rsplit(" ", 1)[0] + " …"
+    return f"{short}, {entry['year']}" if entry.get("year") else short
+
+
+@functools.cache
+def _answered(path: Path, split: str) -> pd.DataFrame:
+    """Predict one file's rows of a split, and keep what the file says of each row beside the answers."""
+    rows = evidence.read(path)
+    rows = rows[rows["split"] == split].reset_index(drop=True) if "split" in rows else rows
+    if rows.empty:
+        return pd.DataFrame()
+    answers = evidence.predict(rows)
+    about = rows.iloc[answers.row.to_numpy() - 1].drop(columns=[c for c in answers if c in rows]).reset_index(drop=True)
+    return pd.concat([answers.reset_index(drop=True), about], axis=1).assign(file=path.name.split(".")[0])
+
+
+def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:
+    """Return predictions of the published rows that nothing was fitted to.
+
+    Parameters
+    ----------
+    kind : str
+        ``serving``, ``training``, ``kernel`` or ``activation memory``.
+    quantity : str
+        Such as ``tpot_ms``.
+    split : str
+        ``judge``, or ``fit`` for the rows that constants were fitted on.
+
+    Returns
+    -------
+    DataFrame
+        ``gpu measured predicted low high error family`` and what else the files say, one line an answer.
+
+    Raises
+    ------
+    InputError
+        If there are no such rows.
+    """
+    found = []
+    for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
+        if quantity in pd.read_csv(path, nrows=0).columns:
+            rows = _answered(path, split)
+            if len(rows):
+                found.append(rows[(rows.kind == kind) & (rows.quantity == quantity) & rows.error.notna()])
+    if not found or not sum(map(len, found)):
+        raise InputError("quantity", quantity, "a quantity with published measurements")
+    return pd.concat(found, ignore_index=True)
+
+
+def error_words(rows: pd.DataFrame) -> dict[str, str]:
+    """Say how far predictions lie from measurements, for prose.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``error``, ``measured``, ``low`` and ``high``.
+
+    Returns
+    -------
+    dict of str
+        ``n``, ``median`` and ``mean`` absolute error, ``bias``, ``coverage`` and ``worst``, formatted.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"error": [0.1, -0.1], "measured": [1, 1], "low": [0.9, 0.9], "high": [1.2, 0.95]})
+    >>> error_words(rows)["coverage"] == "50\\u202f%"
+    True
+    """
+    inside = (rows.measured >= rows.low) & (rows.measured <= rows.high)
+    return {
+        "n": units.integer(len(rows)),
+        "median": units.percent(rows.error.abs().median()),
+        "mean": units.percent(rows.error.abs().mean()),
+        "bias": units.percent(rows.error.median()),
+        "coverage": units.percent(inside.mean()),
+        "worst": units.percent(rows.error.loc[rows.error.abs().idxmax()]),
+    }
+
+
+def join(words: Sequence[str]) -> str:
+    """Join words for a sentence.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Two or more, or fewer.
+
+    Returns
+    -------
+    str
+        ``a, b and c``.
+
+    Examples
+    --------
+    >>> join(["a", "b", "c"]), join(["a"])
+    ('a, b and c', 'a')
+    """
+    words = list(words)
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
