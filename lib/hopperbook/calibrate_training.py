@@ -33,12 +33,14 @@ STAGES: tuple[tuple[str, dict[str, str], dict[str, tuple[float, float]]], ...] =
     ("fsdp", {"precision": "fp8"}, {"fp8_gemm_factor": (0.7, 1.3)}),
     ("megatron", {"precision": "bf16", "task": "pretrain", "ep": ""}, {
         "document_share": (0.5, 1.0), "tp_exposed": (0.1, 1.0), "dp_exposed": (0.0, 1.0),
-        "elementwise_passes": (0.6, 1.8)}),
+        "elementwise_passes": (0.6, 1.8), "wgrad_bytes": (0.0, 8.0)}),
     ("megatron", {"precision": "fp8", "task": "pretrain", "ep": ""}, {
-        "fp8_ceiling_share": (0.75, 0.98), "fp8_gemm_factor": (0.7, 1.1)}),
+        "fp8_ceiling_share": (0.75, 0.98), "fp8_gemm_factor": (0.7, 1.1), "cast_passes": (0.5, 4.0)}),
     ("megatron", {"task": "sft"}, {"tuning_document_share": (0.02, 1.0)}),
     ("megatron", {"task": "lora"}, {"lora_passes": (0.0, 6.0)}),
-    ("megatron", {"task": "pretrain", "ep": "8"}, {"moe_factor": (0.8, 2.0)}),
+    ("megatron", {"task": "pretrain", "ep": "*"}, {
+        "moe_factor": (0.8, 2.0), "expert_s": (0.0, 3e-3), "ep_exposed": (0.3, 1.0)}),
+    ("torchtitan", {}, {"elementwise_passes": (0.6, 3.0), "fsdp_exposed": (0.0, 1.0), "cast_passes": (1.0, 4.0)}),
     ("internevo", {}, {
         "dp_exposed": (0.0, 1.0), "bucket_latency_s": (0.0, 1e-2), "elementwise_passes": (0.7, 3.0),
         "attention_factor_a100": (0.8, 3.0)}),
@@ -72,6 +74,14 @@ def measurements(split: str = "") -> pd.DataFrame:
     rows["precision"] = rows["precision"].replace({"amp_bf16": "bf16", "amp_fp8": "fp8"})
     rows = rows[(rows["suspect"] != "yes") & ((rows["split"] == split) | (split == ""))]
     return rows.reset_index(drop=True)
+
+
+def chosen(rows: pd.DataFrame, where: dict[str, str]) -> pd.DataFrame:
+    """Return the rows whose columns hold the values asked for (``*``: anything but nothing)."""
+    for column, value in where.items():
+        cells = rows[column]
+        rows = rows[(cells != "") & (cells != "1") if value == "*" else cells.replace("1", "") == value]
+    return rows
 
 
 class Problem:

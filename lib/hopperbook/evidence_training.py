@@ -227,6 +227,8 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
         notes.append(f"vocabulary not stated: {model.vocab}")
     sequence_parallel = _flag(row, "sequence_parallel", True)
     fabric = fabric_of(cell(row, "fabric") or cell(row, "section"))
+    if fabric is None and gpu.architecture == "Ampere":
+        fabric = "hdr"  # the usual network of A100 systems
     layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
     options = Options(
         model, gpu.name, power, precision, sharding, _recompute(row, notes), task, words, fabric, sequence_parallel

@@ -45,6 +45,7 @@ class Framework:
     cast_passes: float
     wgrad_bytes: float
     moe_factor: float
+    expert_s: float
     selective_gemm_share: float
     selective_attention: float
     tp_exposed: float
@@ -276,7 +277,7 @@ def _experts_s(
     if task != "lora":
         back = back + _gemm(gpu, f, precision, hidden, up, rows) + _gemm(gpu, f, precision, width, hidden, rows)
     moved = kernels.elementwise_s(gpu, 2.0 * rows * held * (4.0 * model.hidden), 0)  # permute and unpermute
-    factor = f.moe_factor * held
+    moved, factor = moved + f.expert_s / 3 * held, f.moe_factor * held
     return factor * (first + second) + moved, factor * back + 2 * moved, factor * second
 
 

@@ -111,9 +111,12 @@ def expert_parallel_s(
     """
     if not model.experts:
         return np.zeros_like(tokens, dtype=float)
-    size = 2.0 * tokens / tp * model.hidden * model.experts_per_token
+    token = 2.0 * tokens / tp * model.hidden
+    nodes = np.ceil(ep / _inside_node(expert_tp))
+    seen = nodes * (1 - (1 - 1 / nodes) ** model.experts_per_token)  # a node receives a token once
+    size = token * np.where(nodes > 1, seen, float(model.experts_per_token))
     one = _collective("all_to_all", size, ep, gpu, expert_tp, fabric)
-    inside = _collective("all_gather", size * expert_tp, expert_tp, gpu, 1, fabric)
+    inside = _collective("all_gather", token * model.experts_per_token * expert_tp, expert_tp, gpu, 1, fabric)
     total = 4.0 * (np.where(ep > 1, one, 0.0) + np.where(expert_tp > 1, inside, 0.0))
     return f.ep_exposed * total * model.moe_layers / model.layers
 

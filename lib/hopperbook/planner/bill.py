@@ -25,7 +25,7 @@ class Item(NamedTuple):
     """One line of a bill of materials."""
 
     what: str
-    count: float
+    amount: float
     unit: str
     why: str
 
@@ -108,7 +108,7 @@ def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
             Item(
                 "Network ports",
                 ports,
-                f"{system.nic_gbit_per_s} Gb/s",
+                f"{8 * system.nic_bytes_per_s_per_direction / 1e9:.0f} Gb/s",
                 f"{system.nics} a server, one a GPU, rail-optimised",
             )
         )
