@@ -32,14 +32,14 @@ STAGES: tuple[tuple[str, dict[str, str], dict[str, tuple[float, float]]], ...] =
         "head_bytes": (15.0, 60.0), "hop_latency_s": (0.0, 2e-5)}),
     ("fsdp", {"precision": "fp8"}, {"fp8_gemm_factor": (0.7, 1.3)}),
     ("megatron", {"precision": "bf16", "task": "pretrain", "ep": ""}, {
-        "document_share": (0.5, 1.0), "tp_exposed": (0.1, 1.0), "dp_exposed": (0.0, 1.0),
-        "elementwise_passes": (0.6, 1.8), "wgrad_bytes": (0.0, 8.0)}),
+        "document_share": (0.5, 1.0), "tp_exposed": (0.1, 1.0), "jitter_share": (0.0, 1e-2),
+        "elementwise_passes": (0.6, 1.8), "wgrad_bytes": (0.0, 8.0), "cp_overhead": (0.0, 1.0)}),
     ("megatron", {"precision": "fp8", "task": "pretrain", "ep": ""}, {
-        "fp8_ceiling_share": (0.75, 0.98), "fp8_gemm_factor": (0.7, 1.1), "cast_passes": (0.5, 4.0)}),
+        "fp8_ceiling_share": (0.75, 0.98), "fp8_gemm_factor": (0.7, 1.1), "cast_passes": (0.0, 4.0)}),
     ("megatron", {"task": "sft"}, {"tuning_document_share": (0.02, 1.0)}),
     ("megatron", {"task": "lora"}, {"lora_passes": (0.0, 6.0)}),
     ("megatron", {"task": "pretrain", "ep": "*"}, {
-        "moe_factor": (0.8, 2.0), "expert_s": (0.0, 3e-3), "ep_exposed": (0.3, 1.0)}),
+        "moe_factor": (0.8, 1.6), "dispatch_bytes_per_s": (2e10, 1e11)}),
     ("torchtitan", {}, {"elementwise_passes": (0.6, 3.0), "fsdp_exposed": (0.0, 1.0), "cast_passes": (1.0, 4.0)}),
     ("internevo", {}, {
         "dp_exposed": (0.0, 1.0), "bucket_latency_s": (0.0, 1e-2), "elementwise_passes": (0.7, 3.0),
@@ -47,6 +47,13 @@ STAGES: tuple[tuple[str, dict[str, str], dict[str, tuple[float, float]]], ...] =
     ("nanotron", {}, {
         "elementwise_passes": (0.8, 4.0), "host_layer_s": (0.0, 2e-2), "tp_exposed": (0.5, 3.0),
         "dp_exposed": (0.0, 1.0), "p2p_exposed": (0.0, 3.0), "host_step_s": (0.0, 1.0)}),
+)  # fmt: skip
+#: The same for memory.
+MEMORY_STAGES: tuple[tuple[str, dict[str, str], dict[str, tuple[float, float]]], ...] = (
+    ("nanotron", {}, {
+        "state_factor": (0.8, 1.3), "activation_factor": (0.8, 4.0), "logit_bytes": (0.0, 20.0),
+        "runtime_bytes": (0.0, 4e9)}),
+    ("torchtitan", {}, {"activation_factor": (0.5, 3.0)}),
 )  # fmt: skip
 INTERVAL_SHARE = 0.8
 
@@ -145,9 +152,7 @@ def fit(
         values = dict(zip(names, low + x * width, strict=True))
         return problem.residuals(dataclasses.replace(problem.record, **values), quantity)
 
-    found = least_squares(
-        residuals, start, bounds=(0, 1), loss="soft_l1", f_scale=0.03, diff_step=0.01, max_nfev=40
-    )
+    found = least_squares(residuals, start, bounds=(0, 1), loss="soft_l1", f_scale=0.03, diff_step=0.01, max_nfev=40)
     return {n: float(f"{v:.3g}") for n, v in zip(names, low + found.x * width, strict=True)}
 
 

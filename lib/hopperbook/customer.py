@@ -59,7 +59,9 @@ class Customer(BaseModel):
         0, description="Small services beside the main one"
     )
     small_model: Text = Field("meta-llama/Llama-3.2-3B", description="Model of a small service")
-    hpc_hours_per_day: Annotated[float, Field(ge=0, le=24)] = Field(0.0, description="Hours of FP64 or DPX work a day")
+    hpc_hours_per_day: Annotated[float, Field(ge=0, le=24)] = Field(
+        0.0, description="Hours of FP64 or DPX work a day, as eight H100 SXM need them"
+    )
     budget_usd_per_month: Annotated[float, Field(ge=0, le=1e10)] = Field(0.0, description="At most; 0 = not stated")
     market: Literal["other", "hyperscaler"] = Field(
         "other", description="Whose rental prices: GPU clouds, or the three"

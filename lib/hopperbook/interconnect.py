@@ -135,7 +135,7 @@ def _in_node(op: str, size: Any, gpus: Any, part: facts.GPU, engine: str) -> Tim
         link = c["efficiency"] * part.nvlink_bytes_per_s_per_direction
         return Times(c["point_to_point_s"] + size / link, np.ones(size.shape, bool))
     best = scaled("nccl", "collective", part, (op, "nccl_half"), [gpus, size])
-    if op != "all_reduce":
+    if op != "all_reduce" or engine == "nccl":
         return best
     for source in ("custom", "vllm_graph"):
         if (op, source) in load(engine, "collective", reference(part)):
@@ -176,7 +176,7 @@ def collective_s(
     gpu : str or GPU
         The part.
     engine : str
-        Whose custom all-reduce competes with NCCL's.
+        Whose custom all-reduce competes with NCCL's; ``"nccl"`` for NCCL alone.
     fabric : str, optional
         A name or alias of ``data/fabrics.yaml``; InfiniBand NDR if nodes must be crossed and none is named.
     gpus_per_node : int
@@ -202,7 +202,8 @@ def collective_s(
     >>> bool(430 < bus_bandwidth("all_reduce", 2**34, float(t), 16) / 1e9 < 500)
     True
     """
-    part, engine = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu), engine_name(engine)
+    part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
+    engine = engine if engine == "nccl" else engine_name(engine)
     traffic_factor(op, gpus)  # refuses an unknown operation before anything else
     size, ranks = np.broadcast_arrays(np.asarray(bytes_, float), np.asarray(gpus, float))
     inside = np.minimum(ranks, gpus_per_node)
@@ -211,7 +212,8 @@ def collective_s(
     if np.any(nodes > 1):
         link = fabric_record(fabric or "ndr")
         c = constants()[link["model"]]
-        rate = c["efficiency"] * link["node_bytes_per_s"] / 8 * np.maximum(inside, 1.0)
+        node_rate = min(c["efficiency"] * link["node_bytes_per_s"], c.get("limit_bytes_per_s", np.inf))
+        rate = node_rate / 8 * np.maximum(inside, 1.0)
         inter = _crossing(op, size, ranks, nodes) / rate
         fill = c["fill_s"] * size / (size + c["half_bytes"])
         start = c["start_s"] + c["hop_s"] * np.log2(nodes)

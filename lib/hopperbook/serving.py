@@ -241,6 +241,8 @@ def deploy(
     if model.experts and model.moe_precision in ("mxfp4", "fp4") and experts in ("fp4", "mxfp4"):
         experts = model.moe_precision
         linear = linear if linear in ("fp8", "fp8_block", "int8") else model.precision
+    if runs.name == "trtllm-1.0" and experts == "mxfp4":
+        runs = engines()["trtllm-mxfp4"]  # MXFP4 experts take another path through this engine
     quantised = runs.tables == "trtllm" and linear in ("fp8", "fp8_block")
     if part.architecture == "Ampere" and kv_precision is None:
         quantised = False
@@ -269,6 +271,7 @@ _TOKENS = np.unique(
 _BATCH = 2.0 ** np.arange(0, 13)
 _CONTEXT = 2.0 ** np.arange(0, 19)
 _PROMPTS = 2.0 ** np.arange(0, 9)
+_NEW = np.unique(np.round(2 ** np.arange(0, 17.01, 0.5)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,9 +288,9 @@ class Profile:
         LM head, sampling and host time of a sequence.
     generation_s : array, shape (batch, context)
         Decode attention of all layers.
-    context_s : array, shape (prompts, tokens)
+    context_s : array, shape (prompts, new tokens)
         Attention over whole new prompts, all layers.
-    cached_s : array, shape (tokens, cached)
+    cached_s : array, shape (new tokens, cached)
         Attention of one chunk over what is cached.
     parts : dict of array, shape (tokens,)
         Seconds of linear layers, experts, communication, element-wise and casts.
@@ -393,12 +396,12 @@ def _attention(d: Deployment, kind: str) -> Floats:
             total = total + layers * np.maximum(times.seconds, least / rate)
         elif kind == "context":
             times = kernels.context_attention_s(
-                d.gpu, _PROMPTS[:, None], _TOKENS[None, :], 0, *common, "bf16", d.kv_precision, window, d.engine.tables
+                d.gpu, _PROMPTS[:, None], _NEW[None, :], 0, *common, "bf16", d.kv_precision, window, d.engine.tables
             )
             total = total + layers * times.seconds
         else:
             times = kernels.context_attention_s(
-                d.gpu, 1, _TOKENS[:, None], _CONTEXT[None, :], *common, "bf16", d.kv_precision, window, d.engine.tables
+                d.gpu, 1, _NEW[:, None], _CONTEXT[None, :], *common, "bf16", d.kv_precision, window, d.engine.tables
             )
             total = total + layers * times.seconds
     return total
@@ -415,7 +418,7 @@ def _mla_attention(d: Deployment, kind: str) -> Floats:
     else:
         cached = kind != "context"
         batch = 1.0 if cached else _PROMPTS[:, None]
-        tokens = _TOKENS[:, None] if cached else _TOKENS[None, :]
+        tokens = _NEW[:, None] if cached else _NEW[None, :]
         module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
         start = 2.0 * batch * tokens * 7168 * (2112 + heads * 60) / (0.6 * d.gpu.dense_flop_per_s["bf16"])
         if cached:
@@ -544,8 +547,8 @@ def mixed_step_s(
     count = np.maximum(np.asarray(prompts, float) / d.attention_dp, 1.0)
     gen = np.where(share > 0, _bilinear(p.generation_s, _BATCH, _CONTEXT, np.maximum(share, 1.0), context_tokens), 0.0)
     cached = np.asarray(cached_tokens, float)
-    fresh = _bilinear(p.context_s, _PROMPTS, _TOKENS, count, np.maximum(new / count, 1.0))
-    chunk = _bilinear(p.cached_s, _TOKENS, _CONTEXT, np.maximum(new, 1.0), np.maximum(cached, 1.0))
+    fresh = _bilinear(p.context_s, _PROMPTS, _NEW, count, np.maximum(new / count, 1.0))
+    chunk = _bilinear(p.cached_s, _NEW, _CONTEXT, np.maximum(new, 1.0), np.maximum(cached, 1.0))
     attention = np.where(cached > 0, chunk, fresh)
     head = np.interp(np.maximum(share + count, 1.0), _BATCH, p.head_s)
     return _curve(p.mixed_s, share + new) + gen + attention + head
@@ -719,6 +722,31 @@ def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[f
     found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
     best = int(np.argmax(found.output_tokens_per_s))
     return float(found.output_tokens_per_s[best]), int(found.batch[best])
+
+
+@lru_cache(maxsize=4096)
+def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float) -> Deployment:
+    """Return the layout of experts and attention over the same GPUs that has the highest offline throughput.
+
+    Parameters
+    ----------
+    d : Deployment
+        A Mixture-of-Experts deployment.
+    input_tokens, output_tokens : float
+        Lengths.
+
+    Returns
+    -------
+    Deployment
+        The fastest that fits; the one given where none does.
+    """
+    choices = []
+    for ep in (e for e in range(1, d.tp + 1) if d.tp % e == 0 and d.model.experts % e == 0):
+        for dp in {1, d.tp} if d.attention_dp == 1 and d.model.heads % d.tp == 0 else {d.attention_dp}:
+            trial = replace(d, moe_ep=ep, moe_tp=d.tp // ep, attention_dp=dp)
+            choices.append((offline(trial, input_tokens, output_tokens)[0], trial))
+    rate, best = max(choices, key=lambda c: c[0])
+    return best if rate > 0 else d
 
 
 def with_engine(d: Deployment, **constants: Any) -> Deployment:

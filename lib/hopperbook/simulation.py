@@ -41,6 +41,7 @@ class _Clock:
         p = serving.profile(d)
         self.tokens, self.mixed, self.decode = serving._TOKENS.tolist(), p.mixed_s.tolist(), p.decode_s.tolist()
         self.batch, self.head = serving._BATCH.tolist(), p.head_s.tolist()
+        self.new = serving._NEW.tolist()
         self.context, self.prompts = serving._CONTEXT.tolist(), serving._PROMPTS.tolist()
         self.gen, self.ctx, self.cached = p.generation_s.tolist(), p.context_s.tolist(), p.cached_s.tolist()
         self.ranks, self.dp = d.attention_dp * d.pp, d.attention_dp
@@ -59,8 +60,8 @@ class _Clock:
         if batch > 0:
             total += _at2(self.batch, self.context, self.gen, max(b, 1.0), context)
         if cached > 0:
-            return total + _at2(self.tokens, self.context, self.cached, n, cached)
-        return total + _at2(self.prompts, self.tokens, self.ctx, k, max(n / k, 1.0))
+            return total + _at2(self.new, self.context, self.cached, n, cached)
+        return total + _at2(self.prompts, self.new, self.ctx, k, max(n / k, 1.0))
 
 
 def _at(axis: list[float], values: list[float], x: float) -> float:
@@ -154,10 +155,45 @@ def closed_loop(
     >>> 0.005 < loop.tpot_s < 0.02 and loop.ttft_s > 0.03
     True
     """
-    total = int(requests or 10 * concurrency)
-    return _run(
-        d, int(concurrency), float(input_tokens), float(output_tokens), total, float(length_ratio),
-        int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp),
+    users, total = int(concurrency), int(requests or 10 * concurrency)
+    limits = int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp)
+    load = float(input_tokens), float(output_tokens)
+    rounds = total // users
+    if users < LONG_RUN_USERS or rounds <= 5:
+        run = _run(d, users, *load, total, float(length_ratio), *limits)
+        return _loop(run, np.ones(total), run.seconds)
+    run = _run(d, users, *load, 5 * users, float(length_ratio), *limits)
+    weight = np.ones(5 * users)
+    weight[3 * users : 4 * users] = rounds - 4
+    return _loop(run, weight, run.seconds + (rounds - 5) * (run.arrival[4 * users] - run.arrival[3 * users]))
+
+
+#: From this many users on, a run longer than five rounds repeats its fourth instead of simulating each.
+LONG_RUN_USERS = 24
+
+
+@dataclass(frozen=True)
+class _Run:
+    arrival: Any
+    ttft: Any
+    tpot: Any
+    request: Any
+    tokens: Any
+    seconds: float
+    batch: float
+    starved: bool
+
+
+def _loop(run: _Run, weight: Any, seconds: float) -> Loop:
+    share = weight / weight.sum()
+    more = run.tokens > 1
+    tpot = float((run.tpot * share)[more].sum() / max(share[more].sum(), 1e-12)) if more.any() else 0.0
+    order = np.argsort(run.ttft)
+    reached = np.cumsum(share[order])
+    half, most = (float(run.ttft[order][min(np.searchsorted(reached, q), len(order) - 1)]) for q in (0.5, 0.95))
+    return Loop(
+        float((run.ttft * share).sum()), tpot, float((run.request * share).sum()),
+        float((run.tokens * weight).sum() / max(seconds, 1e-9)), half, most, run.batch, run.starved,
     )  # fmt: skip
 
 
@@ -169,7 +205,7 @@ def _clock(d: Deployment) -> _Clock:
 @lru_cache(maxsize=4096)
 def _run(
     d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int
-) -> Loop:  # fmt: skip
+) -> _Run:  # fmt: skip
     clock, e = _clock(d), d.engine
     asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
     room = serving.kv_capacity_tokens(d, isl + osl)
@@ -177,8 +213,9 @@ def _run(
     waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
     inbound: deque[tuple[float, int]] = deque()  # (time the front end hands it on, request)
     arrival, first, last = np.zeros(total), np.zeros(total), np.zeros(total)
-    ends: list[tuple[int, int]] = []  # (step after which a request is done, request)
+    ends: list[tuple[int, int]] = []  # (decode step after which a request is done, request)
     unseen: list[tuple[int, int, bool]] = []  # (step at whose end a token is seen, request, it is the last)
+    ticks = 0  # steps in which the running requests gained a token
     now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
     for request in range(sent):
         inbound.append((e.frontend_s, request))
@@ -225,7 +262,7 @@ def _run(
             steps = 1
             alone = e.prefill_first
         elif active:
-            until = ends[0][0] - step if ends else 1
+            until = ends[0][0] - ticks if ends else 1
             steps = max(1, until)
             soonest = waiting[0][1] - step if waiting and waiting[0][1] > step else 0
             if soonest:
@@ -244,17 +281,16 @@ def _run(
                 break
         now += span
         batch_time += span * active
-        if alone and active:  # decodes stood still: their ends move on
-            ends = [(end + 1, r) for end, r in ends]
-        elif active:
+        if not alone:
             held += active * steps
+            ticks += steps
         step += steps
         for request in started:
             heapq.heappush(unseen, (step + e.output_lag_steps, request, False))
-            heapq.heappush(ends, (step + answered[request] - 1, request))
+            heapq.heappush(ends, (ticks + answered[request] - 1, request))
             active += 1
             held += asked[request] + 1
-        while ends and ends[0][0] <= step:
+        while ends and ends[0][0] <= ticks:
             request = heapq.heappop(ends)[1]
             active -= 1
             held -= asked[request] + answered[request]
@@ -272,13 +308,8 @@ def _run(
                 inbound.append((now + e.frontend_s, sent))
                 sent += 1
     count = np.array(answered, float)
-    ttft = first - arrival
-    more = count > 1
-    tpot = (last - first)[more] / (count[more] - 1) if more.any() else np.zeros(1)
-    return Loop(
-        float(ttft.mean()), float(tpot.mean()), float((last - arrival).mean()), float(count.sum() / max(now, 1e-9)),
-        float(np.median(ttft)), float(np.quantile(ttft, 0.95)), batch_time / max(now, 1e-9), starved,
-    )  # fmt: skip
+    tpot = (last - first) / np.maximum(count - 1, 1)
+    return _Run(arrival, first - arrival, tpot, last - arrival, count, now, batch_time / max(now, 1e-9), starved)
 
 
 def at_concurrency(d: Deployment, concurrency: Any, input_tokens: Any, output_tokens: Any, **options: Any) -> Any:

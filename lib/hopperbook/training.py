@@ -14,6 +14,7 @@ from hopperbook import facts, kernels, training_network
 from hopperbook.errors import InputError
 from hopperbook.training_layer import Cut, Framework, Layer, framework, layer_s, sustained_flop_per_s
 from hopperbook.training_memory import Bytes, peak, rank_parameters, sharding_stage
+from hopperbook.training_network import GPUS_PER_NODE
 from hopperbook.transformer import Model, linear_layers, precision_name, training_flop_per_token
 
 __all__ = ["LAYOUT_COLUMNS", "PARTS", "TASKS", "Framework", "Step", "adapter_parameters", "framework", "step"]
@@ -136,7 +137,7 @@ def step(
     tokens = mb * length / cp_
     network = {"fabric": fabric, "sequence_parallel": sequence_parallel}
     tensor = training_network.tensor_parallel_s(
-        model, part, f, tokens, tp_, task=task, recompute=recompute, **network
+        model, part, f, tokens, tp_, precision=precision, task=task, recompute=recompute, **network
     )  # fmt: skip
     attention = layer.attention_forward_s + layer.attention_backward_s
     tensor = tensor + training_network.context_parallel_s(model, part, tokens, cp_, tp_, attention)
@@ -167,8 +168,9 @@ def step(
     optimizer = _optimizer_s(part, dense, shard, sharding, task) + _optimizer_s(
         part, experts, expert_ranks, sharding, task
     )
-    host = m * (busy - np.maximum(compute, ends * each + layer.head_s)) + f.host_step_s
-    total = m * busy + bubble + p2p + data + optimizer + f.host_step_s
+    wait = f.jitter_share * np.log2(np.maximum(gpus_ / GPUS_PER_NODE, 1.0))  # the slowest of many
+    total = (m * busy + bubble + p2p + data + optimizer + f.host_step_s) * (1 + wait)
+    host = total - m * np.maximum(compute, ends * each + layer.head_s) - bubble - p2p - data - optimizer
     sizes = Bytes(f.gradient_bytes, f.state_factor, f.activation_factor, f.logit_bytes, f.runtime_bytes)
     peaks = peak(
         model, seq_len=length, micro_batch=mb, micro_batches=m, tp=tp_, pp=pp_, vpp=vpp_, cp=cp_, ep=ep_, dp=dp,

@@ -39,13 +39,13 @@ class Framework:
     attention_backward_ratio: float
     document_share: float
     tuning_document_share: float
+    cp_overhead: float
     score_bytes: float
     elementwise_passes: float
     head_bytes: float
     cast_passes: float
     wgrad_bytes: float
     moe_factor: float
-    expert_s: float
     selective_gemm_share: float
     selective_attention: float
     tp_exposed: float
@@ -53,9 +53,10 @@ class Framework:
     p2p_exposed: float
     fsdp_exposed: float
     dp_exposed: float
-    ep_exposed: float
+    dispatch_bytes_per_s: float
     bucket_latency_s: float
     hop_latency_s: float
+    jitter_share: float
     host_layer_s: float
     host_step_s: float
     gradient_comm_bytes: float
@@ -277,7 +278,7 @@ def _experts_s(
     if task != "lora":
         back = back + _gemm(gpu, f, precision, hidden, up, rows) + _gemm(gpu, f, precision, width, hidden, rows)
     moved = kernels.elementwise_s(gpu, 2.0 * rows * held * (4.0 * model.hidden), 0)  # permute and unpermute
-    moved, factor = moved + f.expert_s / 3 * held, f.moe_factor * held
+    factor = f.moe_factor * held
     return factor * (first + second) + moved, factor * back + 2 * moved, factor * second
 
 
@@ -302,7 +303,7 @@ def _attention_s(model: Model, gpu: facts.GPU, f: Framework, cut: Cut, task: str
             near = kernels.context_attention_s(*shape, window=model.window).seconds
             whole = (full * whole + model.window_layers * near) / model.layers
         seconds[at] = whole
-    return seconds * factor / cut.cp
+    return seconds * factor / cut.cp * np.where(cut.cp > 1, 1.0 + f.cp_overhead, 1.0)
 
 
 def _elementwise_s(

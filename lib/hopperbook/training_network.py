@@ -30,7 +30,7 @@ def _collective(op: str, bytes_: Any, ranks: Any, gpu: facts.GPU, inner: Any, fa
 
 
 def tensor_parallel_s(
-    model: Model, gpu: facts.GPU, f: Framework, tokens: Any, tp: Any, *, task: str, recompute: str,
+    model: Model, gpu: facts.GPU, f: Framework, tokens: Any, tp: Any, *, precision: str, task: str, recompute: str,
     sequence_parallel: bool, fabric: str | None,
 ) -> Any:  # fmt: skip
     """Time a layer's tensor-parallel traffic that stays exposed, forward and backward.
@@ -41,8 +41,8 @@ def tensor_parallel_s(
         Model, part, constants.
     tokens, tp : array
         Tokens of a micro-batch on a rank, and tensor-parallel ranks.
-    task, recompute : str
-        LoRA hides nothing; full recomputation repeats the attention half's exchange.
+    precision, task, recompute : str
+        All-gathers move FP8 where GEMMs read it; LoRA hides nothing; full recomputation repeats the attention half's exchange.
     sequence_parallel : bool
         All-gathers and reduce-scatters instead of all-reduces.
     fabric : str, optional
@@ -57,7 +57,8 @@ def tensor_parallel_s(
         return np.zeros_like(tokens, dtype=float)
     size = 2.0 * tokens * model.hidden
     if sequence_parallel:
-        one = _collective("all_gather", size, tp, gpu, 1, fabric)
+        gathered = size / 2 if precision.startswith("fp8") else size
+        one = _collective("all_gather", gathered, tp, gpu, 1, fabric)
         one = one + _collective("reduce_scatter", size, tp, gpu, 1, fabric)
     else:
         one = _collective("all_reduce", size, tp, gpu, 1, fabric)
@@ -111,14 +112,11 @@ def expert_parallel_s(
     """
     if not model.experts:
         return np.zeros_like(tokens, dtype=float)
-    token = 2.0 * tokens / tp * model.hidden
-    nodes = np.ceil(ep / _inside_node(expert_tp))
-    seen = nodes * (1 - (1 - 1 / nodes) ** model.experts_per_token)  # a node receives a token once
-    size = token * np.where(nodes > 1, seen, float(model.experts_per_token))
+    size = 2.0 * tokens / tp * model.hidden * model.experts_per_token
     one = _collective("all_to_all", size, ep, gpu, expert_tp, fabric)
-    inside = _collective("all_gather", token * model.experts_per_token * expert_tp, expert_tp, gpu, 1, fabric)
-    total = 4.0 * (np.where(ep > 1, one, 0.0) + np.where(expert_tp > 1, inside, 0.0))
-    return f.ep_exposed * total * model.moe_layers / model.layers
+    one = np.where(ep > 1, np.maximum(one, size / f.dispatch_bytes_per_s), 0.0)
+    inside = _collective("all_gather", size * expert_tp, expert_tp, gpu, 1, fabric)
+    return 4.0 * (one + np.where(expert_tp > 1, inside, 0.0)) * model.moe_layers / model.layers
 
 
 def pipeline_s(

@@ -74,7 +74,7 @@ def bill(plan: Plan) -> list[Item]:
     'GPU se'
     """
     fleets = [("serving", plan.recommendation)]
-    if plan.training is not None and plan.training.tenure != "kept":
+    if plan.training is not None and plan.training.tenure not in ("kept", "shared"):
         fleets.append(("training", plan.training))
     items: list[Item] = []
     for role, row in fleets:

@@ -22,6 +22,7 @@ from hopperbook.simulation import closed_loop
 from hopperbook.transformer import kv_bytes, weight_bytes
 from hopperbook.units import MONTH_H, MONTH_S, money
 
+STEP = 1.05  # after a miss, the next candidate costs at least this much more
 SURE = 0.9  # probability that a recommendation must reach for each target
 Z80 = NormalDist().inv_cdf(0.9)
 
@@ -208,7 +209,7 @@ def plan(customer: Customer) -> Plan:
     if recommendation is not None:
         fastest = _fastest(rows, made, customer, recommendation)
         grow_into = _grown(customer, ways)
-    trained, options, run_table, layouts = _train(customer, ways)
+    trained, options, run_table, layouts = _train(customer, ways, recommendation)
     return Plan(
         customer=customer,
         recommendation=recommendation,
@@ -292,11 +293,17 @@ def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
 def _verified(
     candidates: pd.DataFrame, made: list[Deployment], customer: Customer, least: float = SURE, most: int = 40
 ) -> Any:
-    """Return the first candidate that also keeps the targets when simulated."""
-    for _, row in candidates.drop_duplicates(["row", "replicas"]).head(most).iterrows():
+    """Return the first candidate, by cost, that also keeps the targets when simulated; a miss skips its near kin."""
+    floor = 0.0
+    for _, row in candidates.drop_duplicates(["row", "replicas"]).iterrows():
+        if row.usd < floor:
+            continue
         simulated = simulate(row, made, customer)
         if simulated.p_tpot >= least and simulated.p_ttft >= least:
             return simulated
+        floor, most = STEP * float(row.usd), most - 1
+        if not most:
+            break
     return None
 
 
@@ -306,7 +313,7 @@ def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> 
     failed: dict[str, Any] = {}
     ordered = _ordered(rows, "sure")
     for part, candidates in ordered.groupby("gpu", sort=False) if len(ordered) else ():
-        row = _verified(candidates, made, customer, most=16)
+        row = _verified(candidates, made, customer)
         if row is None:
             failed[str(part)] = simulate(candidates.iloc[-1], made, customer)
         else:
@@ -379,6 +386,9 @@ def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
 def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
     possible = rows[rows.fits & rows.available]
     if possible.empty:
+        if rows.fits.any() and (rows.day_hours > 24).all():
+            words = f"serving and scientific work need {rows.day_hours.min():.0f} hours a day"
+            return Rejected(part, words, "fewer hours of scientific work")
         short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
         return Rejected(part, short, "more GPUs or a shorter context")
     return _slow(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], part, customer)
@@ -395,20 +405,32 @@ def _slow(row: Any, part: str, customer: Customer) -> Rejected:
     return Rejected(part, reason, f"a target of {row.ttft_s * b['ttft'][1]:.1f} s", *about)
 
 
-def _train(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[Any, pd.DataFrame, pd.DataFrame, int]:
-    """Choose the cheapest run that keeps the deadline nine times in ten; else the most likely one."""
+def _train(
+    customer: Customer, ways: dict[str, list[Tenure]], serving: Any
+) -> tuple[Any, pd.DataFrame, pd.DataFrame, int]:
+    """Choose the cheapest run that keeps the deadline nine times in ten; None where there is none."""
     if not customer.trains:
         return None, pd.DataFrame(), pd.DataFrame(), 0
     rows, considered = runs.table(customer, ways)
     if rows.empty:
         return None, rows, rows, considered
+    rows = pd.concat([rows, _on_the_fleet(rows, serving)], ignore_index=True)
     rows = rows.assign(p_deadline=probability(rows.days, customer.training_deadline_days, bands()["days"]))
-    possible = rows[rows.available]
-    in_time = possible[possible.p_deadline >= SURE]
+    in_time = rows[rows.available & (rows.p_deadline >= SURE)]
     order = in_time.sort_values(["usd", "days"], kind="stable")
     chosen = order.iloc[0] if len(order) else None
-    options = order.groupby("gpu", sort=False).head(1)
-    return chosen, options, rows, considered
+    return chosen, order.groupby("gpu", sort=False).head(1), rows, considered
+
+
+def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
+    """Return the run on the GPUs that serve, in the hours they would stand idle, at no further cost."""
+    if serving is None or serving.day_hours >= 23:
+        return rows.iloc[:0]
+    size = 1 << int(math.log2(serving.gpus))
+    same = rows[(rows.gpu == serving.gpu) & (rows.gpus == size)].drop_duplicates("precision")
+    free = 1 - serving.day_hours / 24
+    cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
+    return same.assign(tenure="shared", available=True, days=same.days / free, **cost)
 
 
 def _small(customer: Customer, ways: dict[str, list[Tenure]]) -> Small | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, serving
+from hopperbook import facts, hpc, serving
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.memory import rank_weight_bytes
@@ -285,7 +285,9 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     rows = pd.DataFrame(fixed | stacked)
     rows["gpus"], rows["billed_gpus"] = gpus, paid
     rows["usd_low"], rows["usd"], rows["usd_high"] = month["low"], month["typical"], month["high"]
-    rows["available"] = (limit == 0) | (gpus <= limit)
+    slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
+    rows["day_hours"] = 24 * customer.busy_fraction + customer.hpc_hours_per_day * slow * 8 / gpus
+    rows["available"] = ((limit == 0) | (gpus <= limit)) & (rows.day_hours <= 24)
     rows["usd_per_million"] = 1e6 * rows.usd / (MONTH_S * customer.busy_fraction * rows.output_tokens_per_s)
     return rows
 

@@ -159,7 +159,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return found
 
 
-TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep"}
+TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep", "shared": "Share"}
 
 
 def headline(plan: Plan) -> str:
@@ -178,10 +178,18 @@ def headline(plan: Plan) -> str:
     row = plan.recommendation
     if row is None:
         return plan.answer
-    verb = TENURE_WORDS[row.tenure]
-    model = plan.customer.model.split("/")[-1].replace("-Instruct", "").replace("-", " ")
-    cost = units.money(plan.usd_per_month())
-    return f"{verb} {int(row.gpus)} × {row.gpu}, {cost} a month, for {plan.customer.concurrency} users of {model}"
+    customer, cost = plan.customer, units.money(plan.usd_per_month())
+    model = _label(customer.model)
+    fleet = f"{TENURE_WORDS[row.tenure]} {int(row.gpus)} × {row.gpu}"
+    if plan.training is None or plan.training.usd <= row.usd:
+        return f"{fleet}, {cost} a month, for {customer.concurrency} users of {model}"
+    t = plan.training
+    first = f"{TENURE_WORDS[t.tenure]} {int(t.gpus)} × {t.gpu} to train {_label(customer.trained_model)}"
+    return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.concurrency} users, {cost} a month"
+
+
+def _label(model: str) -> str:
+    return model.split("/")[-1].removesuffix("-Instruct").removesuffix("-hf").replace("-", " ")
 
 
 def as_text(plan: Plan) -> str:
@@ -216,10 +224,10 @@ def as_text(plan: Plan) -> str:
     if plan.training is not None:
         t = run(plan.training)
         days = t["days_to_train"]
-        lines.append(
-            f"  {'training':15s} {t['gpus']} × {t['gpu']}, {t['layout']}, {t['precision']}: {days['value']:.1f} days"
-            f" ({days['low']:.1f} to {days['high']:.1f}), {units.money(t['usd_per_run']['value'])} a run"
-        )
+        what = f"{t['gpus']} × {t['gpu']}, {t['tenure'].replace('_', ' ')}, {t['layout']}, {t['precision']}"
+        ends = f"{days['low']:.1f} to {days['high']:.1f}"
+        cost = units.money(t["usd_per_run"]["value"])
+        lines.append(f"  {'training':15s} {what}: {days['value']:.1f} days ({ends}), {cost} a run")
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")

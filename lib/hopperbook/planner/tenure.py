@@ -198,6 +198,9 @@ def _own(customer: Customer, gpu: str) -> Tenure | None:
             o = ownership(gpu, customer.horizon_months, end)
             hourly.append(float(own_usd_per_month(o, 1, customer.busy_fraction)) / o.gpus / MONTH_H)
         price = facts.purchase(SERVER_OF[facts.gpu(gpu).name])
+        newest = price.date.split(" to ")[-1][:4]
+        if not newest.isdigit() or int(newest) < assumptions()["oldest_offer_year"]:
+            return None  # a price of years ago is no offer
     except (InputError, KeyError):
         return None
     return Tenure(gpu, "own", hourly[0], hourly[1], hourly[2], price.date, price.source)
