@@ -1,22 +1,39 @@
 """Fitting the few named constants, on rows marked ``fit``, and the intervals, from residuals.
 
-``hopperbook calibrate serving`` refits an engine's record, ``interconnect`` the fabrics, ``intervals`` the 80 % factors;
-each prints what it found beside what is stored.  Nothing is fitted on a row marked ``judge``.
+``hopperbook calibrate serving`` refits the engines' records, ``interconnect`` the fabrics, ``intervals`` the 80 %
+factors; each prints what it found beside what is stored.  Nothing is fitted on a row marked ``judge``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hopperbook import evidence, evidence_serving, facts, serving
+from hopperbook import evidence, evidence_kernels, evidence_serving, facts, interconnect, kernels_holdout, serving
 from hopperbook.errors import InputError
 
-#: Constants that each engine's record fits, with the steps tried (factors; absolute for entries that may be zero).
-FITTED = ("host_s", "sequence_s", "gemm_excess_s", "eager_layer_s", "frontend_s", "moe_decode", "moe_prefill", "age")
+_TIMES = {"host_s": 1e-4, "sequence_s": 5e-6, "eager_layer_s": 1e-4, "frontend_s": 2e-3}
+#: Engine record, file of rows, and the constants that are fitted with the first step of each.
+STAGES: tuple[tuple[str, str, dict[str, float]], ...] = (
+    ("trtllm-1.0", "online", _TIMES | {"gemm_excess_s": 2e-6}),
+    ("trtllm-mxfp4", "online", _TIMES | {"mxfp4_decode": 0.1, "mxfp4_prefill": 0.2}),
+    ("vllm-0.12", "online", _TIMES),
+    ("vllm", "online", _TIMES | {"mxfp4_decode": 0.1, "mxfp4_prefill": 0.2}),
+    ("sglang", "online", _TIMES),
+    (
+        "trtllm-0.14",
+        "offline_trtllm014",
+        {"host_s": 3e-4, "gemm_excess_s": 2e-6, "moe_decode": 0.1, "moe_prefill": 0.1, "age": 0.04},
+    ),
+)
+#: Fabric model and the text in ``fabric`` of the rows that fit it.
+FABRICS = {"efa3200": "3200 Gb/s", "efa400": "EFA 400", "infiniband": "CoreWeave InfiniBand"}
+SHARE = 0.8
+LEAST_ROWS = 20
 
 
 def measurements(name: str, split: str | None = None) -> pd.DataFrame:
@@ -160,3 +177,216 @@ def fit_engine(name: str, steps: dict[str, float], rows: pd.DataFrame) -> tuple[
     start = {c: float(getattr(record, c)) for c in steps}
     found = descend(lambda c: serving_loss(loads, kept, c)[0], start, steps)
     return found, serving_loss(loads, kept, found)[1]
+
+
+def fit_fabric(name: str, rows: pd.DataFrame) -> tuple[dict[str, float], float]:
+    """Fit a fabric's start, fill and half size on all-reduce times across nodes.
+
+    Parameters
+    ----------
+    name : str
+        A model of ``data/constants/interconnect.yaml``.
+    rows : DataFrame
+        Rows of nccl-tests over that fabric.
+
+    Returns
+    -------
+    constants, error : dict of float and float
+        What was found, and the mean absolute log error.
+    """
+    stored = interconnect.constants()[name]
+    kept = dict(stored)
+    measured = rows["time_us"].astype(float)
+
+    def loss(values: dict[str, float]) -> float:
+        stored.update(values)
+        found = evidence_kernels.predict_collective(rows, ["time_us"])["time_us"]
+        return float(np.mean(np.abs(np.log(found / measured))))
+
+    start = {c: kept[c] for c in ("start_s", "fill_s", "half_bytes")}
+    best = descend(loss, start, {c: v / 4 for c, v in start.items()}, 4)
+    error = loss(best)
+    stored.update(kept)
+    return best, error
+
+
+def factors(ratio: Any) -> dict[str, float]:
+    r"""Return the factors between which 80 % of measured / predicted lie, by split conformal order statistics.
+
+    Parameters
+    ----------
+    ratio : array
+        Measured over predicted.
+
+    Returns
+    -------
+    dict of float
+        ``low``, ``high`` and ``n``.
+
+    Examples
+    --------
+    >>> factors(np.linspace(0.9, 1.1, 101))["high"]
+    1.082
+    """
+    values = np.sort(np.asarray(ratio, float))
+    n, tail = len(values), (1 - SHARE) / 2
+    low = values[max(0, int(np.floor((n + 1) * tail)) - 1)]
+    high = values[min(n - 1, int(np.ceil((n + 1) * (1 - tail))) - 1)]
+    return {"low": round(float(low), 4), "high": round(float(high), 4), "n": n}
+
+
+def interval_table(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Work out the factors of every family, and of every group of families, from answers with measurements.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As :func:`hopperbook.evidence.predict` returns them.
+
+    Returns
+    -------
+    dict
+        Factors by family; families with few rows are left to their group.
+    """
+    judged = answers[answers.error.notna() & (answers.predicted > 0)]
+    ratio = judged.measured / judged.predicted
+    found: dict[str, dict[str, float]] = {}
+    for depth in range(1, 6):
+        group = judged.family.str.split("/").str[: depth + 1].str.join("/")
+        for family, part in ratio.groupby(group):
+            if len(part) >= LEAST_ROWS or depth == 1:
+                found[str(family)] = factors(part)
+    return dict(sorted(found.items()))
+
+
+def residuals() -> pd.DataFrame:
+    """Answer every row of ``data/measurements``, and hold kernel shapes out of their own tables.
+
+    Returns
+    -------
+    DataFrame
+        Answers with measurements, ``split``, and ``half`` (0: the row gives intervals, 1: it checks them).
+    """
+    tables = []
+    for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
+        rows = evidence.read(path)
+        rows = rows[~_suspect(rows) & (rows.get("suspect", "") != "yes")].reset_index(drop=True)
+        answers = evidence.predict(rows).assign(file=path.name.split(".")[0])
+        split = rows["split"] if "split" in rows else pd.Series("judge", index=rows.index)
+        tables.append(answers.assign(split=answers.row.map(dict(zip(rows.index + 1, split, strict=True)))))
+    tables.append(kernels_holdout.answers())
+    table = pd.concat(tables, ignore_index=True)
+    table = table[table.error.notna()].reset_index(drop=True)
+    return table.assign(half=table.groupby("family").cumcount() % 2)
+
+
+def fit_intervals() -> dict[str, dict[str, float]]:
+    """Write ``data/intervals.yaml`` from every second residual, and print the coverage on the others.
+
+    Returns
+    -------
+    dict
+        Factors by family.
+    """
+    table = residuals()
+    found = interval_table(table[table.half == 0])
+    text = "# 80 % factors on a prediction, by family. Made by: hopperbook calibrate intervals\n"
+    text += "# (every second row of data/measurements and of kernel shapes held out of their tables;\n"
+    text += "# coverage is shown on the others)\n"
+    lines = [f"  {family}: {{low: {f['low']}, high: {f['high']}, n: {f['n']}}}" for family, f in found.items()]
+    (facts.DATA / "intervals.yaml").write_text(text + "families:\n" + "\n".join(lines) + "\n")
+    evidence.intervals.cache_clear()
+    print(coverage(table[table.half == 1]).to_string(index=False))
+    return found
+
+
+def coverage(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of measurements inside their interval, with errors, by family.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Answers with measurements.
+
+    Returns
+    -------
+    DataFrame
+        ``family n median_abs_error mean_abs_error bias coverage``.
+    """
+    bounds = np.array([evidence.interval(f, q) for f, q in zip(table.family, table.quantity, strict=True)])
+    ratio = table.measured / table.predicted
+    inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
+    lines = []
+    for family, part in table.assign(inside=inside).groupby("family"):
+        size = part.error.abs()
+        lines.append({"family": family, "n": len(part), "median_abs_error": round(float(size.median()), 4),
+                      "mean_abs_error": round(float(size.mean()), 4), "bias": round(float(part.error.median()), 4),
+                      "coverage": round(float(part.inside.mean()), 3)})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def write_record(path: str, name: str, values: dict[str, float]) -> None:
+    """Replace constants of one record in a file of ``data/constants`` whose records are one line each.
+
+    Parameters
+    ----------
+    path, name : str
+        File name and record.
+    values : dict of float
+        New values.
+    """
+    file = facts.DATA / "constants" / path
+    lines = file.read_text().splitlines()
+    for i, line in enumerate(lines):
+        if line.startswith(f"  {name}:"):
+            for constant, value in values.items():
+                lines[i] = line = re.sub(rf"\b{constant}: [^,}}]+", f"{constant}: {_yaml(value)}", line)
+    file.write_text("\n".join(lines) + "\n")
+
+
+def _yaml(value: float) -> str:
+    """Write a number so that YAML reads it as one (a float in scientific form needs its point and sign)."""
+    text = f"{value:.3g}"
+    if "e" in text:
+        mantissa, power = text.split("e")
+        text = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(power):+d}"
+    return text
+
+
+def run(what: str = "all") -> None:
+    """Fit what is asked, store it in ``data/`` and print it.
+
+    Parameters
+    ----------
+    what : str
+        ``serving``, ``interconnect``, ``training``, ``intervals`` or ``all``.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    choices = ("serving", "interconnect", "training", "intervals", "all")
+    if what not in choices:
+        raise InputError("what", what, "one of " + ", ".join(choices), choices)
+    if what in ("serving", "all"):
+        for name, file, steps in STAGES:
+            found, errors = fit_engine(name, steps, measurements(file, "fit"))
+            write_record("serving.yaml", name, found)
+            print(name, {k: _yaml(v) for k, v in found.items()}, {k: round(v, 4) for k, v in errors.items()})
+    if what in ("interconnect", "all"):
+        rows = measurements("nccl_multinode", "fit")
+        for name, text in FABRICS.items():
+            chosen = rows[
+                rows["fabric"].str.contains(text, regex=False) & (rows["nodes"] != "1") & (rows["time_us"] != "")
+            ]
+            chosen = chosen[~chosen["fabric"].str.contains("TCP")]
+            values, error = fit_fabric(name, chosen)
+            write_record("interconnect.yaml", name, values)
+            print(name, {k: _yaml(v) for k, v in values.items()}, round(error, 4))
+    if what in ("training", "all"):
+        from hopperbook import calibrate_training
+
+        calibrate_training.run()
+    if what in ("intervals", "all"):
+        fit_intervals()

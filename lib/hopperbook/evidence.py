@@ -215,7 +215,7 @@ def predict(rows: pd.DataFrame) -> pd.DataFrame:
             continue
         function = _function(kind.function)
         if function is None:
-            found = pd.DataFrame({q: np.nan for q in asked}, index=rows.index).assign(
+            found = pd.DataFrame(dict.fromkeys(asked, np.nan), index=rows.index).assign(
                 note="no calculator for this kind"
             )
         else:
@@ -251,7 +251,7 @@ def _answers(rows: pd.DataFrame, found: pd.DataFrame, kind: str, quantity: str) 
     return pd.DataFrame(
         {
             "row": np.arange(1, len(rows) + 1), "kind": kind, "quantity": quantity,
-            "gpu": rows["gpu"] if "gpu" in rows else "", "measured": measured, "predicted": predicted,
+            "gpu": rows.get("gpu", ""), "measured": measured, "predicted": predicted,
             "low": predicted * factors[:, 0], "high": predicted * factors[:, 1], "error": error,
             "note": note.str.strip("; "), "family": family,
         }
@@ -336,8 +336,33 @@ def answer(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         If the file cannot be read or asks for nothing.
     """
     answers = predict(read(path))
-    shown = answers.drop(columns=["gpu", "family"])
+    shown = answers.drop(columns="family")
     return {"rows": _records(shown), "summary": _records(summary(answers))}
+
+
+def scatter(answered: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the answers that have a measurement, as a chart of predicted against measured wants them.
+
+    Parameters
+    ----------
+    answered : dict
+        As :func:`answer` returns it.
+
+    Returns
+    -------
+    list of dict
+        ``measured predicted gpu label``, above zero.
+    """
+    rows = [r for r in answered["rows"] if r["measured"] and r["predicted"]]
+    return [
+        {
+            "measured": r["measured"],
+            "predicted": r["predicted"],
+            "gpu": gpu_label(r["gpu"] or ""),
+            "label": r["quantity"],
+        }
+        for r in rows
+    ]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -271,7 +271,7 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
 
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = {q: np.nan for q in quantities} | {"note": "", "family": "collective", "beyond": False}
+        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "collective", "beyond": False}
         try:
             op = cell(row, "collective", "all_reduce").replace("alltoall", "all_to_all")
             size, gpus = number(row, "size_bytes", least=1), number(row, "gpus", whole=True, least=2)

@@ -33,7 +33,7 @@ def predict_serving(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     """
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = {q: np.nan for q in quantities} | {"note": "", "family": "serving", "beyond": False}
+        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "serving", "beyond": False}
         try:
             line |= _answer(row)
         except InputError as problem:
@@ -176,8 +176,9 @@ def resolve(row: dict[str, str]) -> Load:
     if precision == "fp8_block" and not model.experts and engine != "vLLM":
         precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
     d = _deployment(
-        model, gpu.name, tp, pp, dp, *(_positive(row, c) for c in ("moe_tp", "moe_ep")), precision, cell(row, "kv_precision"),
-        cell(row, "moe_precision") if model.experts else "", engine, version, cell(row, "fabric"),
+        model, gpu.name, tp, pp, dp, _positive(row, "moe_tp"), _positive(row, "moe_ep"), precision,
+        cell(row, "kv_precision"), cell(row, "moe_precision") if model.experts else "", engine, version,
+        cell(row, "fabric"),
     )  # fmt: skip
     need = sizes["input_tokens"] + sizes["output_tokens"]
     if serving.kv_capacity_tokens(d, need) < need:
@@ -190,7 +191,7 @@ def resolve(row: dict[str, str]) -> Load:
     if not cell(row, "kv_precision"):
         notes.append(f"KV cache taken as {d.kv_precision}")
     budget = _whole(row, "step_tokens")
-    if budget is None and concurrency and serving.one_prompt_a_step(cell(row, "source")):
+    if budget is None and concurrency and serving.one_prompt_a_step(cell(row, "source"), d.engine):
         budget = sizes["input_tokens"] + -(-concurrency // replicas)
         notes.append("step budget taken as one prompt and the decodes")
     return Load(
@@ -214,10 +215,10 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     }
     notes = [load.note]
     if load.concurrency is None and load.requests is None:
-        if d.model.experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
+        if d.model.experts and d.engine.tuned_experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
             d = serving.fastest_layout(d, load.input_tokens, load.output_tokens)
             notes.append(
-                f"experts taken as the fastest layout, moe_tp {d.moe_tp} moe_ep {d.moe_ep}, attention_dp {d.attention_dp}"
+                f"experts in the fastest layout: moe_tp {d.moe_tp} moe_ep {d.moe_ep} attention_dp {d.attention_dp}"
             )
         rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
         line["output_tokens_per_s"] = load.replicas * rate

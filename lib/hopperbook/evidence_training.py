@@ -44,6 +44,7 @@ class Options(NamedTuple):
     framework: str
     fabric: str | None
     sequence_parallel: bool
+    recompute_stated: bool
 
     @property
     def gpu(self) -> facts.GPU:
@@ -89,7 +90,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     >>> 9000 < answer.tokens_per_s_per_gpu < 11500
     True
     """
-    table = pd.DataFrame({q: np.nan for q in quantities}, index=rows.index).assign(note="", family="training")
+    table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
     table["beyond"] = False
     asked: dict[Options, list[tuple[int, Layout]]] = {}
     notes: dict[int, list[str]] = {}
@@ -116,37 +117,49 @@ def _answer_group(
         for at in {at for at, _ in pairs}:
             table.iat[at, column("note")] = str(problem)
         return
-    room = usable_bytes(options.gpu)
-    rank = np.where(result.memory_bytes <= room, result.total_s / _tokens(pairs), np.inf)
+    room, capacity = usable_bytes(options.gpu), options.gpu.memory_bytes
+    need, least = result.memory_bytes, result.memory_bytes
+    if not options.recompute_stated and np.any(need > room):
+        least = timed(options._replace(recompute="full"), [layout for _, layout in pairs]).memory_bytes
     low, _ = interval("training/memory_gib", "memory_gib")
+    rank = np.where(need <= room, result.total_s / _tokens(pairs), np.inf)
     of_row = np.array([at for at, _ in pairs])
     for at in np.unique(of_row):
         mine = np.flatnonzero(of_row == at)
         fits = np.isfinite(rank[mine]).any()
-        best = mine[np.argmin(rank[mine])] if fits else mine[np.argmin(result.memory_bytes[mine])]
-        layout, words = pairs[best][1], list(notes[at])
-        need = float(result.memory_bytes[best])
-        if need * low > options.gpu.memory_bytes and False:
-            room_gib = options.gpu.memory_bytes / GIB
-            words.append(f"needs about {need / GIB:.0f} GiB of {room_gib:.0f} GiB a GPU: does not fit")
+        best = mine[np.argmin(rank[mine])] if fits else mine[np.argmin(least[mine])]
+        words = list(notes[at])
+        if least[best] * low > capacity:
+            words.append(f"needs about {least[best] / GIB:.0f} GiB of {capacity / GIB:.0f} GiB a GPU: does not fit")
             table.iat[at, column("note")] = "; ".join(words)
             continue
+        layout = pairs[best][1]
         if len(mine) > 1:
             words.append(f"micro-batch {layout.micro_batch}, vpp {layout.vpp} taken: the fastest that fits")
         if not fits:
-            words.append(f"memory is tight: about {need / GIB:.0f} GiB")
-        rate = float(result.tokens_per_s_per_gpu[best])
-        flop = transformer.training_flop_per_token(options.model, layout.seq_len)
-        values = {
-            "tokens_per_s_per_gpu": rate, "model_tflops_per_gpu": rate * flop / 1e12,
-            "step_s": float(result.total_s[best]), "memory_gib": need / GIB,
-        }  # fmt: skip
-        for quantity in quantities:
-            table.iat[at, column(quantity)] = values[quantity]
-        kind = "moe" if options.model.experts else "dense"
-        table.iat[at, column("family")] = f"training/{kind}"
+            words.append(f"memory is tight: about {need[best] / GIB:.0f} GiB without recomputation")
+        _write(table, at, options, layout, result, best, quantities)
         table.iat[at, column("note")] = "; ".join(filter(None, words))
-        table.iat[at, column("beyond")] = options.gpu.name not in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM")
+
+
+def _write(
+    table: pd.DataFrame, at: int, options: Options, layout: Layout, result: Any, best: int, quantities: list[str]
+) -> None:
+    """Write one row's quantities, family and whether they leave what was measured."""
+    column = table.columns.get_loc
+    rate = float(result.tokens_per_s_per_gpu[best])
+    flop = transformer.training_flop_per_token(options.model, layout.seq_len)
+    values = {
+        "tokens_per_s_per_gpu": rate, "model_tflops_per_gpu": rate * flop / 1e12,
+        "step_s": float(result.total_s[best]), "memory_gib": float(result.memory_bytes[best]) / GIB,
+    }  # fmt: skip
+    for quantity in quantities:
+        table.iat[at, column(quantity)] = values[quantity]
+    record = framework(options.framework)
+    kind = "moe" if options.model.experts else "dense"
+    ranking = "-ranking" if record.ranking else ""
+    table.iat[at, column("family")] = f"training{ranking}/{kind}/{record.name}"
+    table.iat[at, column("beyond")] = options.gpu.name not in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM")
 
 
 def _tokens(pairs: list[tuple[int, Layout]]) -> np.ndarray:
@@ -230,9 +243,11 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     if fabric is None and gpu.architecture == "Ampere":
         fabric = "hdr"  # the usual network of A100 systems
     layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
+    stated = bool(cell(row, "recompute") or cell(row, "full_recompute"))
     options = Options(
-        model, gpu.name, power, precision, sharding, _recompute(row, notes), task, words, fabric, sequence_parallel
-    )
+        model, gpu.name, power, precision, sharding, _recompute(row, notes), task, words, fabric, sequence_parallel,
+        stated,
+    )  # fmt: skip
     return options, layouts, notes + said
 
 
@@ -375,7 +390,8 @@ def _layouts(
         raise InputError("gpus", gpus, f"a multiple of tp x pp x cp = {tp * pp * cp}")
     dp = gpus // (tp * pp * cp)
     _check_layout(model, tp, pp, ep, dp * cp)
-    shard = _whole(row, "zero1_ranks") or dp * cp
+    hint = re.search(r"zero1=(\d+)", cell(row, "note"))
+    shard = _whole(row, "zero1_ranks") or (int(hint.group(1)) if hint else dp * cp)
     if "h" in sharding.lower()[:1]:
         shard = min(8, dp * cp)
     batches = _batches(row, dp, pp, notes)
@@ -461,7 +477,7 @@ def predict_activation(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     >>> round(float(table.activation_gib_per_gpu.iloc[0]), 2)  # figure 1 of the paper: 66.84
     66.84
     """
-    table = pd.DataFrame({q: np.nan for q in quantities}, index=rows.index)
+    table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index)
     table = table.assign(note="", family="activation memory", beyond=False)
     for at, row in enumerate(rows.to_dict("records")):
         try:

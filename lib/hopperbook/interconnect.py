@@ -50,11 +50,11 @@ def traffic_factor(op: str, gpus: Any) -> Any:
 
     Notes
     -----
-    Source: ``nccl-tests-performance``.
+    Source: ``nvidia-nccl-tests``.
 
     Examples
     --------
-    >>> traffic_factor("all_reduce", 8)
+    >>> float(traffic_factor("all_reduce", 8))
     1.75
     """
     if op not in OPS:
@@ -194,7 +194,8 @@ def collective_s(
 
     Notes
     -----
-    Source: ``aiconfigurator-2025`` within a node, ``nccl-multinode`` across.
+    Source: ``aiconfigurator-2025`` within a node; ``coreweave-nccl-tests``, ``skypilot-nccl-examples``,
+    ``aws-awsome-distributed-training`` across nodes.
 
     Examples
     --------

@@ -233,7 +233,7 @@ def context_attention_s(
     mha = bool(np.all((h == kv) & (h > 8)))
     dtype, cache_dtype = _attention_dtype(precision), _attention_dtype(kv_precision)
     table, key, exact = _attention_key("context", engine, reference(part), dtype, cache_dtype, head_dim, window, mha)
-    instead = {} if exact else {"head_dim": head_dim, "window": window, "mha": mha}
+    instead: dict[str, Any] = {} if exact else {"head_dim": head_dim, "window": window, "mha": mha}
     if mha and not key[-1]:
         instead |= {"mha": True}
     heads_axis = [h, np.where(key[-1], 1.0, kv)]
@@ -399,7 +399,9 @@ def moe_s(
         engine, reference(part), precision, hidden, ffn, experts_per_token, experts, tp, ep, load_shape
     )
     names = ("hidden", "ffn", "top_k", "experts", "tp", "ep")
-    instead = {} if exact else dict(zip(names, (hidden, ffn, experts_per_token, experts, tp, ep), strict=True))
+    instead: dict[str, Any] = (
+        {} if exact else dict(zip(names, (hidden, ffn, experts_per_token, experts, tp, ep), strict=True))
+    )
     return scaled(table, "moe", part, key, [tokens], **instead)
 
 
@@ -495,7 +497,9 @@ def quantise_s(gpu: str | facts.GPU, m: Any, k: Any, dynamic: bool = True) -> Ti
     if dynamic:
         ops.append("dynamic_per_token_scaled_fp8_quant_minus_static_scaled_fp8_quant")
     parts = [scaled("vllm", "quantise", stand_in, (op,), [m, k], chip(part)) for op in ops]
-    return Times(sum(p.seconds for p in parts), np.any([p.beyond for p in parts], axis=0) | (stand_in is not part))
+    return Times(
+        np.sum([p.seconds for p in parts], axis=0), np.any([p.beyond for p in parts], axis=0) | (stand_in is not part)
+    )
 
 
 def elementwise_s(gpu: str | facts.GPU, bytes_: Any, launches: Any = 1) -> Any:

@@ -42,7 +42,7 @@ LARGEST_GROUP = 16
 
 
 def place(cells: pd.DataFrame, family: str, mha: bool = False) -> Any:
-    """Return where cells lie for kriging: octaves over each axis's memory, and for decode attention its group and waves.
+    """Return where cells lie for kriging: octaves over each axis's memory; for decode attention, group and waves too.
 
     Parameters
     ----------
@@ -86,6 +86,10 @@ def krige(known: Any, value: Any, wanted: Any, nugget: float = 3e-3, neighbours:
     -------
     array, shape (q,)
         Estimates.
+
+    Notes
+    -----
+    Source: ``cressie-1993`` (ordinary kriging).
 
     Examples
     --------
@@ -137,8 +141,8 @@ def gemm(rows: pd.DataFrame) -> pd.DataFrame:
 
 def moe(rows: pd.DataFrame) -> pd.DataFrame:
     """Bring a Mixture-of-Experts table to the family's columns."""
-    names = {"num_tokens": "tokens", "hidden_size": "hidden", "inter_size": "ffn", "topk": "top_k", "num_experts": "experts",
-             "moe_tp_size": "tp", "moe_ep_size": "ep", "distribution": "load"}  # fmt: skip
+    names = {"num_tokens": "tokens", "hidden_size": "hidden", "inter_size": "ffn", "topk": "top_k",
+             "num_experts": "experts", "moe_tp_size": "tp", "moe_ep_size": "ep", "distribution": "load"}  # fmt: skip
     return rows.rename(columns=names)[list(names.values())].assign(precision=rows.moe_dtype.replace(DTYPE))
 
 

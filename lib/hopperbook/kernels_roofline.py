@@ -78,7 +78,7 @@ def constants() -> dict[str, float]:
 
 
 def chip(gpu: facts.GPU) -> Chip:
-    """Return the peaks of a part: its data sheet's, arithmetic lowered where the power limit is lower than an SXM part's."""
+    """Return the peaks of a part: its data sheet's, arithmetic lowered under a power limit below an SXM part's."""
     return _chip(gpu.name) if gpu.name in facts.gpus() else _peaks(gpu)  # an instance of MIG is on no data sheet
 
 

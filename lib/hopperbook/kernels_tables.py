@@ -20,7 +20,7 @@ from scipy.ndimage import map_coordinates
 from hopperbook import facts
 from hopperbook.kernels_roofline import ROOFLINES, Chip, chip
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 
 #: GPUs whose kernels were measured, and the part that stands for each of the others.
 MEASURED = ("A100 SXM 80GB", "H100 SXM", "H200 SXM")

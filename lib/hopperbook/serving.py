@@ -6,257 +6,25 @@ every question is a vectorised look-up.  The closed loop of users is :mod:`hoppe
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields, replace
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from hopperbook import facts, interconnect, kernels, memory
-from hopperbook.errors import InputError
 from hopperbook.kernels_tables import reference
-from hopperbook.transformer import Model, kv_bytes, linear_layers, precision_name
+from hopperbook.serving_deployment import Deployment, Engine, deploy, engine, engines, one_prompt_a_step, with_engine
+from hopperbook.transformer import kv_bytes, linear_layers
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "Deployment", "Engine", "Profile", "Steady", "decode_step_s", "deploy", "engine", "engines", "fastest_layout",
+    "kv_capacity_bytes", "kv_capacity_tokens", "mixed_step_s", "offline", "one_prompt_a_step", "prefill_s", "profile",
+    "reference_name", "sweep", "with_engine",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Engine:
-    """A serving engine as a record of named constants (``data/constants/serving.yaml``)."""
-
-    name: str
-    tables: str
-    host_s: float
-    sequence_s: float
-    gemm_excess_s: float
-    eager_layer_s: float
-    attention_bandwidth_share: float
-    moe_decode: float
-    moe_prefill: float
-    mxfp4_decode: float
-    mxfp4_prefill: float
-    frontend_s: float
-    schedule_lag_steps: int
-    output_lag_steps: int
-    step_tokens: int
-    max_batch: int
-    whole_prompts: bool
-    prefill_first: bool
-    kv_of_free: bool
-    kv_fraction: float
-    reserve_bytes: float
-    age: float
-    windows: bool
-    dynamic_scales: bool
-
-
-@cache
-def engines() -> dict[str, Engine]:
-    """Return every engine's record by name."""
-    rows = yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["engines"]
-    return {name: Engine(name=name, **row) for name, row in rows.items()}
-
-
-def engine(name: str, version: str = "") -> Engine:
-    """Return the record of an engine and version, the nearest that is known.
-
-    Parameters
-    ----------
-    name : str
-        TensorRT-LLM, vLLM or SGLang, or a key of ``data/constants/serving.yaml``.
-    version : str
-        What the user states; TensorRT-LLM before 1.0 and vLLM before 0.14 (no asynchronous
-        scheduling by default) are records of their own.
-
-    Returns
-    -------
-    Engine
-        Its constants.
-
-    Raises
-    ------
-    InputError
-        If the engine is unknown.
-
-    Examples
-    --------
-    >>> engine("TensorRT-LLM", "0.14").name, engine("vLLM").name
-    ('trtllm-0.14', 'vllm')
-    """
-    if name in engines():
-        return engines()[name]
-    table = kernels.engine_name(name)
-    if "sglang" in name.lower():
-        return engines()["sglang"]
-    number = [int(part) for part in re.findall(r"\d+", str(version))[:2]]
-    if table == "trtllm":
-        return engines()["trtllm-0.14" if number and number[0] == 0 else "trtllm-1.0"]
-    return engines()["vllm-0.12" if number and number < [0, 14] else "vllm"]
-
-
-@cache
-def _runs() -> tuple[dict[str, str], ...]:
-    return tuple(yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["runs"])
-
-
-def one_prompt_a_step(source: str) -> bool:
-    """Whether a published run is known to have set its step's budget to one prompt and the running decodes.
-
-    Parameters
-    ----------
-    source : str
-        The row's source.
-
-    Returns
-    -------
-    bool
-        True if ``data/constants/serving.yaml`` says so of that campaign.
-
-    Examples
-    --------
-    >>> one_prompt_a_step("")
-    False
-    """
-    return any(run["step_tokens"] == "input + concurrency" and run["campaign"] in source for run in _runs())
-
-
-@dataclass(frozen=True, eq=False)
-class Deployment:
-    """One replica of a model: where it runs, how it is cut, in which formats, by which engine.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    gpu : GPU
-        The part.
-    engine : Engine
-        The engine's constants.
-    tp, pp, attention_dp : int
-        GPUs over which a layer is cut, pipeline stages, and replicas of attention within the group.
-    moe_tp, moe_ep : int
-        How experts are cut and spread; their product is the group's size.
-    precision, kv_precision, moe_precision : str
-        Formats of linear layers, cache and experts.
-    fabric : str
-        Network between nodes, where the group is larger than one.
-    """
-
-    model: Model
-    gpu: facts.GPU
-    engine: Engine
-    tp: int = 1
-    pp: int = 1
-    attention_dp: int = 1
-    moe_tp: int = 1
-    moe_ep: int = 1
-    precision: str = "bf16"
-    kv_precision: str = "bf16"
-    moe_precision: str = "bf16"
-    fabric: str = "ndr"
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the replica."""
-        return self.tp * self.pp
-
-    @property
-    def attention_tp(self) -> int:
-        """GPUs that share one sequence's attention."""
-        return max(1, self.tp // self.attention_dp)
-
-
-@lru_cache(maxsize=64)
-def _without_windows(model: Model) -> Model:
-    return replace(model, window=0, window_layers=0)
-
-
-def deploy(
-    model: Model,
-    gpu: str | facts.GPU,
-    *,
-    tp: int = 1,
-    pp: int = 1,
-    attention_dp: int = 1,
-    moe_tp: int | None = None,
-    moe_ep: int | None = None,
-    precision: str | None = None,
-    kv_precision: str | None = None,
-    moe_precision: str | None = None,
-    engine_name: str = "vLLM",
-    engine_version: str = "",
-    fabric: str = "ndr",
-) -> Deployment:
-    """Check and complete a deployment; everything left out takes the engine's default.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    gpu : str or GPU
-        The part.
-    tp, pp, attention_dp : int
-        See :class:`Deployment`.
-    moe_tp, moe_ep : int, optional
-        Layout of experts; by default experts are cut like everything else.
-    precision, kv_precision, moe_precision : str, optional
-        Formats; the checkpoint's own by default, FP8 cache where TensorRT-LLM serves FP8 weights, else 16 bits.
-    engine_name, engine_version : str
-        The engine.
-    fabric : str
-        Network between nodes.
-
-    Returns
-    -------
-    Deployment
-        Ready for every function of this module.
-
-    Raises
-    ------
-    InputError
-        If a size is impossible or a name unknown.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> deploy(load("llama-3.1-70b"), "H100 SXM", tp=4, precision="fp8", engine_name="TensorRT-LLM").kv_precision
-    'fp8'
-    """
-    part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
-    runs = engine(engine_name, engine_version)
-    for field, value in {"tp": tp, "pp": pp, "attention_dp": attention_dp}.items():
-        if not isinstance(value, int | np.integer) or not 1 <= value <= 4096:
-            raise InputError(field, value, "a whole number from 1 to 4,096")
-    if tp % attention_dp:
-        raise InputError("attention_dp", attention_dp, f"a divisor of tp ({tp})")
-    if model.heads % max(1, tp // attention_dp):
-        linear_layers(model, tp // attention_dp)  # raises with the nearest divisor
-    if pp > model.layers:
-        raise InputError("pp", pp, f"at most the {model.layers} layers of {model.name}")
-    linear = precision_name(precision or model.precision)
-    experts = precision_name(moe_precision or precision or model.moe_precision, "moe_precision")
-    if model.experts and model.moe_precision in ("mxfp4", "fp4") and experts in ("fp4", "mxfp4"):
-        experts = model.moe_precision
-        linear = linear if linear in ("fp8", "fp8_block", "int8") else model.precision
-    if runs.name == "trtllm-1.0" and experts == "mxfp4":
-        runs = engines()["trtllm-mxfp4"]  # MXFP4 experts take another path through this engine
-    quantised = runs.tables == "trtllm" and linear in ("fp8", "fp8_block")
-    if part.architecture == "Ampere" and kv_precision is None:
-        quantised = False
-    cache_name = precision_name(kv_precision or ("fp8" if quantised else "bf16"), "kv_precision")
-    if not runs.windows:
-        model = _without_windows(model)
-    moe_ep = moe_ep or 1
-    moe_tp = moe_tp or max(1, tp // moe_ep)
-    if model.experts and moe_ep > model.experts:
-        raise InputError("moe_ep", moe_ep, f"at most the {model.experts} experts of {model.name}")
-    return Deployment(
-        model, part, runs, int(tp), int(pp), int(attention_dp), int(moe_tp), int(moe_ep),
-        linear, cache_name, experts, fabric,
-    )  # fmt: skip
+Floats = NDArray[Any]
 
 
 def reference_name(gpu: facts.GPU) -> str:
@@ -353,7 +121,7 @@ def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:
 def _communication_s(d: Deployment, tokens: Floats) -> Floats:
     m = d.model
     size = 2.0 * m.hidden * tokens
-    nodes = {"engine": d.engine.tables, "fabric": d.fabric}
+    nodes: dict[str, Any] = {"engine": d.engine.tables, "fabric": d.fabric}
     total = np.zeros_like(tokens)
     if d.attention_tp > 1:
         total += m.layers * interconnect.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
@@ -383,7 +151,7 @@ def _attention(d: Deployment, kind: str) -> Floats:
     for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
         if not layers:
             continue
-        common: tuple[Any, ...] = (heads, kv, m.head_dim)
+        common = (heads, kv, m.head_dim)
         if kind == "generation":
             batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
             times = kernels.generation_attention_s(
@@ -413,11 +181,11 @@ def _mla_attention(d: Deployment, kind: str) -> Floats:
     heads = m.heads // d.attention_tp
     if kind == "generation":
         batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
-        module = kernels.mla_generation_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
-        start = kernels.mla_generation_s(d.gpu, batch, 2.0, heads, d.kv_precision, d.precision).seconds
+        module: Any = kernels.mla_generation_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
+        start: Any = kernels.mla_generation_s(d.gpu, batch, 2.0, heads, d.kv_precision, d.precision).seconds
     else:
         cached = kind != "context"
-        batch = 1.0 if cached else _PROMPTS[:, None]
+        batch = np.ones((1, 1)) if cached else _PROMPTS[:, None]
         tokens = _NEW[:, None] if cached else _NEW[None, :]
         module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
         start = 2.0 * batch * tokens * 7168 * (2112 + heads * 60) / (0.6 * d.gpu.dense_flop_per_s["bf16"])
@@ -483,7 +251,8 @@ def _curve(values: Floats, tokens: Any) -> Any:
 def decode_step_s(d: Deployment, batch: Any, context_tokens: Any) -> Any:
     r"""Time one step in which every sequence of a batch gains a token.
 
-    .. math:: t = t_\mathrm{linear}(b) + t_\mathrm{attention}(b, s) + t_\mathrm{comm}(b) + t_\mathrm{host} + b\,t_\mathrm{seq}
+    .. math:: t = t_\mathrm{linear}(b) + t_\mathrm{attention}(b, s) + t_\mathrm{comm}(b) + t_\mathrm{host}
+              + b\,t_\mathrm{seq}
 
     Parameters
     ----------
@@ -516,7 +285,8 @@ def mixed_step_s(
 ) -> Any:
     r"""Time one step that holds decodes and prompts (or a chunk of one) together.
 
-    .. math:: t = t_\mathrm{linear}(b + n) + t_\mathrm{gen}(b, s) + t_\mathrm{ctx}(n) + t_\mathrm{comm}(b + n) + t_\mathrm{host}
+    .. math:: t = t_\mathrm{linear}(b + n) + t_\mathrm{gen}(b, s) + t_\mathrm{ctx}(n) + t_\mathrm{comm}(b + n)
+              + t_\mathrm{host}
 
     Parameters
     ----------
@@ -646,7 +416,8 @@ class Steady:
 def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Any = None) -> Steady:
     r"""Work out steady state for many batches at once: prompts arrive as fast as answers end.
 
-    .. math:: t_\mathrm{request} = o\, t_\mathrm{decode}(b) + b\, t_\mathrm{prefill},\qquad \mathrm{rate} = b\,o / t_\mathrm{request}
+    .. math:: t_\mathrm{request} = o\, t_\mathrm{decode}(b) + b\, t_\mathrm{prefill},\qquad
+              \mathrm{rate} = b\,o / t_\mathrm{request}
 
     Parameters
     ----------
@@ -747,12 +518,3 @@ def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float) -> 
             choices.append((offline(trial, input_tokens, output_tokens)[0], trial))
     rate, best = max(choices, key=lambda c: c[0])
     return best if rate > 0 else d
-
-
-def with_engine(d: Deployment, **constants: Any) -> Deployment:
-    """Return a deployment whose engine has other constants (for calibration and what-ifs)."""
-    known = {f.name for f in fields(Engine)}
-    for name in constants:
-        if name not in known:
-            raise InputError("constant", name, "a constant of an engine", known)
-    return replace(d, engine=replace(d.engine, **constants))

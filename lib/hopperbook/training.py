@@ -135,7 +135,7 @@ def step(
     expert_tp = np.where(ep_ > ranks, 1, tp_)
     layer = _layers_of(model, part, f, precision, (length, mb, tp_, cp_, ep_, expert_tp), task, sequence_parallel)
     tokens = mb * length / cp_
-    network = {"fabric": fabric, "sequence_parallel": sequence_parallel}
+    network: dict[str, Any] = {"fabric": fabric, "sequence_parallel": sequence_parallel}
     tensor = training_network.tensor_parallel_s(
         model, part, f, tokens, tp_, precision=precision, task=task, recompute=recompute, **network
     )  # fmt: skip
@@ -156,14 +156,14 @@ def step(
     )  # fmt: skip
     dense, experts = rank_parameters(model, tp=tp_, pp=pp_, ep=ep_, expert_tp=expert_tp)
     data = training_network.data_parallel_s(
-        part, f, dense, layers=layers, ranks=ranks, shard_ranks=shard, tp=tp_, micro_batches=m, stage_s=busy, sharding=sharding,
-        task=task, fabric=fabric,
+        part, f, dense, layers=layers, ranks=ranks, shard_ranks=shard, tp=tp_, micro_batches=m, stage_s=busy,
+        sharding=sharding, task=task, fabric=fabric,
     )  # fmt: skip
     expert_ranks = np.maximum(1, ranks * tp_ // (ep_ * expert_tp))
     if model.experts:
         data = data + training_network.data_parallel_s(
-            part, f, experts, layers=layers, ranks=expert_ranks, shard_ranks=expert_ranks, tp=np.minimum(8, ep_ * expert_tp),
-            micro_batches=m, stage_s=busy, sharding=sharding, task=task, fabric=fabric,
+            part, f, experts, layers=layers, ranks=expert_ranks, shard_ranks=expert_ranks,
+            tp=np.minimum(8, ep_ * expert_tp), micro_batches=m, stage_s=busy, sharding=sharding, task=task, fabric=fabric,
         )  # fmt: skip
     optimizer = _optimizer_s(part, dense, shard, sharding, task) + _optimizer_s(
         part, experts, expert_ranks, sharding, task
@@ -171,7 +171,9 @@ def step(
     wait = f.jitter_share * np.log2(np.maximum(gpus_ / GPUS_PER_NODE, 1.0))  # the slowest of many
     total = (m * busy + bubble + p2p + data + optimizer + f.host_step_s) * (1 + wait)
     host = total - m * np.maximum(compute, ends * each + layer.head_s) - bubble - p2p - data - optimizer
-    sizes = Bytes(f.gradient_bytes, f.state_factor, f.activation_factor, f.logit_bytes, f.runtime_bytes)
+    sizes = Bytes(
+        f.gradient_bytes, f.state_factor, f.activation_factor, f.logit_bytes, f.runtime_bytes, f.selective_memory
+    )
     peaks = peak(
         model, seq_len=length, micro_batch=mb, micro_batches=m, tp=tp_, pp=pp_, vpp=vpp_, cp=cp_, ep=ep_, dp=dp,
         sharding=sharding, recompute=recompute, precision=precision, task=task, shard_ranks=shard, expert_tp=expert_tp,
@@ -180,7 +182,7 @@ def step(
     )  # fmt: skip
     rate = dp * mb * m * length / total / gpus_
     flop = rate * _flop_per_token(model, length) / part.dense_flop_per_s["bf16"]
-    parts = (layers * m * x for x in (gemm, attention, layer.elementwise_s, again))
+    parts = tuple(layers * m * x for x in (gemm, attention, layer.elementwise_s, again))
     return Step(
         *parts, m * layer.head_s, layers * m * tensor, bubble, p2p, data, optimizer, host,
         total, rate, peaks.total_bytes, flop,

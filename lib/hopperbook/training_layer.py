@@ -30,8 +30,10 @@ class Framework:
     name: str
     default_sharding: str
     default_vocab: float
+    ranking: float
     interleaves: float
     gemm_ceiling_share: float
+    gemm_ceiling_share_a100: float
     fp8_ceiling_share: float
     fp8_gemm_factor: float
     attention_factor: float
@@ -65,6 +67,7 @@ class Framework:
     activation_factor: float
     logit_bytes: float
     runtime_bytes: float
+    selective_memory: float
 
 
 @functools.cache
@@ -139,8 +142,8 @@ def sustained_flop_per_s(gpu: facts.GPU, precision: str) -> float:
     if key not in table[like] or key not in gpu.dense_flop_per_s:
         raise InputError("precision", precision, f"a format that {gpu.name} computes in", ["bf16"])
     reference = facts.gpu(like)
-    share = min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"]
-    return table[like][key] * 1e12 * share * gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key]
+    power = min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"]
+    return table[like][key] * 1e12 * min(power, gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key])
 
 
 class Cut(NamedTuple):
@@ -171,10 +174,14 @@ class Layer(NamedTuple):
     head_s: Any
 
 
+def _ceiling_share(gpu: facts.GPU, f: Framework) -> float:
+    return f.gemm_ceiling_share_a100 if gpu.architecture == "Ampere" else f.gemm_ceiling_share
+
+
 def _gemm(gpu: facts.GPU, f: Framework, precision: str, m: Any, n: Any, k: Any) -> Floats:
     """Seconds of matrix products in a long run: the table's, never above the sustained ceiling."""
     seconds = kernels.gemm_s(gpu, precision, m, n, k).seconds
-    share = f.gemm_ceiling_share
+    share = _ceiling_share(gpu, f)
     if precision.startswith("fp8"):
         seconds, share = seconds * f.fp8_gemm_factor, f.fp8_ceiling_share
     flop = 2.0 * np.asarray(m, float) * n * k
@@ -288,7 +295,7 @@ def _attention_s(model: Model, gpu: facts.GPU, f: Framework, cut: Cut, task: str
     if f.score_bytes:
         scores = batch * model.heads / cut.tp * length**2 / cut.cp
         flop = 2.0 * scores * (model.head_dim + model.v_dim)
-        rate = f.gemm_ceiling_share * sustained_flop_per_s(gpu, "bf16")
+        rate = _ceiling_share(gpu, f) * sustained_flop_per_s(gpu, "bf16")
         return flop / rate + kernels.elementwise_s(gpu, f.score_bytes * scores, 0)
     factor = f.attention_factor_a100 if gpu.architecture == "Ampere" else f.attention_factor
     factor *= f.document_share if task == "pretrain" else f.tuning_document_share

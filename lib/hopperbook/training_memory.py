@@ -347,13 +347,14 @@ def in_flight(pp: Any, micro_batches: Any, vpp: Any = 1) -> Any:
 
 
 class Bytes(NamedTuple):
-    """What a framework keeps beyond the count: of a gradient, over states and activations, a logit, at rest."""
+    """What a framework keeps: bytes of a gradient, factors on states and activations, bytes of a logit and at rest."""
 
     gradient: float = 4.0
     state_factor: float = 1.0
     activation_factor: float = 1.03
     logit: float = 6.0
     runtime: float = 2.5e9
+    selective: float = 1.0
 
 
 class Peak(NamedTuple):
@@ -391,7 +392,7 @@ def peak(
     adapter_parameters: float = 0.0,
     shard_ranks: Any = None,
     expert_tp: Any = None,
-    sizes: Bytes = Bytes(),
+    sizes: Bytes | None = None,
     flash: bool = True,
 ) -> Peak:
     """Work out the peak memory of the fullest training rank; layouts may be arrays.
@@ -418,7 +419,7 @@ def peak(
         Trainable parameters of LoRA on all ranks together.
     shard_ranks, expert_tp : int or array, optional
         Ranks that share states (all data-parallel ones), tensor-parallel ranks of an expert (``tp``).
-    sizes : Bytes
+    sizes : Bytes, optional
         What the framework keeps beyond the count.
     flash : bool
         Attention scores are not stored.
@@ -435,6 +436,7 @@ def peak(
     >>> bool(20 < whole.total_bytes / 2**30 < 45)
     True
     """
+    sizes = sizes or Bytes()
     dp, cp, pp = (np.asarray(x, dtype=float) for x in (dp, cp, pp))
     shard = dp * cp if shard_ranks is None else np.asarray(shard_ranks, dtype=float)
     etp = np.asarray(tp if expert_tp is None else expert_tp)
@@ -458,4 +460,10 @@ def peak(
         held = held + layer_activation_bytes(model, seq_len, micro_batch, **shape)
     tokens = seq_len * np.asarray(micro_batch, dtype=float) / cp
     logits = tokens * model.vocab * sizes.logit / tp
-    return Peak(states * sizes.state_factor, held * sizes.activation_factor, logits, sizes.runtime)
+    held = held * sizes.activation_factor * (sizes.selective if recompute == "selective" else 1.0)
+    last = held / np.maximum(
+        1.0, in_flight(pp, micro_batches, vpp)
+    )  # the last stage holds one micro-batch and the logits
+    at_end = (pp == 1) | (last + logits > held)
+    held, logits = np.where(at_end, last, held), np.where(at_end, logits, 0.0)
+    return Peak(states * sizes.state_factor, held, logits, sizes.runtime)

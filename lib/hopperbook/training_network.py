@@ -42,7 +42,7 @@ def tensor_parallel_s(
     tokens, tp : array
         Tokens of a micro-batch on a rank, and tensor-parallel ranks.
     precision, task, recompute : str
-        All-gathers move FP8 where GEMMs read it; LoRA hides nothing; full recomputation repeats the attention half's exchange.
+        All-gathers move FP8 where GEMMs read it; LoRA hides nothing; full recomputation repeats an exchange.
     sequence_parallel : bool
         All-gathers and reduce-scatters instead of all-reduces.
     fabric : str, optional
@@ -152,8 +152,8 @@ def pipeline_s(
 
 
 def data_parallel_s(
-    gpu: facts.GPU, f: Framework, held: Any, *, layers: Any, ranks: Any, shard_ranks: Any, tp: Any, micro_batches: Any, stage_s: Any,
-    sharding: str, task: str, fabric: str | None,
+    gpu: facts.GPU, f: Framework, held: Any, *, layers: Any, ranks: Any, shard_ranks: Any, tp: Any,
+    micro_batches: Any, stage_s: Any, sharding: str, task: str, fabric: str | None,
 ) -> Any:  # fmt: skip
     """Time data-parallel traffic that computation does not hide.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hopperbook.report import ChapterError, execute
-
 from tests.report import book
+
+from hopperbook.report import ChapterError, execute
 
 EVERYTHING = [
     ("markdown", "# Everything that a cell can put out"),

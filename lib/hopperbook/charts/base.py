@@ -307,7 +307,7 @@ def stack(layers: Sequence[Any], height: float) -> dict[str, Any]:
     datasets: dict[str, Any] = {}
     context = {"datasets": datasets, "top_level": False}
     drawn = [layer.to_dict(validate=False, context=dict(context)) for layer in layers]
-    return {"layer": drawn, "height": height, "datasets": datasets}
+    return {"layer": drawn, "height": height, "datasets": {name: list(rows) for name, rows in datasets.items()}}
 
 
 def responsive(

@@ -24,6 +24,11 @@ FLAGS = (
     " --disable-component-update --disable-sync --hide-scrollbars --disable-dev-shm-usage --mute-audio"
     " --host-resolver-rules=MAP\u00a0*\u00a0~NOTFOUND --remote-debugging-pipe"
 )
+# The browser reads commands from file descriptor 3 and answers on 4.
+LAUNCH = (
+    "import fcntl, os, sys; a, b = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]);"
+    "os.dup2(a, 3); os.dup2(b, 4); os.close(a); os.close(b); os.execv(sys.argv[3], sys.argv[3:])"
+)
 LOOK = """(() => {
   const wide = document.documentElement.scrollWidth - innerWidth, bad = [];
   if (wide > 0) {
@@ -65,11 +70,8 @@ class Browser:
         from_us, to_browser = os.pipe()
         command = [find_browser(program), *(flag.replace("\u00a0", " ") for flag in FLAGS.split(" "))]
         command += [f"--user-data-dir={self._profile}", "about:blank"]
-        # The browser reads file descriptor 3 and writes 4; a shell moves ours there.
-        script = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", script, *command], pass_fds=(from_us, to_us), stderr=subprocess.DEVNULL
-        )
+        launch = [sys.executable, "-S", "-E", "-c", LAUNCH, str(from_us), str(to_us), *command]
+        self._process = subprocess.Popen(launch, pass_fds=(from_us, to_us), stderr=subprocess.DEVNULL)
         os.close(from_us)
         os.close(to_us)
         self._read, self._write = from_browser, to_browser

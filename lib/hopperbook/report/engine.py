@@ -10,6 +10,7 @@ import gc
 import io
 import os
 import pickle
+import select
 import signal
 import sys
 import traceback
@@ -124,14 +125,14 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
     os.close(write_end)
     done = False
     try:
-        with os.fdopen(read_end, "rb") as pipe:
-            while message := _receive(pipe, limit_s):
-                if message[0] == "crash":
-                    raise RuntimeError(message[1])
-                done = message[0] == "end"
-                if not done:
-                    yield message
+        for message in _messages(read_end, limit_s):
+            if message[0] == "crash":
+                raise RuntimeError(message[1])
+            done = message[0] == "end"
+            if not done:
+                yield message
     finally:
+        os.close(read_end)
         if not done:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -139,16 +140,20 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
         raise RuntimeError(f"the process that ran the cells ended with status {status}")
 
 
-def _receive(pipe: io.BufferedReader, limit_s: float | None) -> tuple | None:
-    """Return the next message of the child, None at its end."""
-    import select
-
-    if limit_s and not pipe.peek(1)[:1] and not select.select([pipe], [], [], limit_s)[0]:
-        raise RuntimeError(f"a cell took longer than {limit_s:g} s")
-    try:
-        return pickle.load(pipe)
-    except EOFError:
-        return None
+def _messages(read_end: int, limit_s: float | None) -> Iterator[tuple]:
+    """Yield the child's messages, each behind its length, until it closes its end or is silent for too long."""
+    held = b""
+    while True:
+        while len(held) < 8 or len(held) < 8 + int.from_bytes(held[:8], "big"):
+            if limit_s and not select.select([read_end], [], [], limit_s)[0]:
+                raise RuntimeError(f"a cell took longer than {limit_s:g} s")
+            chunk = os.read(read_end, 1 << 20)
+            if not chunk:
+                return
+            held += chunk
+        size = int.from_bytes(held[:8], "big")
+        yield pickle.loads(held[8 : 8 + size])
+        held = held[8 + size :]
 
 
 def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> None:
@@ -156,7 +161,8 @@ def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> Non
     with os.fdopen(write_end, "wb") as pipe:
 
         def send(message: Any) -> None:
-            pickle.dump(message, pipe)
+            content = pickle.dumps(message)
+            pipe.write(len(content).to_bytes(8, "big") + content)
             pipe.flush()
 
         try:

@@ -1,0 +1,47 @@
+"""A built report as a reader sees it: in headless Chromium, from its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.report import book
+
+from hopperbook import report
+
+SLIDER = """import altair as alt
+from hopperbook import display
+users = alt.param(name="users", value=4, bind=alt.binding_range(min=1, max=16, step=1, name="users "))
+rows = alt.InlineData(values=[{"x": i, "y": i} for i in range(5)])
+chart = alt.Chart(rows, width=600).mark_line().encode(x="x:Q", y=alt.Y("z:Q")).transform_calculate(z="datum.y * users")
+display.figure(chart.add_params(users), "slider", "It scales", alt="A line.")"""
+
+
+def test_every_page_opens_without_error_and_a_slider_works(tmp_path: Path) -> None:
+    from hopperbook.report.browser import Browser, check_site
+
+    chapters = book.write(tmp_path / "chapters", _02_fp8=[("markdown", "# Sliders"), ("code", SLIDER)])
+    index = report.build({"name": "<script>window.hacked = 1</script>"}, tmp_path / "report", chapters_dir=chapters)
+    assert check_site(index.parent, tmp_path / "shots") == []
+    assert len(list((tmp_path / "shots").glob("*.png"))) == 16
+    with Browser() as browser:
+        browser.open((index.parent / "02-fp8.html").as_uri())
+        path = "document.querySelector('.mark-line path').getAttribute('d')"
+        before = browser.evaluate(path)
+        browser.evaluate(
+            "(() => { const i = document.querySelector('.vega-bind input'); i.value = 8; i.dispatchEvent(new Event('input')); })()"
+        )
+        browser.evaluate("new Promise(done => setTimeout(done, 200))")
+        assert browser.evaluate(path) != before or "datum" not in before
+        assert browser.evaluate("document.querySelectorAll('.vega-bind input').length") == 1
+        browser.open(index.as_uri())
+        assert browser.evaluate("window.hacked === undefined")
+
+
+def test_a_bad_page_is_reported(tmp_path: Path) -> None:
+    from hopperbook.report.browser import check_site
+
+    wide = '<p style="width:3000px">wide</p><img src="gone.png"><script src="https://example.org/x.js"></script>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><main>{wide}<script>throw new Error('no')</script></main>")
+    found = "\n".join(check_site(tmp_path, widths=(1400,), themes=("light",)))
+    for words in ("asks the network for https://example.org", "script error", "scrolls sideways", "gone.png"):
+        assert words in found
