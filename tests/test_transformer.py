@@ -9,7 +9,7 @@ from hopperbook import transformer
 from hopperbook.errors import InputError
 from hopperbook.models import load, model_names
 
-# Published safetensors totals (huggingface-model-pages) or the paper's count.
+# Published safetensors totals (huggingface-models) or the paper's count.
 PUBLISHED = {
     "meta-llama/Llama-2-7b-hf": 6_738_415_616,
     "meta-llama/Llama-2-13b-hf": 13_015_864_320,

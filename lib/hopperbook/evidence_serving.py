@@ -13,6 +13,8 @@ from hopperbook import facts, models, serving, simulation, transformer
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, number
 
+#: Largest loads that are simulated event by event.
+MOST = {"concurrency": 20_000, "requests": 200_000}
 _SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 
 
@@ -172,7 +174,7 @@ def resolve(row: dict[str, str]) -> Load:
         if value is None:
             raise InputError(column, "", "a whole number of at least 1")
         sizes[column] = value
-    precision = transformer.precision_name(cell(row, "precision", model.precision))
+    precision = cell(row, "precision") and transformer.precision_name(cell(row, "precision"))
     if precision == "fp8_block" and not model.experts and engine != "vLLM":
         precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
     d = _deployment(
@@ -186,7 +188,10 @@ def resolve(row: dict[str, str]) -> Load:
             f"more memory: {model.name} in {d.precision} and one request of {need:,} tokens do not fit {tp * pp} of it"
         )
         raise InputError("gpu", cell(row, "gpu"), allowed)
-    concurrency = _whole(row, "concurrency")
+    concurrency, requests = _whole(row, "concurrency"), _whole(row, "requests")
+    for column, count in (("concurrency", concurrency), ("requests", requests)):
+        if count and count / replicas > MOST[column]:
+            raise InputError(column, count, f"at most {MOST[column]:,} a replica, which is what is simulated")
     notes = [note, said, f"constants of {d.engine.name}"]
     if not cell(row, "kv_precision"):
         notes.append(f"KV cache taken as {d.kv_precision}")
@@ -195,7 +200,7 @@ def resolve(row: dict[str, str]) -> Load:
         budget = sizes["input_tokens"] + -(-concurrency // replicas)
         notes.append("step budget taken as one prompt and the decodes")
     return Load(
-        d, replicas, sizes["input_tokens"], sizes["output_tokens"], concurrency, _whole(row, "requests"),
+        d, replicas, sizes["input_tokens"], sizes["output_tokens"], concurrency, requests,
         min(number(row, "length_ratio", 1.0) or 1.0, 1.0), budget, "; ".join(filter(None, notes)),
     )  # fmt: skip
 
@@ -226,7 +231,9 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     else:
         loop = load.loop()
         line["output_tokens_per_s"] = load.replicas * loop.output_tokens_per_s
-        line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s}
+        line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s if load.output_tokens > 1 else np.nan}
+        if load.output_tokens == 1:
+            notes.append("one output token has no time between tokens")
         if loop.waiting_for_memory and load.concurrency:
             notes.append("requests wait for KV memory")
     return line | {"note": "; ".join(notes)}

@@ -87,7 +87,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     >>> row = dict(model="llama-3.1-8b", gpu="H100 SXM", gpus="8", seq_len="8192", precision="bf16", cp="2")
     >>> row |= dict(micro_batch="1", global_batch="128", framework="NeMo v24.11.1")
     >>> answer = predict_training(pd.DataFrame([row]), ["tokens_per_s_per_gpu"]).iloc[0]
-    >>> 9000 < answer.tokens_per_s_per_gpu < 11500
+    >>> 9000 < float(answer.tokens_per_s_per_gpu) < 11500
     True
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")

@@ -137,6 +137,10 @@ def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine:
     raise InputError("precision", precision, f"a precision measured on {stand_in}")
 
 
+#: Up to here the fine table has a point on each side of every tile's edge.
+_FINE_ROWS = 4353
+
+
 def _off_tile(stand_in: str, name: str, m: Any, n: Any, k: Any) -> Any:
     """Return how much longer a row count between the points of the coarse table takes, as the fine table shows it.
 
@@ -154,7 +158,8 @@ def _off_tile(stand_in: str, name: str, m: Any, n: Any, k: Any) -> Any:
     ends = [at(fine, [np.exp(points[right - i]), columns, inner])[0] for i in (1, 0)]
     here = at(fine, [rows, columns, inner])[0]
     ratio = np.exp(here - ends[0] * (1 - share) - ends[1] * share)
-    return np.where(rows > 64, ratio, 1.0).reshape(arrays[0].shape)
+    dense = (rows > 64) & (rows <= _FINE_ROWS)
+    return np.where(dense, ratio, 1.0).reshape(arrays[0].shape)
 
 
 def _nearest(value: float, choices: list[int]) -> int:
@@ -402,6 +407,8 @@ def moe_s(
     instead: dict[str, Any] = (
         {} if exact else dict(zip(names, (hidden, ffn, experts_per_token, experts, tp, ep), strict=True))
     )
+    if key[0] != _names(precision)[0]:
+        instead["precision"] = _names(precision)[0]  # another format's residual on this format's bytes
     return scaled(table, "moe", part, key, [tokens], **instead)
 
 

@@ -163,7 +163,8 @@ def step(
     if model.experts:
         data = data + training_network.data_parallel_s(
             part, f, experts, layers=layers, ranks=expert_ranks, shard_ranks=expert_ranks,
-            tp=np.minimum(8, ep_ * expert_tp), micro_batches=m, stage_s=busy, sharding=sharding, task=task, fabric=fabric,
+            tp=np.minimum(8, ep_ * expert_tp), micro_batches=m, stage_s=busy, sharding=sharding,
+            task=task, fabric=fabric,
         )  # fmt: skip
     optimizer = _optimizer_s(part, dense, shard, sharding, task) + _optimizer_s(
         part, experts, expert_ranks, sharding, task
@@ -182,10 +183,10 @@ def step(
     )  # fmt: skip
     rate = dp * mb * m * length / total / gpus_
     flop = rate * _flop_per_token(model, length) / part.dense_flop_per_s["bf16"]
-    parts = tuple(layers * m * x for x in (gemm, attention, layer.elementwise_s, again))
+    each_s = layers * m
     return Step(
-        *parts, m * layer.head_s, layers * m * tensor, bubble, p2p, data, optimizer, host,
-        total, rate, peaks.total_bytes, flop,
+        each_s * gemm, each_s * attention, each_s * layer.elementwise_s, each_s * again, m * layer.head_s,
+        each_s * tensor, bubble, p2p, data, optimizer, host, total, rate, peaks.total_bytes, flop,
     )  # fmt: skip
 
 

@@ -187,7 +187,8 @@ def goodput(gpus: Any, state_bytes: float, *, write_bytes_per_s_per_gpu: float =
 
     Notes
     -----
-    Source: ``young-1974``, ``daly-2006``; the failure rate, lambda, from ``grattafiori-2024-llama3``.
+    Source: ``young-1974-checkpoint``, ``daly-2006-checkpoint``; the failure rate, lambda, from
+    ``grattafiori-2024-llama3``.
 
     Examples
     --------

@@ -353,7 +353,7 @@ def parameters(model: Model, *, active: bool = False) -> int:
 
     Notes
     -----
-    Source: the safetensors totals published with each checkpoint (``huggingface-model-pages``).
+    Source: the safetensors totals published with each checkpoint (``huggingface-models``).
 
     Examples
     --------
@@ -709,7 +709,7 @@ def forward_flop(model: Model, new_tokens: Any, cached_tokens: Any = 0) -> Any:
 
     Notes
     -----
-    Source: ``kaplan-2020`` for the first term.
+    Source: ``kaplan-2020-scaling`` for the first term.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
@@ -59,8 +59,8 @@ CONFIG: dict[str, Any] = {
     "rule": {"color": INK, "strokeWidth": 1.5},
 }
 
-Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
-Mark = dict[str, Any]
+Rows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
+Mark: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def on_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     [True, True, False]
     """
     better = (x[:, None] <= x) & (y[:, None] <= y) & ((x[:, None] < x) | (y[:, None] < y))
-    return ~better.any(axis=0)
+    return np.logical_not(np.any(better, axis=0))
 
 
 def tornado(rows: Rows, base: float, x_title: str, width: int = WIDE) -> Spec:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from hopperbook.charts.base import INK, WIDE, Rows, Spec, bare, data, frame, gpu_style, label, responsive, stack
+from hopperbook.charts.base import INK, WIDE, Mark, Rows, Spec, bare, data, frame, gpu_style, label, responsive, stack
 from hopperbook.errors import InputError
 
 KINDS = ("switch", "bridge", "pcie")
@@ -70,9 +70,7 @@ def topology(
     for place, node in enumerate(node for node in nodes if node["kind"] == "gpu"):
         node["label"] = str(place)
     links = [_link(a, b, "thin") for a in _of(nodes, 1.0) for b in _near(a, _of(nodes, 0.0), kind)]
-    links += [
-        _link(a, min(_of(nodes, 1.0), key=lambda b, a=a: abs(a["x"] - b["x"])), "dashed") for a in _of(nodes, 2.0)
-    ]
+    links += [_link(a, _nearest(a, _of(nodes, 1.0)), "dashed") for a in _of(nodes, 2.0)]
     pairs = _of(nodes, 1.0)
     bridges = [_link(a, b, "bridge") for a, b in zip(pairs[::2], pairs[1::2], strict=False)] if kind == "bridge" else []
     color = gpu_style(gpu).color
@@ -81,20 +79,22 @@ def topology(
         small = outer < 500
         x, y = bare("x", 0, 1, alt.X), bare("y", -0.6, 2.6, alt.Y)
         layers = []
-        for style, mark in {
+        lines: dict[str, Mark] = {
             "thin": {"strokeWidth": 1, "opacity": 0.45},
             "dashed": {"strokeWidth": 1.5, "strokeDash": [3, 2]},
             "bridge": {"strokeWidth": 4, "opacity": 0.75},
-        }.items():
+        }
+        for style, mark in lines.items():
             part = [link for link in [*links, *bridges] if link["style"] == style]
             if part:
                 layers.append(
                     alt.Chart(data(part)).mark_rule(**mark).encode(x=x, x2=alt.X2("x2:Q"), y=y, y2=alt.Y2("y2:Q"))
                 )
-        for sort, mark in {
-            "box": {"fill": "var(--hb-surface, #eeeeee)", "stroke": INK, "strokeOpacity": 0.6},
+        boxes: dict[str, Mark] = {
+            "box": {"fill": INK, "fillOpacity": 0.05, "stroke": INK, "strokeOpacity": 0.6},
             "gpu": {"fill": color if color != INK else "#555555"},
-        }.items():
+        }
+        for sort, mark in boxes.items():
             part = [node for node in nodes if node["kind"] == sort]
             if part:
                 box = alt.Chart(data(part)).mark_rect(**mark)
@@ -141,7 +141,12 @@ def _near(gpu: dict[str, Any], switches: Sequence[dict[str, Any]], kind: str) ->
     """Return the switches that a GPU is wired to: all of them, or the nearest."""
     if kind == "switch" or not switches:
         return list(switches)
-    return [min(switches, key=lambda switch: abs(switch["x"] - gpu["x"]))]
+    return [_nearest(gpu, switches)]
+
+
+def _nearest(box: dict[str, Any], others: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the box of another row that stands nearest."""
+    return min(others, key=lambda other: abs(other["x"] - box["x"]))
 
 
 def _link(a: dict[str, Any], b: dict[str, Any], style: str) -> dict[str, Any]:
@@ -196,12 +201,12 @@ def number_line(
     lost = (table["x2"] <= lost_below) if lost_below is not None else table["x"] != table["x"]
     table["_shade"] = np.where(lost, 0.85, 0.25)
     top = float(table["percent"].max()) * 1.1
-    ticks = [
+    ticks: list[dict[str, Any]] = [
         {"x": float(v), "format": name, "_lane": lane}
         for lane, (name, held) in enumerate(formats.items())
         for v in held
     ]
-    spans = [
+    spans: list[dict[str, Any]] = [
         {"x": min(held), "x2": max(held), "label": name, "_lane": lane}
         for lane, (name, held) in enumerate(formats.items())
     ]

@@ -152,8 +152,8 @@ def decision_map(
     def draw(outer: int) -> Any:
         layers = []
         for name in dict.fromkeys(area["winner"] for area in areas):
-            color = gpu_style(name).color
-            mark = {"fill": color, "fillOpacity": 0.06 if color == INK else 0.2, "interpolate": "step-after"}
+            color = gpu_style(str(name)).color
+            mark: Mark = {"fill": color, "fillOpacity": 0.06 if color == INK else 0.2, "interpolate": "step-after"}
             part = [area for area in areas if area["winner"] == name]
             layers.append(
                 alt.Chart(data(part))
@@ -242,7 +242,7 @@ def _broken(words: str, room: float, size: float) -> str:
 def _here(here: tuple[float, float], x: Any, y: Any, left: bool) -> list[Any]:
     """Return the reader's case: a ring, a dot, and the words ``your load`` on the roomier side."""
     at = alt.Chart(data([{"x": here[0], "y": here[1], "label": "your load"}]))
-    side = {"align": "right", "dx": -14} if left else {"align": "left", "dx": 14}
+    side: Mark = {"align": "right", "dx": -14} if left else {"align": "left", "dx": 14}
     return [
         at.mark_point(size=150, strokeWidth=1.5, color=INK, filled=False, opacity=1).encode(x=x, y=y),
         at.mark_point(size=50, color=INK, filled=True, opacity=1).encode(x=x, y=y),

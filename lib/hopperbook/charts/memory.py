@@ -13,6 +13,7 @@ from hopperbook.charts.base import (
     INK,
     PARTS,
     WIDE,
+    Mark,
     Rows,
     Spec,
     data,
@@ -96,7 +97,7 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Spec:
         ]
         if small:
             both = totals.assign(_both=totals["_word"] + ", " + totals["_much"])
-            left = {"align": "left", "dy": -20, "fontWeight": "bold"}
+            left: Mark = {"align": "left", "dy": -20, "fontWeight": "bold"}
             layers.append(
                 alt.Chart(data(totals)).mark_text(**left).encode(x=alt.value(0), y=y, text=alt.Text("item:N"))
             )
@@ -106,7 +107,7 @@ def memory_stack(rows: Rows, x_title: str = "GiB", width: int = WIDE) -> Spec:
                 .encode(x=alt.value("width"), y=y, text=alt.Text("_both:N"))
             )
         else:
-            bold = {"align": "left", "dx": 8, "dy": -7, "fontWeight": "bold"}
+            bold: Mark = {"align": "left", "dx": 8, "dy": -7, "fontWeight": "bold"}
             layers.append(total.mark_text(**bold).encode(x=alt.X("_at:Q"), y=y, text=alt.Text("_word:N")))
             layers.append(
                 total.mark_text(align="left", dx=8, dy=8, opacity=0.78).encode(
@@ -171,7 +172,7 @@ def fit_map(
         kept = _nearest(columns, here[0] if here else None, 5) if outer < 500 else columns
         part = table[table["x"].isin(kept)]
         x_sort, y_sort = [units.tokens(value) for value in kept], [units.tokens(value) for value in lanes]
-        pad = {"paddingInner": 0.03, "paddingOuter": 0.0}
+        pad: Mark = {"paddingInner": 0.03, "paddingOuter": 0.0}
         x = alt.X(
             "_x:N",
             sort=x_sort,
@@ -190,7 +191,7 @@ def fit_map(
         ]
         dashed = part[part["word"] == "tight"]
         if len(dashed):
-            edge = {"fillOpacity": 0, "stroke": color, "strokeWidth": 1.5, "strokeDash": [4, 3]}
+            edge: Mark = {"fillOpacity": 0, "stroke": color, "strokeWidth": 1.5, "strokeDash": [4, 3]}
             layers.append(alt.Chart(data(dashed)).mark_rect(**edge).encode(x=x, y=y))
         mine = part[(part["x"] == here[0]) & (part["y"] == here[1])] if here else part.iloc[:0]
         if len(mine):

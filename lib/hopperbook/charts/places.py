@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SIDES = {
+SIDES: dict[str, dict[str, Any]] = {
     "right": {"align": "left", "dx": 9, "dy": 0},
     "left": {"align": "right", "dx": -9, "dy": 0},
     "above": {"align": "center", "dx": 0, "dy": -13},
@@ -42,7 +42,7 @@ def text_width(text: str, size: float = 12.0) -> float:
     return sum(size if ord(letter) > 0x2E80 else 0.54 * size for letter in text)
 
 
-def pixels(values: Sequence[float], low: float, high: float, size: float, log: bool = False) -> np.ndarray:
+def pixels(values: Any, low: float, high: float, size: float, log: bool = False) -> np.ndarray:
     """Return where values stand on an axis.
 
     Parameters
@@ -73,9 +73,9 @@ def pixels(values: Sequence[float], low: float, high: float, size: float, log: b
 
 
 def sides(
-    x: Sequence[float],
-    y: Sequence[float],
-    texts: Sequence[str],
+    x: Any,
+    y: Any,
+    texts: Any,
     width: float,
     height: float,
     avoid: Sequence[tuple[float, float]] = (),
@@ -114,7 +114,7 @@ def sides(
     return chosen
 
 
-def along(xs: Sequence[float], ys: Sequence[float], step: float = 6.0) -> list[tuple[float, float]]:
+def along(xs: Any, ys: Any, step: float = 6.0) -> list[tuple[float, float]]:
     """Return points along a broken line, close enough that no word fits between two.
 
     Parameters
@@ -141,7 +141,7 @@ def along(xs: Sequence[float], ys: Sequence[float], step: float = 6.0) -> list[t
     return points
 
 
-def apart(values: Sequence[float], gap: float) -> list[float]:
+def apart(values: Any, gap: float) -> list[float]:
     """Return values moved as little as needed so that no two are closer than a gap, their order kept.
 
     Parameters
@@ -182,7 +182,7 @@ def _low(group: Sequence[float], gap: float) -> float:
 
 def _box(x: float, y: float, width: float, side: str) -> tuple[float, float, float, float]:
     """Return the box of a text on a side of a point; y grows downwards."""
-    place: dict[str, Any] = SIDES[side]
+    place = SIDES[side]
     left = {"left": 0.0, "right": -width, "center": -width / 2}[place["align"]] + x + place["dx"]
     top = y + place["dy"] - 7
     return left, top, left + width, top + 14

@@ -13,6 +13,7 @@ from hopperbook.charts.base import (
     INK,
     OTHER_STYLE,
     WIDE,
+    Mark,
     Rows,
     Spec,
     Style,
@@ -173,8 +174,8 @@ def lines(
         deep = tall - 60.0
         at = deep - pixels(ends["y"], *y_ends, deep, log=y_log)
         for place, moved in enumerate(apart(at, 14.0)):
-            mark = {"align": "left", "dx": 8, "dy": round(moved - float(at[place]), 1), "fontWeight": "bold"}
-            layers.append(label(ends.iloc[[place]], x_channel, y_channel, "series", **mark))
+            beside: Mark = {"align": "left", "dx": 8, "dy": round(moved - float(at[place]), 1), "fontWeight": "bold"}
+            layers.append(label(ends.iloc[[place]], x_channel, y_channel, "series", **beside))
         if limit is not None:
             rule = [{"y": limit, "label": limit_label}]
             layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(y=y_channel))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
@@ -94,12 +94,12 @@ def gpu_scales(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale, alt.Scale]:
     )
 
 
-def in_order(names: Sequence[str]) -> list[str]:
+def in_order(names: Iterable[str]) -> list[str]:
     """Return GPUs once each, A100 before H100 before H200 before others.
 
     Parameters
     ----------
-    names : sequence of str
+    names : iterable of str
         Names, repeated or not.
 
     Returns

@@ -66,7 +66,7 @@ def figure(
     extra = spec.get("usermeta", {}).get("hopperbook", {})
     shown = {"text": title, "subtitle": [line for line in (subtitle, source) if line]}
     spec |= {"title": shown | {"anchor": "start", "fontSize": 16, "offset": 12, "subtitleFontSize": 12}}
-    about = {"name": name, "title": title, "subtitle": subtitle, "source": source, "alt": alt}
+    about: dict[str, Any] = {"name": name, "title": title, "subtitle": subtitle, "source": source, "alt": alt}
     about |= {"key": list(extra.get("key", []) if key is None else key)}
     publish({CHART_MIME: spec, "text/plain": f"[Figure {name}: {title}. {alt}]"}, {"hopperbook": about})
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from hopperbook.errors import InputError
 
@@ -214,7 +214,7 @@ def keep(folder: Path, cache: Path, most: int = 4000) -> None:
         picture.unlink(missing_ok=True)
 
 
-def _pipe(process: subprocess.Popen[str]) -> TextIO:
+def _pipe(process: subprocess.Popen[str]) -> IO[str]:
     """Return the pipe into a process."""
     assert process.stdin is not None
     return process.stdin

@@ -1,0 +1,5 @@
+"""The claims ledger: every claim of the article decided by a calculator, with its figure and the border where it flips."""
+
+from hopperbook.claims.ledger import VERDICTS, Finding, decide, ledger
+
+__all__ = ["VERDICTS", "Finding", "decide", "ledger"]

@@ -1,0 +1,227 @@
+"""Claims about models on the parts: weights, fit, training and serving speed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hopperbook import facts, memory, serving, training, training_memory, units
+from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
+from hopperbook.claims.parts import A100, H100, H200
+from hopperbook.customer import Customer
+from hopperbook.models import load
+from hopperbook.transformer import kv_bytes_per_token, parameters, weight_bytes
+
+SEVENTY = "meta-llama/Llama-3.1-70B"
+
+
+def fp8_training(customer: Customer) -> Finding:
+    """C01: FP8 by the Transformer Engine."""
+    gain = _training_rate(H100, "fp8") / _training_rate(H100, "bf16")
+    return Finding(
+        CONDITIONS if gain > 1.1 else MISLEADS,
+        f"What is dynamic is the scale of each tensor, not its format, and attention, norms and the head stay in 16 bits. A step"
+        f" of 70B gains {gain:.2f} times, not the 2 of the peak; accuracy holds where the recipe fits (chapter on FP8).",
+        "FP8 over BF16, whole training step", gain, 1.1, 2.0, ("nvidia-transformer-engine", "micikevicius-2022-fp8"),
+    )  # fmt: skip
+
+
+def _training_rate(gpu: str, precision: str = "bf16", model: str = SEVENTY, gpus: int = 64) -> float:
+    """Tokens a second and GPU of a usual layout: TP 8, PP 2 interleaved, the rest data parallel."""
+    tp, pp, vpp = (8, 2, 5) if parameters(load(model)) > 3e10 else (1, 1, 1)
+    recompute = "full" if facts.gpu(gpu).memory_gb < 100 else "selective"
+    s = training.step(
+        load(model), gpu, gpus=gpus, micro_batch=1, micro_batches=32, seq_len=4096, precision=precision,
+        recompute=recompute, tp=tp, pp=pp, vpp=vpp,
+    )  # fmt: skip
+    return float(s.tokens_per_s_per_gpu[0])
+
+
+def training_ratio(customer: Customer) -> Finding:
+    """C02: training up to nine times."""
+    same = _training_rate(H100) / _training_rate(A100)
+    fp8 = _training_rate(H100, "fp8") / _training_rate(A100)
+    small = _training_rate(H100, model="meta-llama/Llama-3.1-8B", gpus=8) / _training_rate(
+        A100, model="meta-llama/Llama-3.1-8B", gpus=8
+    )
+    return Finding(
+        MISLEADS if fp8 < 6 else CONDITIONS,
+        f"Like for like an H100 trains {min(small, same):.1f} to {max(small, same):.1f} times as fast as an A100, and {fp8:.1f} times"
+        f" in FP8 against BF16. Nine was another model on another network.",
+        "H100 in FP8 over A100 in BF16, training 70B", fp8, 6.0, 9.0, ("nvidia-h100-whitepaper-2023", "korthikanti-2022-activations"),
+    )  # fmt: skip
+
+
+def inference_ratio(customer: Customer) -> Finding:
+    """C03: inference up to thirty times."""
+    model = load(customer.model)
+    everyday = _serving_rate(model, H100, customer) / max(_serving_rate(model, A100, customer), 1e-9)
+    return Finding(
+        MISLEADS if everyday < 15 else CONDITIONS,
+        f"At your lengths and targets an H100 serves {everyday:.1f} times what an A100 does. Thirty was a model of 530 billion"
+        f" parameters held to a latency that A100 barely meets, over a new network of switches.",
+        "H100 over A100, throughput within your targets", everyday, 15.0, 30.0, ("nvidia-h100-whitepaper-2023",),
+    )  # fmt: skip
+
+
+def _serving_rate(model: object, gpu: str, customer: Customer) -> float:
+    from hopperbook.planner.upgrade import tokens_per_s_per_gpu
+
+    return tokens_per_s_per_gpu(customer, gpu)
+
+
+def weights(customer: Customer) -> Finding:
+    """C14: 2 GB a billion parameters."""
+    got = weight_bytes(load(SEVENTY), "bf16") / 1e9
+    return Finding(
+        HOLDS if abs(got / 140 - 1) < 0.05 else WRONG,
+        f"Exactly: {parameters(load(SEVENTY)):,} parameters, {got:.1f} GB, which a driver shows as"
+        f" {units.gib(weight_bytes(load(SEVENTY), 'bf16'))}.",
+        "GB of weights, 70B in BF16", got, 147.0, 140.0, ("grattafiori-2024-llama3",),
+    )  # fmt: skip
+
+
+def seventy_on_one(customer: Customer) -> Finding:
+    """C15: 70B on one H200."""
+    card = facts.gpu(H200).memory_bytes
+    sixteen = memory.inference(load(SEVENTY), card, context_tokens=customer.held_tokens)
+    eight = memory.inference(
+        load(SEVENTY), card, context_tokens=customer.held_tokens, precision="fp8", kv_precision="fp8"
+    )
+    room = sixteen.kv_room_bytes / units.GIB
+    return Finding(
+        MISLEADS if room < 0 < eight.users else HOLDS if room > 0 else WRONG,
+        f"In BF16 the weights go in and nothing else does: the cache would have {room:.0f} GiB. In FP8 there is room for"
+        f" {eight.users} users of {customer.held_tokens:,} tokens.",
+        "GiB left for the cache, BF16 on one H200", room, 0.0, math.nan, (facts.gpu(H200).source, "grattafiori-2024-llama3"),
+    )  # fmt: skip
+
+
+def long_context(customer: Customer) -> Finding:
+    """C16: long contexts on H200."""
+    ratios = {n: _h200_ratio(load(SEVENTY), n, 2048) for n in (2048, 32768)}
+    mha = 2 * load(SEVENTY).heads * load(SEVENTY).head_dim * load(SEVENTY).layers * 2
+    shrink = mha / kv_bytes_per_token(load(SEVENTY))
+    return Finding(
+        between(ratios[32768], 1.1, 1.3, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
+        f"Four H200 serve 70B at 32K tokens {ratios[32768]:.2f} times as fast as four H100, at 2K {ratios[2048]:.2f} times. Engines queue"
+        f" rather than swap, and grouped heads shrink the cache {shrink:.0f} times.",
+        "H200 over H100 at 32,768 tokens", ratios[32768], 1.3, math.nan, ("aiconfigurator-2025", "ainslie-2023-gqa"),
+    )  # fmt: skip
+
+
+def _h200_ratio(model: object, prompt: int, output: int, tp: int = 4) -> float:
+    rates = [
+        serving.offline(serving.deploy(model, g, tp=tp, precision="fp8", kv_precision="fp8"), prompt, output)[0]  # type: ignore[arg-type]
+        for g in (H200, H100)
+    ]
+    return rates[0] / max(rates[1], 1e-9)
+
+
+def qps(customer: Customer) -> Finding:
+    """C12: 1.5 to 2 times the requests."""
+    cases = (("meta-llama/Llama-3.1-8B", 1), (SEVENTY, 2), (SEVENTY, 4), (SEVENTY, 8))
+    lengths = ((128, 2048), (512, 512), (2048, 512), (2048, 2048), (8192, 512))
+    grid = [_h200_ratio(load(name), n, out, tp) for name, tp in cases for n, out in lengths]
+    low, high, middle = min(grid), max(grid), float(np.median(grid))
+    return Finding(
+        CONDITIONS if high >= 1.5 else MISLEADS,
+        f"Over models, lengths and layouts the ratio runs from {low:.2f} to {high:.2f}, {middle:.2f} in the middle: 1.5 and more only"
+        f" where an H100's memory holds back the batch.",
+        "H200 over H100, median of the grid", middle, 1.5, 1.75, ("aiconfigurator-2025",),
+    )  # fmt: skip
+
+
+def week(customer: Customer) -> Finding:
+    """C11: a week in two or three days."""
+    same, fp8 = _training_rate(H100) / _training_rate(A100), _training_rate(H100, "fp8") / _training_rate(A100)
+    days = 7 / same
+    return Finding(
+        HOLDS if 2 <= days <= 3.2 else CONDITIONS if 7 / fp8 <= 3.2 else WRONG,
+        f"On as many GPUs a week of A100 becomes {days:.1f} days of H100 in BF16 and {7 / fp8:.1f} in FP8. H200 trains at the pace of"
+        f" H100.",
+        "days that a week of A100 takes on H100, BF16", days, 3.2, 2.5, ("stas-ml-engineering", "mosaicml-llm-foundry"),
+    )  # fmt: skip
+
+
+def interconnect_matters(customer: Customer) -> Finding:
+    """C17: more bandwidth, faster sharded training."""
+    slow, fast = (
+        float(
+            training.step(
+                load(SEVENTY), H100, gpus=32, tp=8, micro_batches=16, seq_len=4096, recompute="full", fabric=f
+            ).total_s[0]
+        )
+        for f in ("eth100", "ndr")
+    )
+    hdr = float(
+        training.step(
+            load(SEVENTY), H100, gpus=32, tp=8, micro_batches=16, seq_len=4096, recompute="full", fabric="hdr"
+        ).total_s[0]
+    )
+    return Finding(
+        HOLDS if slow / fast > 1.2 else CONDITIONS,
+        f"A step of 70B on four servers takes {slow / fast:.1f} times as long over one port of 100 GbE as over NDR; from HDR to NDR it"
+        f" gains {hdr / fast - 1:.0%}: what is hidden behind computation no bandwidth improves.",
+        "step over 100 GbE over step over NDR", slow / fast, 1.2, math.nan, ("nvidia-nccl-tests",),
+    )  # fmt: skip
+
+
+def scenario_a(customer: Customer) -> Finding:
+    """C18: eight cards train 70B, over 10 GbE or InfiniBand."""
+    need = float(
+        training_memory.peak(
+            load(SEVENTY), seq_len=4096, dp=8, sharding="zero3", recompute="full", gradient_bytes=2.0
+        ).total_bytes
+    )
+    has = facts.gpu(H100).memory_bytes
+    slow, fast = (
+        float(
+            training.step(
+                load(SEVENTY), H100, gpus=32, tp=8, micro_batches=16, seq_len=4096, recompute="full", fabric=f
+            ).total_s[0]
+        )
+        for f in ("eth10", "ndr")
+    )
+    return Finding(
+        WRONG if need > has and slow / fast > 3 else CONDITIONS,
+        f"Eight H100 do not hold the states: fully sharded, each needs {units.gib(need)} and shows {units.gib(has)}. Over 10 GbE a step takes"
+        f" {slow / fast:.0f} times as long as over InfiniBand: the two are no alternatives.",
+        "GiB a GPU over what an H100 shows", need / has, 1.0, math.nan, ("rajbhandari-2020-zero", facts.gpu(H100).source),
+    )  # fmt: skip
+
+
+def pcie(customer: Customer) -> Finding:
+    """C26: SXM for training, PCIe for inference."""
+    model = load(SEVENTY)
+    rate = {}
+    for g in (H100, "H100 PCIe"):
+        d = serving.deploy(model, g, tp=4, precision="fp8", kv_precision="fp8")
+        rate[g] = float(serving.sweep(d, customer.prompt_tokens, customer.output_tokens, np.array([16])).tpot_s[0])
+    one = {}
+    for g in (H100, "H100 PCIe"):
+        d = serving.deploy(load("meta-llama/Llama-3.1-8B"), g, precision="fp8", kv_precision="fp8")
+        one[g] = float(serving.sweep(d, customer.prompt_tokens, customer.output_tokens, np.array([16])).tpot_s[0])
+    four, single = rate["H100 PCIe"] / rate[H100], one["H100 PCIe"] / one[H100]
+    return Finding(
+        CONDITIONS if four > 1.3 else HOLDS,
+        f"On one card an H100 PCIe takes {single:.1f} times as long a token, its memory being slower; with 70B over four cards {four:.1f} times,"
+        f" for they meet over PCIe. Enough for a small model, dear for a large one.",
+        "PCIe over SXM, ms a token of 70B on four", four, 1.3, 1.0, (facts.gpu("H100 PCIe").source,),
+    )  # fmt: skip
+
+
+CLAIMS = {
+    "C01": fp8_training,
+    "C02": training_ratio,
+    "C03": inference_ratio,
+    "C11": week,
+    "C12": qps,
+    "C14": weights,
+    "C15": seventy_on_one,
+    "C16": long_context,
+    "C17": interconnect_matters,
+    "C18": scenario_a,
+    "C26": pcie,
+}

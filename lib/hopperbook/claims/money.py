@@ -1,0 +1,212 @@
+"""Claims about what to buy: by model size, by load, by scenario, over two years."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hopperbook import facts, hpc, planner
+from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
+from hopperbook.claims.models import SEVENTY, _training_rate
+from hopperbook.claims.parts import A100, H100, H200
+from hopperbook.customer import Customer
+from hopperbook.customer import load as load_customer
+from hopperbook.planner.upgrade import path, tokens_per_s_per_gpu
+
+
+def _price(gpu: str, customer: Customer) -> float:
+    return facts.price(gpu, customer.market).typical
+
+
+def _shares(customer: Customer, low: float, high: float) -> dict[str, float]:
+    """Return the share of loads, in a range of model sizes in billions, that each GPU serves at the least cost."""
+    m = planner.decision_map(customer)
+    columns = (m.parameters >= low * 1e9) & (m.parameters <= high * 1e9)
+    cells = m.winner[:, columns]
+    return {name: float((cells == name).mean()) for name in ("A100", "H100", "H200")}
+
+
+def by_size(customer: Customer) -> Finding:
+    """C10: which GPU by model size."""
+    cost = {g: _price(g, customer) / _training_rate(g, p) for g, p in ((A100, "bf16"), (H100, "bf16"))}
+    fp8 = _price(H100, customer) / _training_rate(H100, "fp8")
+    small = _shares(customer, 0, 31)
+    ratio = cost[H100] / cost[A100]
+    return Finding(
+        CONDITIONS,
+        f"To train 70B an H100 costs {ratio:.2f} times what an A100 costs a token in BF16 and {fp8 / cost[A100]:.2f} times in FP8. To serve up to"
+        f" 30B, A100 is cheapest for {small['A100']:.0%} of the loads drawn.",
+        "cost a token trained, H100 over A100, BF16", ratio, 1.0, math.nan, (facts.price(H100, customer.market).source.split(", ")[0],),
+    )  # fmt: skip
+
+
+def scenario_b(customer: Customer) -> Finding:
+    """C19: four to eight H200 for a 70B service."""
+    case = load_customer(facts.DATA / "customers" / "inference-saas.yaml")
+    made = planner.plan(case)
+    gpus = float(made.recommendation.gpus) if made.recommendation is not None else math.nan
+    part = made.recommendation.gpu if made.recommendation is not None else "nothing"
+    few = planner.plan(case.model_copy(update={"concurrency": 32})).recommendation
+    least = f"{int(few.gpus)} × {few.gpu}" if few is not None else "nothing"
+    return Finding(
+        between(gpus, 4, 8, below=CONDITIONS, inside=HOLDS, above=CONDITIONS),
+        f"It depends on the users: {case.concurrency} of long conversations need {gpus:.0f} × {part}, {32} of them {least}. Small services do"
+        f" share cards by MIG.",
+        "GPUs for the scenario's load", gpus, 8.0, 6.0, ("nvidia-mig-user-guide", "aiconfigurator-2025"),
+    )  # fmt: skip
+
+
+def scenario_c(customer: Customer) -> Finding:
+    """C20: both stacks on one server."""
+    case = load_customer(facts.DATA / "customers" / "ai-hpc.yaml")
+    made = planner.plan(case)
+    part = made.recommendation.gpu if made.recommendation is not None else H100
+    hours = 24 * case.busy_fraction + case.hpc_hours_per_day * hpc.slowdown(facts.gpu(part))
+    slow = hpc.slowdown(facts.gpu(A100))
+    return Finding(
+        HOLDS if hours <= 24 and facts.gpu(part).architecture == "Hopper" else CONDITIONS,
+        f"A day of {case.hpc_hours_per_day:g} hours of science and {24 * case.busy_fraction:.0f} of serving fits eight {part}: {hours:.0f} hours. On"
+        f" A100 the science alone takes {slow:.1f} times as long.",
+        "hours of the shared day", hours, 24.0, math.nan, ("williams-2009-roofline", "schmidt-2024-cudasw4"),
+    )  # fmt: skip
+
+
+def a100_value(customer: Customer) -> Finding:
+    """C21: A100 up to 30B."""
+    per = {
+        g: _price(g, customer) / max(tokens_per_s_per_gpu(customer, g, "Qwen/Qwen2.5-32B"), 1e-9)
+        for g in (A100, H100, H200)
+    }
+    ratio = per[A100] / min(per[H100], per[H200])
+    small = _shares(customer, 0, 31)["A100"]
+    return Finding(
+        between(ratio, 1.0, 1.5, below=HOLDS, inside=CONDITIONS, above=MISLEADS),
+        f"By the hour A100 is cheapest; by the token of a 32B model at full load it costs {ratio:.2f} times the best of H100 and H200. It wins"
+        f" {small:.0%} of the loads up to 30B, those that do not fill a faster card.",
+        "cost a token on A100 over the best other, 32B", ratio, 1.0, math.nan, tuple(facts.price(A100, customer.market).source.split(", ")[:2]),
+    )  # fmt: skip
+
+
+def growing(customer: Customer) -> Finding:
+    """C22: add, do not replace."""
+    found = path(customer, customer.owned_gpus or 64)
+    best = found.options[0]
+    replace_ = min(o["usd"] for o in found.options if o["name"].startswith("Replace"))
+    keep = min(o["usd"] for o in found.options if o["name"].startswith("Keep"))
+    return Finding(
+        HOLDS if keep < replace_ else CONDITIONS,
+        f"Over {customer.horizon_months} months it costs least to {best['name'][0].lower()}{best['name'][1:]}; replacing all costs {replace_ / keep:.2f} times as much as keeping and"
+        f" adding, since a paid-for A100 costs only its power and care.",
+        "cost of replacing over keeping and adding", replace_ / keep, 1.0, math.nan, ("mlperf-training-4.1", "epoch-2025-hardware-prices"),
+    )  # fmt: skip
+
+
+def small_team(customer: Customer) -> Finding:
+    """C23: A100 or H100 below 30B, H200 from 70B."""
+    below, above = _shares(customer, 0, 31), _shares(customer, 60, 1000)
+    few = planner.decision_map(customer)
+    rows = few.users <= 16
+    early = float((few.winner[np.ix_(rows, few.parameters < 31e9)] == "H200").mean())
+    return Finding(
+        CONDITIONS if below["H200"] > 0.1 else HOLDS,
+        f"H200 is cheapest for {below['H200']:.0%} of the loads below 31B and {above['H200']:.0%} from 60B on. With up to 16 users it wins {early:.0%} below 31B:"
+        f" the border runs by users as much as by size.",
+        "loads below 31B that H200 wins, %", 100 * below["H200"], 10.0, 0.0, ("aiconfigurator-2025",),
+    )  # fmt: skip
+
+
+def inference_only(customer: Customer) -> Finding:
+    """C24: little for small models, much for 70B."""
+    gain = {}
+    for name in ("meta-llama/Llama-3.2-3B", SEVENTY):
+        rates = [tokens_per_s_per_gpu(customer, g, name) for g in (H100, A100)]
+        gain[name] = rates[0] / max(rates[1], 1e-9)
+    small, large = gain.values()
+    return Finding(
+        between(small, 1.2, 3.0, below=HOLDS, inside=CONDITIONS, above=WRONG),
+        f"At full load a 3B model gains {small:.1f} times and a 70B model {large:.1f} times. The larger gains more, but the small one gains, too: from"
+        f" bandwidth and FP8.",
+        "H100 over A100, 3B model", small, 1.2, 1.0, ("aiconfigurator-2025",),
+    )  # fmt: skip
+
+
+def still_worth(customer: Customer) -> Finding:
+    """C25: H100 stays worth buying."""
+    worth = tokens_per_s_per_gpu(customer, H200, SEVENTY) / max(tokens_per_s_per_gpu(customer, H100, SEVENTY), 1e-9)
+    asked = _price(H200, customer) / _price(H100, customer)
+    return Finding(
+        HOLDS if asked > worth else CONDITIONS,
+        f"For 70B at your lengths an H200 is worth {worth:.2f} H100; the market asks {asked:.2f}. For training it is worth one H100 and more room.",
+        "price asked over price worth, H200", asked / worth, 1.0, math.nan, tuple(facts.price(H200, customer.market).source.split(", ")[:2]),
+    )  # fmt: skip
+
+
+def smooth_move(customer: Customer) -> Finding:
+    """C27: a smooth move."""
+    cc = float(facts.gpu(H100).compute_capability)
+    return Finding(
+        CONDITIONS,
+        f"Compute capability {cc:.1f} needs CUDA 11.8 or later, and wheels built for it or carrying PTX; attention kernels and NCCL want new builds; FP8"
+        f" wants recipes and a check of quality. The frameworks' code stays.",
+        "compute capability of H100", cc, 8.9, 8.0, ("nvidia-hopper-compatibility", "shah-2024-flashattention3"),
+    )  # fmt: skip
+
+
+def four_inputs(customer: Customer) -> Finding:
+    """C28: four inputs."""
+    base = planner.plan(customer).recommendation
+    varied = {
+        "held_tokens": customer.model_copy(update={"context_tokens": min(4 * customer.held_tokens, 131072)}),
+        "tpot": customer.model_copy(update={"tpot_target_ms": customer.tpot_target_ms / 3}),
+        "market": customer.model_copy(update={"market": "hyperscaler" if customer.market == "other" else "other"}),
+    }
+    changed = [k for k, c in varied.items() if _differs(base, planner.plan(c).recommendation)]
+    words = {"held_tokens": "context length", "tpot": "latency target", "market": "prices"}
+    named = ", ".join(words[k] for k in changed) or "none of context length, latency target and market"
+    return Finding(
+        MISLEADS if len(changed) >= 2 else CONDITIONS if changed else HOLDS,
+        f"Needed, and not enough: with the same four, other values of {named} change what we recommend.",
+        "further inputs that change the answer, of three", float(len(changed)), 1.0, 0.0, ("article-2025",),
+    )  # fmt: skip
+
+
+def _differs(a: object, b: object) -> bool:
+    if a is None or b is None:
+        return a is not b
+    return (a.gpu, int(a.gpus), a.tenure) != (b.gpu, int(b.gpus), b.tenure)  # type: ignore[attr-defined]
+
+
+def two_years(customer: Customer) -> Finding:
+    """C29: H200 for two years."""
+    horizon = customer.model_copy(update={"horizon_months": 24, "tenure": "auto"})
+    per = {}
+    for g in (H100, H200):
+        ways = planner.tenure.tenures(horizon, g)
+        price = min(w.typical for w in ways if w.kind != "kept")
+        per[g] = price / max(tokens_per_s_per_gpu(horizon, g, SEVENTY), 1e-9)
+    ratio = per[H200] / per[H100]
+    b200 = facts.price("B200 SXM", "other").typical / facts.price(H200, "other").typical
+    flop = facts.gpu("B200 SXM").dense_flop_per_s["fp8"] / facts.gpu(H200).dense_flop_per_s["fp8"]
+    wide = facts.gpu("B200 SXM").memory_bandwidth_bytes_per_s / facts.gpu(H200).memory_bandwidth_bytes_per_s
+    return Finding(
+        between(ratio, 0.9, 1.1, below=CONDITIONS, inside=CONDITIONS, above=MISLEADS),
+        f"Over two years a token of 70B costs {ratio:.2f} times as much on H200 as on H100. B200 rents for {b200:.1f} times an H200 and has {flop:.1f} times"
+        f" its FP8 and {wide:.1f} times its bandwidth: resale of either will feel it.",
+        "cost a token over two years, H200 over H100", ratio, 1.0, 1.0, tuple(facts.price("B200 SXM", "other").source.split(", ")[:2]),
+    )  # fmt: skip
+
+
+CLAIMS = {
+    "C10": by_size,
+    "C19": scenario_b,
+    "C20": scenario_c,
+    "C21": a100_value,
+    "C22": growing,
+    "C23": small_team,
+    "C24": inference_only,
+    "C25": still_worth,
+    "C27": smooth_move,
+    "C28": four_inputs,
+    "C29": two_years,
+}

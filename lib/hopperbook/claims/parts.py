@@ -1,0 +1,137 @@
+"""Claims about the parts themselves: peaks, memory, links, MIG, DPX, FP64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hopperbook import facts, hpc, interconnect, kernels, mig, units
+from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
+from hopperbook.customer import Customer
+
+A100, H100, H200 = "A100 SXM 80GB", "H100 SXM", "H200 SXM"
+
+
+def peaks(customer: Customer) -> Finding:
+    """C04: 312 against 1,979 TFLOPS."""
+    a, h = facts.gpu(A100), facts.gpu(H100)
+    shown = h.sparse_flop_per_s["fp16"] / a.dense_flop_per_s["fp16"]
+    like = h.dense_flop_per_s["fp16"] / a.dense_flop_per_s["fp16"]
+    rate = [2 * 8192.0**3 / float(kernels.gemm_s(g, "bf16", 8192.0, 8192, 8192).seconds) for g in (a, h)]
+    return Finding(
+        MISLEADS if shown > 1.5 * like else HOLDS,
+        f"One is dense, the other sparse. Like beside like it is {like:.2f} times, not {shown:.2f}; matrix products reach"
+        f" {rate[1] / rate[0]:.2f} times.",
+        "H100 over A100, FP16", like, 1.5 * like, shown, (a.source, h.source, "aiconfigurator-2025"),
+    )  # fmt: skip
+
+
+def memory_sizes(customer: Customer) -> Finding:
+    """C08: sizes and bandwidths of the three memories."""
+    parts = [facts.gpu(g) for g in (A100, H100, H200)]
+    claimed = ((80, 2.0), (80, 3.35), (141, 4.8))
+    off = max(
+        max(abs(p.memory_gb / gb - 1), p.memory_bandwidth_bytes_per_s / 1e12 / tb - 1 if tb > 2.5 else 0.0)
+        for p, (gb, tb) in zip(parts, claimed, strict=True)
+    )
+    shown = ", ".join(units.gib(p.memory_bytes) for p in parts)
+    reached = hpc.constants()["efficiency"]["bandwidth"]["value"]
+    slow = facts.gpu("H100 PCIe").memory_bandwidth_bytes_per_s / 1e12
+    return Finding(
+        HOLDS if off < 0.02 else WRONG,
+        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {reached:.0%} of the bandwidth,"
+        f" and an H100 PCIe has {slow:.1f} TB/s.",
+        "largest difference from the data sheets, %", 100 * off, 2.0, 0.0, tuple(p.source for p in parts),
+    )  # fmt: skip
+
+
+def nvlink(customer: Customer) -> Finding:
+    """C09: 600 and 900 GB/s."""
+    h = facts.gpu(H100)
+    size = 2.0**30
+    seconds = float(interconnect.collective_s("all_reduce", size, 8, h).seconds)
+    bus = float(interconnect.bus_bandwidth("all_reduce", size, seconds, 8))
+    both = 2 * h.nvlink_bytes_per_s_per_direction
+    return Finding(
+        CONDITIONS,
+        f"Both directions added. Each way it is {both / 2e9:.0f} GB/s on H100, and an all-reduce of 1 GiB over eight runs at"
+        f" {bus / 1e9:.0f} GB/s of bus bandwidth.",
+        "GB/s each way, H100", both / 2e9, 900.0, 900.0, (h.source, "nvidia-nccl-tests"),
+    )  # fmt: skip
+
+
+def larger_batches(customer: Customer) -> Finding:
+    """C05: more TFLOPS, larger batches."""
+    from hopperbook import memory
+    from hopperbook.models import load
+
+    model = load(customer.model)
+    users = [
+        memory.inference(model, facts.gpu(g).memory_bytes, context_tokens=customer.held_tokens, tp=8).users
+        for g in (A100, H100, H200)
+    ]
+    flop = facts.gpu(H100).dense_flop_per_s["bf16"] / facts.gpu(A100).dense_flop_per_s["bf16"]
+    gain = users[1] / max(users[0], 1)
+    return Finding(
+        WRONG if gain < 1.1 else MISLEADS,
+        f"H100 has {flop:.1f} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in the same"
+        f" format; H200, with no more FLOP/s, holds {users[2]}. Memory sets the batch.",
+        "users held, H100 over A100", gain, 1.1, flop, (facts.gpu(H100).source, "kwon-2023-vllm"),
+    )  # fmt: skip
+
+
+def mig_generations(customer: Customer) -> Finding:
+    """C06: more flexible MIG."""
+    old, new = len(mig.layouts(A100)), len(mig.layouts(H100))
+    small = [min(p.memory_bytes for p in mig.profiles(g).values()) for g in (A100, H100, H200)]
+    per_slice = facts.gpu(H100).memory_bandwidth_bytes_per_s / facts.gpu(A100).memory_bandwidth_bytes_per_s
+    return Finding(
+        MISLEADS if new <= old else HOLDS,
+        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {per_slice:.1f} times the bandwidth, its own"
+        f" media engines and confidential computing; the smallest slice of an H200 has {units.gib(small[2])}.",
+        "ways to fill a card, H100 over A100", new / old, 1.05, math.nan, ("nvidia-mig-user-guide",),
+    )  # fmt: skip
+
+
+def dpx(customer: Customer) -> Finding:
+    """C07: DPX up to seven times."""
+    a, h = facts.gpu(A100), facts.gpu(H100)
+    sw = hpc.cell_updates_per_s(h.sms, h.boost_clock_hz, True) / hpc.cell_updates_per_s(a.sms, a.boost_clock_hz, False)
+    soft = hpc.cell_updates_per_s(h.sms, h.boost_clock_hz, False)
+    alone = hpc.cell_updates_per_s(h.sms, h.boost_clock_hz, True) / soft
+    return Finding(
+        between(sw, 5.0, 7.0, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
+        f"Whole programs that align sequences gain {sw:.1f} times over A100, of which the instructions themselves are"
+        f" {alone:.1f}. Seven is a best kernel's.",
+        "Smith-Waterman, H100 over A100", sw, 5.0, 7.0, ("schmidt-2024-cudasw4", "nvidia-dpx-blog-2022"),
+    )  # fmt: skip
+
+
+def only_choice_for_hpc(customer: Customer) -> Finding:
+    """C13: the only choice for HPC."""
+    rates = {(r["kernel"], r["gpu"]): r["flop_per_s"] for r in hpc.kernel_rates([A100, H100, H200])}
+    names = list(hpc.constants()["kernels"])
+    gain = [rates[n, H100] / rates[n, A100] for n in names]
+    price = facts.price(H100, customer.market).typical / facts.price(A100, customer.market).typical
+    worth = sum(g > price for g in gain)
+    flat = sum(abs(rates[n, H200] / rates[n, H100] - 1) < 0.01 for n in names)
+    low = float(np.min(gain))
+    return Finding(
+        CONDITIONS if worth > 0 else WRONG,
+        f"H100 gains {low:.1f} to {max(gain):.1f} times over A100 and costs {price:.1f} times as much to rent: it pays for"
+        f" {worth} of {len(names)} kernels. On {flat} of them H200 is no faster than H100.",
+        "least gain of H100 over A100 over its price", low / price, 1.0, math.nan,
+        ("williams-2009-roofline", facts.gpu(H100).source),
+    )  # fmt: skip
+
+
+CLAIMS = {
+    "C04": peaks,
+    "C05": larger_batches,
+    "C06": mig_generations,
+    "C07": dpx,
+    "C08": memory_sizes,
+    "C09": nvlink,
+    "C13": only_choice_for_hpc,
+}
