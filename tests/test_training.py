@@ -138,6 +138,7 @@ def test_a_shard_group_inside_a_node_gathers_less():
 def test_unknown_frameworks_take_megatron_and_records_hold_every_constant():
     assert framework("").name == framework("some new thing").name == "megatron"
     assert framework("torchtitan 2024-12").name == "torchtitan"
+    assert framework("Megatron-LM", "Ampere").name == "megatron2022" != framework("Megatron-LM", "Hopper").name
     for name, row in training_layer.constants()["frameworks"].items():
         assert all(framework(word).name == name for word in row["names"])
 

@@ -101,7 +101,7 @@ class Problem:
                 options, layouts, _ = evidence_training.read_row(row)
             except InputError:
                 continue
-            if framework(options.framework).name == record and len(layouts) == 1:
+            if framework(options.framework, options.gpu.architecture).name == record and len(layouts) == 1:
                 groups.setdefault(options, []).append((layouts[0], float(row[quantity])))
         for options, pairs in groups.items():
             columns = zip(*(layout for layout, _ in pairs), strict=True)

@@ -155,10 +155,9 @@ def _write(
     }  # fmt: skip
     for quantity in quantities:
         table.iat[at, column(quantity)] = values[quantity]
-    record = framework(options.framework)
-    kind = "moe" if options.model.experts else "dense"
-    ranking = "-ranking" if record.ranking else ""
-    table.iat[at, column("family")] = f"training{ranking}/{kind}/{record.name}"
+    record = framework(options.framework, options.gpu.architecture)
+    kind = "-ranking" if record.ranking else "-moe" if options.model.experts else "/dense"
+    table.iat[at, column("family")] = f"training{kind}/{record.name}"
     table.iat[at, column("beyond")] = options.gpu.name not in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM")
 
 
@@ -224,7 +223,7 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
         fsdp = sharding and sharding_stage(sharding) >= 2
         words = "FSDP" if fsdp else "Megatron"
         notes.append(f"framework not stated: {words}")
-    record = framework(words)
+    record = framework(words, gpu.architecture)
     if not sharding:
         sharding = record.default_sharding
         notes.append(f"sharding not stated: {sharding}")

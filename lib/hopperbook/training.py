@@ -122,7 +122,7 @@ def step(
     True
     """
     part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
-    f = framework_name if isinstance(framework_name, Framework) else framework(framework_name)
+    f = framework_name if isinstance(framework_name, Framework) else framework(framework_name, part.architecture)
     precision = precision_name(precision)
     if task not in TASKS:
         raise InputError("task", task, "one of " + ", ".join(TASKS), TASKS)

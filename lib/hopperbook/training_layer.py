@@ -77,13 +77,15 @@ def constants() -> dict[str, Any]:
 
 
 @functools.cache
-def framework(name: str = "megatron") -> Framework:
+def framework(name: str = "megatron", architecture: str = "") -> Framework:
     """Return the constants of a framework by any text that names it.
 
     Parameters
     ----------
     name : str
         Such as ``NeMo v25.02`` or ``PyTorch FSDP``; unknown or empty names take Megatron's.
+    architecture : str
+        Of the part; Megatron-LM's published runs on Ampere predate FlashAttention (``ampere_names``).
 
     Returns
     -------
@@ -97,9 +99,10 @@ def framework(name: str = "megatron") -> Framework:
     """
     records = constants()["frameworks"]
     lower = (name or "").lower()
-    found = next((key for key, row in records.items() if any(word in lower for word in row["names"])), "megatron")
+    words = {key: row["names"] + row.get(architecture.lower() + "_names", []) for key, row in records.items()}
+    found = next((key for key, some in words.items() if any(word in lower for word in some)), "megatron")
     row = {"default_sharding": "none", **constants()["defaults"], **records[found]}
-    row = {k: v if k == "default_sharding" else float(v) for k, v in row.items() if k not in ("names", "base")}
+    row = {k: v if k == "default_sharding" else float(v) for k, v in row.items() if not k.endswith("names")}
     return Framework(name=found, **row)
 
 

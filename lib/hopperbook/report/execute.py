@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import json
 import logging
 import multiprocessing
@@ -63,6 +66,7 @@ def run(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     preload()
+    warm(chapters, parameters)
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(max_workers=min(workers, max(len(chapters), 1)), mp_context=context) as pool:
         jobs = {pool.submit(run_one, path, dict(parameters), out_dir / path.name, timeout_s): path for path in chapters}
@@ -87,6 +91,54 @@ def preload() -> None:
     import hopperbook.charts
     import hopperbook.display
     import hopperbook.report.engine  # noqa: F401
+
+
+def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
+    """Load and compute in this process what the chapters share, so that each forked chapter finds it done.
+
+    Every module that a chapter imports is imported, and the first chapter's own beginning is run: its parameters and the
+    next cell, which makes the customer and the plan. What they compute stays in the calculators' caches; what they put
+    out is dropped. Nothing depends on it but time: an error here is left for the chapter itself to report.
+
+    Parameters
+    ----------
+    chapters : sequence of Path
+        Notebooks.
+    parameters : mapping of str to scalar
+        The customer's fields.
+    """
+    cells = {path: _code_cells(path) for path in chapters}
+    for source, _ in (cell for found in cells.values() for cell in found):
+        for line in _imports(source):
+            with contextlib.suppress(Exception):
+                exec(line, {})
+    first = cells[chapters[0]] if chapters else []
+    start = next((place for place, (_, tags) in enumerate(first) if "parameters" in tags), None)
+    if start is None:
+        return
+    names: dict[str, Any] = {"__name__": "__main__"}
+    quiet = io.StringIO()
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+        exec(first[start][0], names)
+        names.update({name: value for name, value in parameters.items() if name in names})
+        for source, _ in first[start + 1 : start + 2]:
+            exec(source, names)
+
+
+def _code_cells(path: Path) -> list[tuple[str, list[str]]]:
+    """Return source and tags of a notebook's code cells."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = (cell for cell in cells if cell["cell_type"] == "code")
+    return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
+
+
+def _imports(source: str) -> list[str]:
+    """Return the import statements at the top level of a cell; none where the cell is not plain Python."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return []
+    return [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_s: float = 600.0) -> Path:
@@ -145,14 +197,10 @@ def _sentence(chapter: Path, cell: int, name: str, words: str) -> str:
 
 def _named_parameters(chapter: Path) -> set[str]:
     """Return the names that a chapter's cell tagged ``parameters`` assigns."""
-    import ast
-
-    for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
-        if "parameters" in cell.get("metadata", {}).get("tags", []):
-            tree = ast.parse("".join(cell["source"]))
-            return {
-                name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
-            }
+    for source, tags in _code_cells(chapter):
+        if "parameters" in tags:
+            names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+            return {name.id for name in names if isinstance(name.ctx, ast.Store)}
     return set()
 
 
