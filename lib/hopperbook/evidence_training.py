@@ -243,10 +243,10 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
         fabric = "hdr"  # the usual network of A100 systems
     layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
     stated = bool(cell(row, "recompute") or cell(row, "full_recompute"))
+    recompute = _recompute(row, record.default_recompute, notes)
     options = Options(
-        model, gpu.name, power, precision, sharding, _recompute(row, notes), task, words, fabric, sequence_parallel,
-        stated,
-    )  # fmt: skip
+        model, gpu.name, power, precision, sharding, recompute, task, words, fabric, sequence_parallel, stated
+    )
     return options, layouts, notes + said
 
 
@@ -326,13 +326,13 @@ def _flag(row: dict[str, str], column: str, default: bool) -> bool:
     return text in _YES
 
 
-def _recompute(row: dict[str, str], notes: list[str]) -> str:
+def _recompute(row: dict[str, str], default: str, notes: list[str]) -> str:
     text = cell(row, "recompute").lower()
     if not text and cell(row, "full_recompute"):
         return "full" if _flag(row, "full_recompute", False) else "none"
     if not text:
-        notes.append("recomputation not stated: none")
-        return "none"
+        notes.append(f"recomputation not stated: {default}")
+        return default
     if text not in _RECOMPUTE:
         raise InputError("recompute", text, "none, selective or full", ["none", "selective", "full"])
     return _RECOMPUTE[text]

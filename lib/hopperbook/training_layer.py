@@ -29,6 +29,7 @@ class Framework:
 
     name: str
     default_sharding: str
+    default_recompute: str
     default_vocab: float
     ranking: float
     interleaves: float
@@ -101,8 +102,9 @@ def framework(name: str = "megatron", architecture: str = "") -> Framework:
     lower = (name or "").lower()
     words = {key: row["names"] + row.get(architecture.lower() + "_names", []) for key, row in records.items()}
     found = next((key for key, some in words.items() if any(word in lower for word in some)), "megatron")
-    row = {"default_sharding": "none", **constants()["defaults"], **records[found]}
-    row = {k: v if k == "default_sharding" else float(v) for k, v in row.items() if not k.endswith("names")}
+    row = {**constants()["defaults"], **records[found]}
+    words_of = ("default_sharding", "default_recompute")
+    row = {k: v if k in words_of else float(v) for k, v in row.items() if not k.endswith("names")}
     return Framework(name=found, **row)
 
 

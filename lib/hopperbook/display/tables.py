@@ -61,17 +61,20 @@ def inputs(rows: Sequence[Input | tuple], note: str = "") -> None:
     Users on one replica: 150 (yours; customer file; 2025-11-20)
     """
     body, lines = "", []
-    for row in (Input(*each) for each in rows):
+    listed = [Input(*each) for each in rows]
+    dated = any(row.date for row in listed)
+    for row in listed:
         if row.kind not in KINDS:
             raise InputError("kind", row.kind, "yours, vendor, measured or assumed", list(KINDS))
         body += (
             f'<tr><td>{escape(row.name)}</td><td class="hb-num">{escape(row.value)}</td>'
             f'<td><span class="hb-mark hb-{KINDS[row.kind]}"></span>{row.kind}</td>'
-            f'<td class="hb-muted">{escape(row.source)}</td><td class="hb-muted hb-date">{escape(row.date)}</td></tr>'
+            f'<td class="hb-muted">{escape(row.source)}</td>'
+            + (f'<td class="hb-muted hb-date">{escape(row.date)}</td></tr>' if dated else "</tr>")
         )
         lines.append(f"{row.name}: {row.value} ({'; '.join(filter(None, row[2:]))})")
-    sides = [("Input", "txt"), ("Value", "num"), ("Kind", "txt"), ("Source", "txt"), ("Date", "txt hb-date")]
-    head = _head(sides)
+    sides = [("Input", "txt"), ("Value", "num"), ("Kind", "txt"), ("Source", "txt")]
+    head = _head(sides + [("Date", "txt hb-date")] * dated)
     html = _scroll(f"<table>{head}<tbody>{body}</tbody></table>", "Inputs") + _source(note)
     show(block("table hb-inputs", html), "\n".join([*lines, note] if note else lines))
 

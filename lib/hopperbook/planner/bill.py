@@ -208,7 +208,7 @@ def strains(plan: Plan) -> list[Strain]:
     steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
     first = steady.ttft_s + fleet.OPENING_SHARE * users * float(serving.prefill_s(d, customer.prompt_tokens))
     cache = users * customer.held_tokens / serving.kv_capacity_tokens(d, customer.held_tokens)
-    b = bands()
+    b = bands(customer)
     found = [
         Strain("KV cache", float(cache[0]), float(cache[1]), "another replica, or an FP8 cache where it is in 16 bits"),
         Strain(

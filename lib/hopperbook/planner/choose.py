@@ -22,6 +22,7 @@ from hopperbook.simulation import closed_loop
 from hopperbook.transformer import kv_bytes, weight_bytes
 from hopperbook.units import MONTH_H, MONTH_S, money
 
+NEAR = 1.05
 STEP = 1.05  # after a miss, the next candidate costs at least this much more
 SURE = 0.9  # probability that a recommendation must reach for each target
 Z80 = NormalDist().inv_cdf(0.9)
@@ -148,8 +149,13 @@ def probability(predicted: Any, limit: float, factors: tuple[float, float]) -> A
     return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
 
 
-def bands() -> dict[str, tuple[float, float]]:
-    """Return the 80 % factors of the quantities that a plan predicts.
+def bands(customer: Customer) -> dict[str, tuple[float, float]]:
+    """Return the 80 % factors of the quantities that a plan predicts, of the families its models belong to.
+
+    Parameters
+    ----------
+    customer : Customer
+        Its models: dense ones and Mixtures of Experts have ranges of their own.
 
     Returns
     -------
@@ -158,15 +164,24 @@ def bands() -> dict[str, tuple[float, float]]:
 
     Examples
     --------
-    >>> low, high = bands()["tpot"]
-    >>> low < 1 < high or (low, high) != (1, 1)
+    >>> from hopperbook.customer import default
+    >>> low, high = bands(default())["tpot"]
+    >>> low < high
     True
     """
-    rate = evidence.interval("training/tokens_per_s_per_gpu", "tokens_per_s_per_gpu")
+    return _bands(bool(load(customer.model).experts), bool(load(customer.trained_model).experts))
+
+
+@functools.cache
+def _bands(moe: bool, moe_trained: bool) -> dict[str, tuple[float, float]]:
+    engine = "online/vllm/moe" if moe else "online/vllm-0.12/dense"
+    kind = "-moe/megatron" if moe_trained else "/dense/megatron"
+    rate = evidence.interval("training/tokens_per_s_per_gpu" + kind, "tokens_per_s_per_gpu")
+    tpot = evidence.interval(f"serving/tpot_ms/{engine}", "tpot_ms")
     return {
-        "tpot": evidence.interval("serving/tpot_ms", "tpot_ms"),
-        "ttft": evidence.interval("serving/ttft_ms", "ttft_ms"),
-        "throughput": evidence.interval("serving/output_tokens_per_s", "output_tokens_per_s"),
+        "tpot": tpot,
+        "ttft": evidence.interval(f"serving/ttft_ms/{engine}", "ttft_ms"),
+        "throughput": (1 / tpot[1], 1 / tpot[0]),
         "days": (1 / rate[1], 1 / rate[0]),
     }
 
@@ -246,7 +261,7 @@ def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
     """
     if rows.empty:
         return rows
-    b = bands()
+    b = bands(customer)
     rows = rows.assign(
         p_tpot=probability(rows.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]),
         p_ttft=probability(rows.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]),
@@ -258,7 +273,12 @@ def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
 
 
 def _ordered(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
-    return rows[rows[verdict]].sort_values(["usd", "tpot_s"], kind="stable") if len(rows) else rows
+    """Return the rows of a verdict by cost, at equal cost the likeliest to keep the targets first."""
+    if rows.empty:
+        return rows
+    kept = rows[rows[verdict]]
+    likely = np.minimum(np.round(kept.p_tpot * kept.p_ttft, 3), 0.995)
+    return kept.assign(likely=-likely).sort_values(["usd", "likely", "tpot_s"], kind="stable")
 
 
 def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
@@ -284,7 +304,7 @@ def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
     row["ttft_s"], row["tpot_s"], row["ttft_p95_s"] = loop.ttft_s, loop.tpot_s, loop.ttft_p95_s
     row["output_tokens_per_s"] = loop.output_tokens_per_s * customer.concurrency / row.users
     row["usd_per_million"] = row.usd * 1e6 / (MONTH_S * customer.busy_fraction * row.output_tokens_per_s)
-    b = bands()
+    b = bands(customer)
     row["p_tpot"] = float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]))
     row["p_ttft"] = float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]))
     return row
@@ -396,7 +416,7 @@ def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
 
 def _slow(row: Any, part: str, customer: Customer) -> Rejected:
     """Reject a part whose best configuration is unlikely to keep a target."""
-    limits, b = (customer.tpot_target_ms / 1e3, customer.ttft_target_ms / 1e3), bands()
+    limits, b = (customer.tpot_target_ms / 1e3, customer.ttft_target_ms / 1e3), bands(customer)
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
         reason = f"{row.tpot_s * 1e3:.0f} ms a token at best, {row.p_tpot:.0%} sure of {limits[0] * 1e3:.0f} ms"
@@ -415,10 +435,11 @@ def _train(
     if rows.empty:
         return None, rows, rows, considered
     rows = pd.concat([rows, _on_the_fleet(rows, serving)], ignore_index=True)
-    rows = rows.assign(p_deadline=probability(rows.days, customer.training_deadline_days, bands()["days"]))
+    rows = rows.assign(p_deadline=probability(rows.days, customer.training_deadline_days, bands(customer)["days"]))
     in_time = rows[rows.available & (rows.p_deadline >= SURE)]
     order = in_time.sort_values(["usd", "days"], kind="stable")
-    chosen = order.iloc[0] if len(order) else None
+    near = order[order.usd <= NEAR * order.usd.min()]  # of what costs nearly the same, the smallest cluster
+    chosen = near.sort_values(["gpus", "usd"], kind="stable").iloc[0] if len(near) else None
     return chosen, order.groupby("gpu", sort=False).head(1), rows, considered
 
 

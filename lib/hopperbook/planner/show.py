@@ -33,7 +33,7 @@ def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, A
     """
     if row is None:
         return None
-    b = bands()
+    b = bands(plan.customer)
     million = row.usd_per_million
     found: dict[str, Any] = {
         "gpu": str(row.gpu),
@@ -59,25 +59,27 @@ def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, A
         "p_ttft": float(row.p_ttft),
     }
     if training and plan.training is not None:
-        found["training"] = run(plan.training)
+        found["training"] = run(plan.training, plan)
         found["days_to_train"] = found["training"]["days_to_train"]
     return found
 
 
-def run(row: Any) -> dict[str, Any]:
+def run(row: Any, plan: Plan) -> dict[str, Any]:
     """Return a training configuration as plain values.
 
     Parameters
     ----------
     row : Series
         A row of the plan's training table.
+    plan : Plan
+        The plan it belongs to.
 
     Returns
     -------
     dict
         GPU, layout, days and costs, each with its range.
     """
-    low, high = bands()["days"]
+    low, high = bands(plan.customer)["days"]
     return {
         "gpu": str(row.gpu),
         "gpus": int(row.gpus),
@@ -145,7 +147,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     ]
     found["considered"] = plan.considered
     found["answer"] = plan.answer
-    found["training"] = None if plan.training is None else run(plan.training)
+    found["training"] = None if plan.training is None else run(plan.training, plan)
     if plan.small is not None:
         found["small_services"] = {
             "gpu": plan.small.gpu,
@@ -222,7 +224,7 @@ def as_text(plan: Plan) -> str:
             f" first after {ttft['value'] / 1e3:.2f} s"
         )
     if plan.training is not None:
-        t = run(plan.training)
+        t = run(plan.training, plan)
         days = t["days_to_train"]
         what = f"{t['gpus']} × {t['gpu']}, {t['tenure'].replace('_', ' ')}, {t['layout']}, {t['precision']}"
         ends = f"{days['low']:.1f} to {days['high']:.1f}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hopperbook.charts.base import HALF
 from hopperbook.display.core import DATA_MIME, RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
@@ -32,6 +33,46 @@ def outputs(notebook: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str
         for output in cell.get("outputs", []):
             if "data" in output:
                 yield output["data"], output.get("metadata", {})
+
+
+def charts(notebook: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the charts of a notebook as the page draws them, with what is said of them.
+
+    Parameters
+    ----------
+    notebook : dict
+        A notebook as read from its file.
+
+    Yields
+    ------
+    tuple of dict
+        Specification, and name, title, subtitle, source, alternative text and key.
+    """
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if CHART_MIME in output.get("data", {}):
+                yield chart(output, cell["metadata"].get("tags", []))
+
+
+def chart(output: dict[str, Any], tags: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an output's chart; in a cell tagged ``left`` or ``right`` it gets the width of half a page.
+
+    Parameters
+    ----------
+    output : dict
+        An output that holds a chart.
+    tags : sequence of str
+        The tags of its cell.
+
+    Returns
+    -------
+    tuple of dict
+        Specification, and what is said of it.
+    """
+    spec = output["data"][CHART_MIME]
+    if {"left", "right"} & set(tags) and isinstance(spec.get("width"), int | float):
+        spec = spec | {"width": min(spec["width"], HALF)}
+    return spec, output.get("metadata", {}).get("hopperbook", {})
 
 
 def results(notebooks: Sequence[Path]) -> dict[str, Any]:
@@ -77,8 +118,7 @@ def specifications(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:
     dict of dict
         Wide and narrow specifications.
     """
-    charts = (content[CHART_MIME] for content, _ in outputs(notebook) if CHART_MIME in content)
-    return {svg.digest(each): each for chart in charts for each in svg.variants(chart).values()}
+    return {svg.digest(each): each for spec, _ in charts(notebook) for each in svg.variants(spec).values()}
 
 
 def tables(notebook: dict[str, Any]) -> dict[str, str]:

@@ -96,7 +96,7 @@ def preload() -> None:
 def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
     """Load and compute in this process what the chapters share, so that each forked chapter finds it done.
 
-    Every module that a chapter imports is imported, and the first chapter's own beginning is run: its parameters and the
+    Every module that a chapter imports is imported, and the first chapter's beginning is run: its parameters and the
     next cell, which makes the customer and the plan. What they compute stays in the calculators' caches; what they put
     out is dropped. Nothing depends on it but time: an error here is left for the chapter itself to report.
 
@@ -182,7 +182,8 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
             execution_timeout=timeout_s,
         )
     except PapermillExecutionError as error:
-        raise ChapterError(_sentence(chapter, error.cell_index, error.ename, error.evalue)) from None
+        place = error.cell_index - bool(chosen)  # the cell with the customer's values is ours, not the chapter's
+        raise ChapterError(_sentence(chapter, place, error.ename, error.evalue)) from None
     except RuntimeError as error:
         raise ChapterError(f"Chapter {chapter.stem}: {str(error).strip().splitlines()[-1]}") from None
     out.write_text(dumps(normalise(notebook)), encoding="utf-8")

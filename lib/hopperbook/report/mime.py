@@ -13,7 +13,7 @@ from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
 from hopperbook.charts.base import GPU_STYLES, INK, PARTS
 from hopperbook.display.core import DATA_MIME, RESULT_MIME, escape
 from hopperbook.display.figure import CHART_MIME
-from hopperbook.report import svg
+from hopperbook.report import collect, svg
 
 PLACE = re.compile(r"<!--hb:chart ([0-9a-f]+)-->")
 
@@ -45,8 +45,8 @@ class ChartRenderer(MimeRenderPlugin):
             return [nodes.raw(text="", format="html")]
         if data.mime_type != CHART_MIME or inline:
             return None
-        about = data.output_metadata.get("hopperbook", {})
-        html = figure(data.content, about)  # type: ignore[arg-type]
+        output = {"data": {CHART_MIME: data.content}, "metadata": data.output_metadata}
+        html = figure(*collect.chart(output, data.cell_metadata.get("tags", [])))
         return [nodes.raw(text=html, format="html", classes=["output", "hb-chart"])]
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
 from hopperbook.report import collect, execute, publish, render, svg
 
@@ -70,9 +69,8 @@ def build(
         with _bar(progress, len(chapters) + 1) as done:
 
             def finished(chapter: str) -> None:
-                for content, _ in collect.outputs(_read(work / "notebooks" / f"{chapter}.ipynb")):
-                    if CHART_MIME in content:
-                        drawer.ask(content[CHART_MIME])
+                for spec, _ in collect.charts(_read(work / "notebooks" / f"{chapter}.ipynb")):
+                    drawer.ask(spec)
                 done(chapter)
 
             notebooks = execute.run(chapters, parameters, work / "notebooks", workers, finished)

@@ -16,7 +16,7 @@ import yaml
 from hopperbook.display.core import RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
-from hopperbook.report import mime
+from hopperbook.report import collect, mime
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = "00-the-answer"
@@ -140,16 +140,16 @@ def _prepare_cell(cell: dict[str, Any]) -> None:
     elif not tags & TAGGED:
         tags.add("hide-input")
     cell["metadata"]["tags"] = sorted(tags)
-    cell["outputs"] = [light for output in cell["outputs"] if (light := _lighten(output)) is not None]
+    cell["outputs"] = [light for output in cell["outputs"] if (light := _lighten(output, sorted(tags))) is not None]
 
 
-def _lighten(output: dict[str, Any]) -> dict[str, Any] | None:
+def _lighten(output: dict[str, Any], tags: Sequence[str]) -> dict[str, Any] | None:
     """Return an output as the page needs it: a chart as a finished figure, no results, no data."""
     content = output.get("data", {})
     if RESULT_MIME in content:
         return None
     if CHART_MIME in content:
-        html = mime.figure(content[CHART_MIME], output.get("metadata", {}).get("hopperbook", {}))
+        html = mime.figure(*collect.chart(output, tags))
         return {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
     if "text/html" in content:
         return output | {"data": {"text/html": content["text/html"]}}
