@@ -55,7 +55,7 @@ def measurements(name: str, split: str | None = None) -> pd.DataFrame:
     return rows if split is None else rows[rows["split"] == split].reset_index(drop=True)
 
 
-def _suspect(rows: pd.DataFrame) -> pd.Series:
+def suspect(rows: pd.DataFrame) -> pd.Series:
     return rows["note"].str.contains("SUSPECT") if "note" in rows else pd.Series(False, index=rows.index)
 
 
@@ -165,7 +165,7 @@ def fit_engine(name: str, steps: dict[str, float], rows: pd.DataFrame) -> tuple[
         What was found, and the median absolute errors on these rows.
     """
     kept, loads = [], []
-    for row in rows[~_suspect(rows)].to_dict("records"):
+    for row in rows[~suspect(rows)].to_dict("records"):
         try:
             load = evidence_serving.resolve(row)
         except InputError:
@@ -265,18 +265,21 @@ def residuals() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Answers with measurements, ``split``, and ``half`` (0: the row gives intervals, 1: it checks them).
+        Answers with measurements, ``split``, and ``half`` (0: the row gives intervals, 1: it checks them).  Rows that
+        constants were fitted on are left out where a family has rows enough without them.
     """
     tables = []
     for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
         rows = evidence.read(path)
-        rows = rows[~_suspect(rows) & (rows.get("suspect", "") != "yes")].reset_index(drop=True)
+        rows = rows[~suspect(rows) & (rows.get("suspect", "") != "yes")].reset_index(drop=True)
         answers = evidence.predict(rows).assign(file=path.name.split(".")[0])
         split = rows["split"] if "split" in rows else pd.Series("judge", index=rows.index)
         tables.append(answers.assign(split=answers.row.map(dict(zip(rows.index + 1, split, strict=True)))))
     tables.append(kernels_holdout.answers())
     table = pd.concat(tables, ignore_index=True)
     table = table[table.error.notna()].reset_index(drop=True)
+    judged = table.split.eq("judge").groupby(table.family).transform("sum")
+    table = table[table.split.eq("judge") | (judged < 2 * LEAST_ROWS)].reset_index(drop=True)
     return table.assign(half=table.groupby("family").cumcount() % 2)
 
 
@@ -291,7 +294,7 @@ def fit_intervals() -> dict[str, dict[str, float]]:
     table = residuals()
     found = interval_table(table[table.half == 0])
     text = "# 80 % factors on a prediction, by family. Made by: hopperbook calibrate intervals\n"
-    text += "# (every second row of data/measurements and of kernel shapes held out of their tables;\n"
+    text += "# (every second judged row of data/measurements and of kernel shapes held out of their tables;\n"
     text += "# coverage is shown on the others)\n"
     lines = [f"  {family}: {{low: {f['low']}, high: {f['high']}, n: {f['n']}}}" for family, f in found.items()]
     (facts.DATA / "intervals.yaml").write_text(text + "families:\n" + "\n".join(lines) + "\n")

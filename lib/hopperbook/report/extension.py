@@ -60,7 +60,7 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     if "mathjax_process" in body and not any("tex-chtml" in str(file) for file in context["script_files"]):
         app.add_js_file(app.config.mathjax_path, loading_method="defer")
     names = write_data(content, Path(app.outdir) / "data" / page)
-    body = CSV_LINK.sub(rf'href="data/{page}/\1.csv"', body)
+    body = CSV_LINK.sub(rf'href="{_up(page)}data/{page}/\1.csv"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
     context["body"] = body.replace(LINKS, _links(page, names))
 
@@ -75,13 +75,18 @@ def _notebook(app: Sphinx, page: str) -> Path | None:
 
 def _page(app: Sphinx, chapter: str) -> str:
     """Return the page of a chapter: the first is the book's root."""
-    return app.config.root_doc if chapter == app.config.hopperbook_root else chapter
+    return "index" if app.config.root_doc == "index" and chapter == app.config.hopperbook_root else chapter
+
+
+def _up(page: str) -> str:
+    """Return the way from a page to the site's root; a plain Jupyter Book keeps chapters in their folder."""
+    return "../" * page.count("/")
 
 
 def _links(page: str, names: list[str]) -> str:
     """Return the links to a page's data and notebook."""
-    links = [(f"data/{page}/{name}.csv", f"{name}.csv") for name in names]
-    links.append((f"_sources/{page}.ipynb", f"{page}.ipynb"))
+    links = [(f"{_up(page)}data/{page}/{name}.csv", f"{name}.csv") for name in names]
+    links.append((f"{_up(page)}_sources/{page}.ipynb", f"{page.split('/')[-1]}.ipynb"))
     return "".join(f'<a href="{escape(href)}" download>{escape(words)}</a>' for href, words in links)
 
 
