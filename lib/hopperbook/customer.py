@@ -8,20 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hopperbook import facts, models
 from hopperbook.errors import InputError, nearest_names
 
 MAX_FILE_BYTES = 64_000
-FORBIDDEN_IN_NAME = re.compile(r"[\x00-\x1f\x7f<>{}`\\\u2028\u2029]|\.\./")
+#: What would be markup: of HTML, Markdown, MyST and Jinja; and steps out of a folder.
+FORBIDDEN_IN_NAME = re.compile(r"[<>{}`*#|$\[\]\\]|\.\./|__|~~|(?<!\w)_|_(?!\w)")
 Text = Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-Usd = Annotated[float, Field(gt=0, le=1e12)]
+Usd = Annotated[float, Field(ge=1e-4, le=1e6)]
 
 
 class Customer(BaseModel):
@@ -42,19 +44,19 @@ class Customer(BaseModel):
     context_tokens: Annotated[int, Field(ge=0, le=4_000_000, strict=True)] = Field(
         0, description="Tokens a user holds in the cache at most; 0 = prompt and answer"
     )
-    ttft_target_ms: Annotated[float, Field(gt=0, le=3.6e6)] = Field(2000.0, description="First token after, at most")
-    tpot_target_ms: Annotated[float, Field(gt=0, le=6e4)] = Field(
+    ttft_target_ms: Annotated[float, Field(ge=0.1, le=3.6e6)] = Field(2000.0, description="First token after, at most")
+    tpot_target_ms: Annotated[float, Field(ge=0.01, le=6e4)] = Field(
         100.0, description="Each further token after, at most"
     )
-    busy_fraction: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="Mean load over the busy hour's load")
+    busy_fraction: Annotated[float, Field(ge=1e-4, le=1)] = Field(0.5, description="Mean load over the busy hour's load")
     precision: Literal["auto", "bf16", "fp16", "fp8", "int8", "int4"] = Field("auto", description="Weights; auto = any")
     kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
     training_task: Literal["none", "pretrain", "sft", "lora"] = Field("none", description="What is trained")
     training_model: Text = Field("", description="Model trained; empty = the model served")
     training_tokens: Annotated[float, Field(ge=0, le=1e15)] = Field(0.0, description="Tokens of the training run")
     training_sequence_tokens: Annotated[Count, Field(le=1_000_000)] = Field(4096, description="Tokens of a sequence")
-    training_deadline_days: Annotated[float, Field(gt=0, le=3650)] = Field(30.0, description="The run ends within")
-    trainings_per_year: Annotated[float, Field(gt=0, le=366)] = Field(4.0, description="How often it is run")
+    training_deadline_days: Annotated[float, Field(ge=0.001, le=3650)] = Field(30.0, description="The run ends within")
+    trainings_per_year: Annotated[float, Field(ge=0.001, le=366)] = Field(4.0, description="How often it is run")
     small_services: Annotated[int, Field(ge=0, le=500, strict=True)] = Field(
         0, description="Small services beside the main one"
     )
@@ -88,23 +90,22 @@ class Customer(BaseModel):
     @classmethod
     def _plain_name(cls, value: str) -> str:
         if FORBIDDEN_IN_NAME.search(value) or not value.isprintable():
-            raise ValueError("plain text without line breaks, < > { } ` \\ or ../")
+            raise ValueError("plain text on one line, without ../ and the signs < > { } [ ] ` * # | $ _ \\ of markup")
         return value
 
-    @field_validator("business", "region", "small_model", "training_model", "model")
+    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu")
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
             raise ValueError("printable text on one line")
         return value
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _no_flags_as_numbers(cls, values: Any) -> Any:
-        flags = [key for key, value in values.items() if isinstance(value, bool)] if isinstance(values, dict) else []
-        if flags:
-            raise ValueError(f"{flags[0]}: a number or a text, not true or false")
-        return values
+    def _no_flags(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("a number or a text, not true or false")
+        return value
 
     @property
     def held_tokens(self) -> int:
@@ -130,20 +131,45 @@ class Customer(BaseModel):
 FIELDS = tuple(Customer.model_fields)
 
 
+def _rule(field: str) -> dict[str, Any]:
+    """Return what the JSON Schema says of a field; of one that may be empty, what holds where it is not."""
+    rule = Customer.model_json_schema()["properties"][field]
+    return rule["anyOf"][0] if "anyOf" in rule else rule
+
+
+def _allowed(rule: dict[str, Any]) -> str:
+    """Say what a field takes, in words."""
+    if "enum" in rule:
+        return "one of " + ", ".join(rule["enum"])
+    if rule["type"] == "string":
+        return f"text of {rule.get('minLength', 0)} to {rule['maxLength']:,} characters on one line"
+    low, high = rule.get("minimum", rule.get("exclusiveMinimum")), rule["maximum"]
+    above = "above" if "exclusiveMinimum" in rule else "from"
+    return f"a {'whole ' if rule['type'] == 'integer' else ''}number {above} {low:,} to {high:,}"
+
+
+def _nearest(rule: dict[str, Any], value: Any) -> str | list[str] | None:
+    """Return the choices, or the end of the range beyond which a number lies."""
+    if "enum" in rule:
+        return list(rule["enum"])
+    if rule["type"] == "string" or not isinstance(value, int | float) or value != value:
+        return None
+    ends = [(value > rule["maximum"], rule["maximum"]), (value < rule.get("minimum", value), rule.get("minimum"))]
+    return next((f"{end:g}" if isinstance(end, float) else str(end) for beyond, end in ends if beyond), None)
+
+
 def _sentence(error: ValidationError) -> InputError:
     """Turn pydantic's first complaint into our one sentence."""
     first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "customer"
+    field, value = str(first["loc"][0]) if first["loc"] else "customer", first.get("input")
     if first["type"] == "extra_forbidden":
         return InputError("customer", field, "a known field", nearest_names(field, FIELDS) or FIELDS[:3])
-    info = Customer.model_fields.get(field)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    allowed = message[0].lower() + message[1:]
     if first["type"] == "missing":
-        allowed = "required: " + (info.description or "") if info else "required"
-        return InputError(field, None, allowed)
-    choices = re.findall(r"'([^']+)'", message) if first["type"] == "literal_error" else None
-    return InputError(field, first.get("input"), allowed, choices)
+        return InputError(field, None, f"required: {Customer.model_fields[field].description}")
+    rule = _rule(field)
+    if first["type"] == "value_error":
+        return InputError(field, value, first["msg"].removeprefix("Value error, "))
+    return InputError(field, value, _allowed(rule), _nearest(rule, value))
 
 
 def check(values: dict[str, Any]) -> Customer:
@@ -180,11 +206,11 @@ def check(values: dict[str, Any]) -> Customer:
         raise _sentence(error) from None
     except TypeError:
         raise InputError("customer", list(values)[:3], "field names as text") from None
-    served = models.load(customer.model)
-    for name in {customer.trained_model, customer.small_model}:
-        models.load(name)
+    served = _known("model", models.load, customer.model)
+    _known("training_model", models.load, customer.trained_model)
+    _known("small_model", models.load, customer.small_model)
     if customer.owned_gpu:
-        facts.gpu(customer.owned_gpu)
+        _known("owned_gpu", facts.gpu, customer.owned_gpu)
     limit = served.context_limit
     if limit and customer.prompt_tokens + customer.output_tokens > limit:
         raise InputError(
@@ -197,6 +223,15 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _known(field: str, look_up: Callable[[str], Any], name: str) -> Any:
+    """Look a name up; where it is unknown, complain of the customer's field."""
+    try:
+        return look_up(name)
+    except InputError as error:
+        error.args = (re.sub(r"^[^:]*: ", f"{field}: ", str(error), count=1),) if error.field in ("gpu", "model") else error.args
+        raise
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -225,7 +260,7 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         raise InputError("customer file", str(path), "an existing YAML file", _known_files(path)) from None
     if not path.is_file():
         raise InputError("customer file", str(path), "a YAML file, not a folder")
@@ -237,9 +272,11 @@ def read(path: str | Path) -> dict[str, Any]:
             _refuse_cleverness(event, path.name)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
+    except OSError:
+        raise InputError("customer file", path.name, "a file that may be read") from None
     except UnicodeDecodeError:
         raise InputError("customer file", path.name, "UTF-8 text") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         mark = getattr(error, "problem_mark", None)
@@ -248,6 +285,8 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
         raise InputError("customer file", path.name, "a mapping of fields to values")
     names = [key.value for key, _ in node.value]
+    if "<<" in names:
+        raise InputError("customer file", "<<", "YAML without merged mappings")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError("customer file", twice[0], "each field once")

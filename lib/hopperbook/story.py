@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -133,9 +136,34 @@ def _answered(path: Path, split: str) -> pd.DataFrame:
     rows = rows[~calibrate.suspect(rows) & (rows.get("suspect", "") != "yes")].reset_index(drop=True)
     if rows.empty:
         return pd.DataFrame()
-    answers = evidence.predict(rows)
+    answers = _kept(path, split, rows)
     about = rows.iloc[answers.row.to_numpy() - 1].drop(columns=[c for c in answers if c in rows]).reset_index(drop=True)
     return pd.concat([answers.reset_index(drop=True), about], axis=1).assign(file=path.name.split(".")[0])
+
+
+def _kept(path: Path, split: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Predict rows, or read what the same code and data predicted before; ``.build`` may be deleted at any time."""
+    store = facts.DATA.parent / ".build" / f"answers-{_fingerprint()}-{path.name.split('.')[0]}-{split}.parquet"
+    try:
+        return pd.read_parquet(store)
+    except (OSError, ValueError):
+        answers = evidence.predict(rows)
+    with contextlib.suppress(OSError):
+        store.parent.mkdir(exist_ok=True)
+        whole = store.with_suffix(f".{os.getpid()}")
+        answers.to_parquet(whole)
+        whole.replace(store)
+    return answers
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Return a digest of all code and data that predictions rest on."""
+    digest = hashlib.sha256()
+    files = [*Path(__file__).parent.rglob("*.py"), *facts.DATA.rglob("*.*")]
+    for path in sorted(each for each in files if each.is_file()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:

@@ -103,7 +103,7 @@ def step(
     Returns
     -------
     Step
-        Seconds by part, tokens a second and GPU, peak memory, model FLOPs utilisation (against the dense BF16 peak).
+        Seconds by part, tokens a second and GPU, peak memory, model FLOPs utilisation (against the dense peak of the format).
 
     Raises
     ------
@@ -182,7 +182,9 @@ def step(
         flash=not f.score_bytes,
     )  # fmt: skip
     rate = dp * mb * m * length / total / gpus_
-    flop = rate * _flop_per_token(model, length) / part.dense_flop_per_s["bf16"]
+    useful = _flop_per_token(model, length) * (2 / 3 if task == "lora" else 1.0)  # no gradient of frozen weights
+    peak_flop_per_s = part.dense_flop_per_s["fp8" if precision.startswith("fp8") else "bf16"]
+    flop = rate * useful / peak_flop_per_s
     each_s = layers * m
     return Step(
         each_s * gemm, each_s * attention, each_s * layer.elementwise_s, each_s * again, m * layer.head_s,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.report import book
+
 from hopperbook.report import CHAPTERS
 from hopperbook.report.prose import check_chapter, typed_numbers
-
-from tests.report import book
 
 FINE = [
     "An H100 SXM has FP8, the A100 has not; NVLink 4 and PCIe 5.0, HBM3e, sm_90a.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from hopperbook.report import collect, execute, publish, render, svg
 
 CHAPTERS = render.REPOSITORY / "chapters"
 WAIT = "making the pages"
+WORKERS = os.cpu_count() or 2
 
 
 def build(
@@ -24,7 +26,7 @@ def build(
     title: str | None = None,
     chapters_dir: Path = CHAPTERS,
     progress: bool = False,
-    workers: int = 2,
+    workers: int = WORKERS,
     strict: bool = True,
 ) -> Path:
     """Build a customer's report and put it in its place; if anything fails the previous report stays untouched.
@@ -42,7 +44,7 @@ def build(
     progress : bool
         True to show a bar in the terminal.
     workers : int
-        Chapters that run at once.
+        Chapters that run at once; by default as many as there are processors.
     strict : bool
         True to fail on a warning of Sphinx.
 
@@ -142,7 +144,9 @@ def _bar(show: bool, steps: int) -> Iterator[Callable[[str], None]]:
         yield done
 
 
-def store_outputs(parameters: Mapping[str, execute.Scalar], chapters_dir: Path = CHAPTERS, workers: int = 2) -> None:
+def store_outputs(
+    parameters: Mapping[str, execute.Scalar], chapters_dir: Path = CHAPTERS, workers: int = WORKERS
+) -> None:
     """Run the chapters for the default customer and store the outputs in them: the published book.
 
     The values in each parameters cell are set to the customer's: a chapter opened by itself says the same.
