@@ -29,7 +29,8 @@ ANSWER = [
         "code",
         "from hopperbook import charts, display, units\n"
         'display.title(f"Rent 8 GPUs for {users} users", "**{who}** holds {n} users.", who=name, n=users)\n'
-        'display.answer("Yes.", f"{name} fits.", display.Estimate("Headroom", 0.4, 0.3, 0.5, units.percent), [name], name)\n'
+        'room = display.Estimate("Headroom", 0.4, 0.3, 0.5, units.percent)\n'
+        'display.answer("Yes.", f"{name} fits.", room, [name], name)\n'
         'display.cards([display.Estimate("Cost", 14600.0, 12000.0, 18000.0, units.money, limit=18000.0, note=name)])\n'
         'display.text("For {who}: $E = m c^2$, see [memory](01-hopper.ipynb).", who=name)\n'
         'display.result("gpus", 8)\ndisplay.result("monthly_cost_usd", 14600.0, 12000.0, 18000.0)',
@@ -43,7 +44,8 @@ HOPPER = [
         "code",
         "from hopperbook import charts, display\n"
         'rows = [{"item": "A100", "value": 2.0}, {"item": "H100", "value": 3.35}]\n'
-        'display.figure(charts.bars(rows, "TB/s"), "bandwidth", "H100 reads faster", "TB/s", "Data sheets.", "Two bars.")\n'
+        'chart = charts.bars(rows, "TB/s")\n'
+        'display.figure(chart, "bandwidth", "H100 reads faster", "TB/s", "Data sheets.", "Two bars.")\n'
         'display.table(rows, name="numbers", source="Data sheets.")\n'
         'display.fold("Why **{n}**?", "Because.", n=users)\n'
         'display.rerun("01-hopper", {"users": 2}, ("00-the-answer", "What is the answer?"))',

@@ -28,10 +28,11 @@ def test_every_page_opens_without_error_and_a_slider_works(tmp_path: Path) -> No
         path = "document.querySelector('.mark-line path').getAttribute('d')"
         before = browser.evaluate(path)
         browser.evaluate(
-            "(() => { const i = document.querySelector('.vega-bind input'); i.value = 8; i.dispatchEvent(new Event('input')); })()"
+            "const slider = document.querySelector('.vega-bind input'); slider.value = 8;"
+            "slider.dispatchEvent(new Event('input')); 0"
         )
         browser.evaluate("new Promise(done => setTimeout(done, 200))")
-        assert browser.evaluate(path) != before or "datum" not in before
+        assert browser.evaluate(path) != before
         assert browser.evaluate("document.querySelectorAll('.vega-bind input').length") == 1
         browser.open(index.as_uri())
         assert browser.evaluate("window.hacked === undefined")

@@ -31,7 +31,8 @@ EVERYTHING = [
     ("code", "x = [i for i in range(3)]\nx;"),
     (
         "code",
-        "class Odd:\n    def _repr_mimebundle_(self, **_):\n        return {'text/plain': 'odd', 'application/x+json': {'b': 1, 'a': 2}}\nOdd()",
+        "class Odd:\n    def _repr_mimebundle_(self, **_):\n"
+        "        return {'text/plain': 'odd', 'application/x+json': {'b': 1, 'a': 2}}\nOdd()",
     ),
     ("code", "import asyncio\nawait asyncio.sleep(0)\nprint(__name__)"),
     ("code", "print('skipped')", ["skip-execution"]),

@@ -27,6 +27,8 @@ NAMES = (
     r"\b(?:19|20)\d{2}\b(?:-\d{2}(?:-\d{2})?)?",  # years and dates
     r"\b80[\s\u00a0\u202f]?%",  # the interval's nominal coverage
     r"\b(?:8|16|32|64)[- ]bits?\b|\b2\*\*\d+\b",
+    r"\bApache[- ]2\.0\b|\bCC BY(?:-SA)? \d\.\d\b|\bBSD-\d\b",  # licences
+    r"\b(?:[Cc]ompute capability|built for|builds for) \d+\.\d\b|\b\d+-point\b",
     r"\bISO[- ]?\d+\b|\bMLPerf v?\d+(?:\.\d+)?\b|\b10 GbE\b|\b\d+ GbE\b",
 )
 SKIP = re.compile(
@@ -109,11 +111,12 @@ def _strings(source: str) -> Iterator[str]:
         name = getattr(call.func, "attr", "") if isinstance(call, ast.Call) else ""
         owner = getattr(getattr(getattr(call, "func", None), "value", None), "id", "")
         if isinstance(call, ast.Call) and owner == "display" and name in PROSE:
-            for argument in call.args[: PROSE[name]] + [word.value for word in call.keywords if word.arg in WORDS]:
+            for argument in call.args[PROSE[name]] + [word.value for word in call.keywords if word.arg in WORDS]:
                 yield from _constant(argument)
 
 
-PROSE = {"text": 1, "fold": 2, "title": 2, "answer": 2}
+# The arguments that are prose. What an exercise asks may hold numbers of its own; its answer may not.
+PROSE = {"text": slice(0, 1), "fold": slice(1, 2), "title": slice(0, 2), "answer": slice(0, 2)}
 WORDS = {"title", "subtitle", "sentence", "verdict"}
 
 
