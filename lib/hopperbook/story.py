@@ -119,7 +119,9 @@ def cite(key: str) -> str:
     for each in key.split(", "):
         entry = known.get(each.split(":")[0].strip())
         titles.append(_title(entry) if entry else each)
-    return "; ".join(dict.fromkeys(titles))
+    titles = list(dict.fromkeys(titles))
+    more = f" and {len(titles) - 2} more" if len(titles) > 2 else ""
+    return "; ".join(titles[:2]) + more
 
 
 def _title(entry: Any) -> str:

@@ -76,24 +76,35 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
     return int(users[keeps].max()) if keeps.any() else 0
 
 
-def _cheapest(
-    customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cost and the part of the cheapest way to serve a model to each number of users."""
-    best = np.full(len(users), np.inf)
-    winner = np.full(len(users), "", dtype=object)
+def _costs(customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray) -> np.ndarray:
+    """Return the cost of the cheapest way to serve a model to each number of users, a row a part."""
+    best = np.full((len(ways), len(users)), np.inf)
+    places = {part: place for place, part in enumerate(ways)}
     for d in fleet.deployments(customer, load(name), tuple(ways)):
         if d.kv_precision != "fp8" and customer.kv_precision == "auto":
             continue
         each = most_users(customer, d)
-        if not each:
-            continue
-        gpus = -(-users // each) * d.tp
-        billed = fleet.billed(gpus, np.full(len(users), ways[d.gpu.name].kind))
-        usd = MONTH_H * billed * ways[d.gpu.name].typical
-        winner = np.where(usd < best, d.gpu.name.split()[0], winner)
-        best = np.minimum(best, usd)
-    return best, winner
+        if each:
+            billed = fleet.billed(-(-users // each) * d.tp, np.full(len(users), ways[d.gpu.name].kind))
+            place = places[d.gpu.name]
+            best[place] = np.minimum(best[place], MONTH_H * billed * ways[d.gpu.name].typical)
+    return best
+
+
+TIE = 1.08  # costs nearer than this are a tie, which goes to the neighbours' winner
+
+
+def _winners(costs: np.ndarray) -> np.ndarray:
+    """Return the cheapest part of every cell, ties given to the part that wins most around it; -1 where none serves."""
+    best = costs.min(axis=0)
+    winner = np.where(np.isfinite(best), costs.argmin(axis=0), -1)
+    near = costs <= TIE * best
+    for _ in range(3):
+        padded = np.pad(winner, 1, constant_values=-1)
+        around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:], winner])
+        votes = np.stack([(around == part).sum(axis=0) for part in range(len(costs))])
+        winner = np.where(np.isfinite(best), np.where(near, votes, -1).argmax(axis=0), -1)
+    return winner
 
 
 @functools.lru_cache(maxsize=64)
@@ -124,9 +135,10 @@ def decision_map(customer: Customer) -> Map:
         if rented:
             ways[part] = rented[0]
     users = np.array(USERS)
-    columns = [_cheapest(customer, name, ways, users) for name in LADDER]
+    costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
+    names = np.array([part.split()[0] for part in ways] + [""], dtype=object)
     sizes = np.array([float(parameters(load(name))) for name in LADDER])
-    return Map(sizes, users, np.stack([c[1] for c in columns], axis=1), np.stack([c[0] for c in columns], axis=1))
+    return Map(sizes, users, names[_winners(costs)], costs.min(axis=0))
 
 
 class Border(NamedTuple):
