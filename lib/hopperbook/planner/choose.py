@@ -300,14 +300,17 @@ def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
     """
     d = deployments[int(row.row)]
     loop = closed_loop(d, int(row.users), customer.prompt_tokens, customer.output_tokens)
-    row = row.copy()
-    row["ttft_s"], row["tpot_s"], row["ttft_p95_s"] = loop.ttft_s, loop.tpot_s, loop.ttft_p95_s
-    row["output_tokens_per_s"] = loop.output_tokens_per_s * customer.concurrency / row.users
-    row["usd_per_million"] = row.usd * 1e6 / (MONTH_S * customer.busy_fraction * row.output_tokens_per_s)
-    b = bands(customer)
-    row["p_tpot"] = float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]))
-    row["p_ttft"] = float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]))
-    return row
+    b, rate = bands(customer), loop.output_tokens_per_s * customer.concurrency / row.users
+    simulated = {
+        "ttft_s": loop.ttft_s,
+        "tpot_s": loop.tpot_s,
+        "ttft_p95_s": loop.ttft_p95_s,
+        "output_tokens_per_s": rate,
+        "usd_per_million": row.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
+        "p_tpot": float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"])),
+        "p_ttft": float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"])),
+    }
+    return pd.Series(row.to_dict() | simulated, name=row.name)
 
 
 def _verified(
@@ -460,11 +463,11 @@ def _small(customer: Customer, ways: dict[str, list[Tenure]]) -> Small | None:
         return None
     found = []
     for part, kinds in ways.items():
+        placed = pack_small(customer, part) if kinds else None
+        if placed is None:
+            continue
+        profile, placements = placed
         for way in kinds:
-            placed = pack_small(customer, part)
-            if placed is None:
-                continue
-            profile, placements = placed
             cards = 1 + max(p.card for p in placements)
             if way.limit and cards > way.limit:
                 continue

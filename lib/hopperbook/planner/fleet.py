@@ -282,14 +282,19 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     for end in ("low", "typical", "high"):
         month[end] = paid * spread([getattr(w, end) for w in ways]) * MONTH_H
     limit = spread([w.limit for w in ways])
-    rows = pd.DataFrame(fixed | stacked)
-    rows["gpus"], rows["billed_gpus"] = gpus, paid
-    rows["usd_low"], rows["usd"], rows["usd_high"] = month["low"], month["typical"], month["high"]
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
-    rows["day_hours"] = 24 * customer.busy_fraction + customer.hpc_hours_per_day * slow * 8 / gpus
-    rows["available"] = ((limit == 0) | (gpus <= limit)) & (rows.day_hours <= 24)
-    rows["usd_per_million"] = 1e6 * rows.usd / (MONTH_S * customer.busy_fraction * rows.output_tokens_per_s)
-    return rows
+    day_hours = 24 * customer.busy_fraction + customer.hpc_hours_per_day * slow * 8 / gpus
+    priced = {
+        "gpus": gpus,
+        "billed_gpus": paid,
+        "usd_low": month["low"],
+        "usd": month["typical"],
+        "usd_high": month["high"],
+        "day_hours": day_hours,
+        "available": ((limit == 0) | (gpus <= limit)) & (day_hours <= 24),
+        "usd_per_million": 1e6 * month["typical"] / (MONTH_S * customer.busy_fraction * stacked["output_tokens_per_s"]),
+    }
+    return pd.DataFrame(fixed | stacked | priced)
 
 
 def billed(gpus: np.ndarray, tenure: np.ndarray) -> np.ndarray:

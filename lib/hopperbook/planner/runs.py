@@ -114,25 +114,32 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
                 task=customer.training_task,
             )
             considered += len(timed)
-            rows = best(timed).assign(gpu=part, precision=precision)
-            rows["goodput"] = goodput(rows.gpus.to_numpy(), state)
-            rows["days"] = days(customer.training_tokens, rows.tokens_per_s_per_gpu * rows.gpus, rows.goodput)
-            rows["memory_gib"] = rows.memory_bytes / GIB
-            kept += [_priced(rows, way, customer) for way in ways if len(rows)]
-    return (pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()), considered
+            fastest = best(timed)
+            rows = {name: fastest[name].to_numpy() for name in fastest}
+            rows |= {name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))}
+            rows["goodput"] = goodput(rows["gpus"], state)
+            rows["days"] = days(customer.training_tokens, rows["tokens_per_s_per_gpu"] * rows["gpus"], rows["goodput"])
+            rows["memory_gib"] = rows["memory_bytes"] / GIB
+            kept += [_priced(rows, way, customer) for way in ways if len(fastest)]
+    return _stacked(kept), considered
 
 
-def _priced(rows: pd.DataFrame, way: Tenure, customer: Customer) -> pd.DataFrame:
+def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:
     """Price runs: rented by the hour they take; reserved, bought and kept GPUs by the month, used or not."""
-    rows = rows.assign(tenure=way.kind, available=(way.limit == 0) | (rows.gpus <= way.limit))
+    gpus, each = rows["gpus"], 12 / customer.trainings_per_year
+    priced = {"tenure": np.full(len(gpus), way.kind, object), "available": (way.limit == 0) | (gpus <= way.limit)}
     for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
-        run = usd_per_run(rows.gpus, price, rows.days * DAY_S)
-        monthly = run * customer.trainings_per_year / 12
-        rows[column] = monthly if way.kind in ("on_demand", "kept") else rent_usd_per_month(rows.gpus, price)
-        rows[column + "_run"] = (
-            run if way.kind in ("on_demand", "kept") else rows[column] * 12 / customer.trainings_per_year
-        )
-    return rows
+        hourly = way.kind in ("on_demand", "kept")
+        run = usd_per_run(gpus, price, rows["days"] * DAY_S)
+        priced[column] = run / each if hourly else rent_usd_per_month(gpus, price)
+        priced[column + "_run"] = run if hourly else priced[column] * each
+    return rows | priced
+
+
+def _stacked(tables: list[dict[str, np.ndarray]]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame()
+    return pd.DataFrame({name: np.concatenate([t[name] for t in tables]) for name in tables[0]})
 
 
 def describe(row: Any) -> str:
