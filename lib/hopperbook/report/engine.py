@@ -6,6 +6,7 @@ What the cells put out is what the ordinary kernel would have put out, to the by
 
 from __future__ import annotations
 
+import builtins
 import gc
 import io
 import os
@@ -176,6 +177,7 @@ def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> Non
 def _run_cells(jobs: list[tuple[int, str]], send: Callable[[Any], None]) -> None:
     """Run cells one after the other in a fresh shell and send each cell's outputs; stop after an error."""
     outputs = Outputs()
+    vars(builtins).pop("_", None)  # a parent that ran doctests leaves one, and IPython would not set its own
     shell = _new_shell(outputs)
     for place, source in jobs:
         send(("start", place))
