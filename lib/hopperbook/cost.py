@@ -96,6 +96,8 @@ class Ownership:
         Cost of the money tied up.
     care_fraction_per_year : float
         Maintenance and staff a year, as a share of the purchase.
+    resale_at_once : float
+        Share of the purchase that the server fetches right after it was bought.
     """
 
     server_usd: float
@@ -108,6 +110,7 @@ class Ownership:
     residual_fraction: float
     interest_per_year: float
     care_fraction_per_year: float
+    resale_at_once: float = 0.8
 
 
 def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
@@ -222,52 +225,27 @@ def usd_per_run(gpus: Any, usd_per_gpu_hour: Any, run_s: Any) -> Any:
     return np.asarray(gpus, dtype=float)[()] * usd_per_gpu_hour * np.asarray(run_s, dtype=float)[()] / 3600.0
 
 
-def break_even_month(o: Ownership, servers: int, usd_per_gpu_hour: float, load: float = 1.0) -> float:
-    r"""Month in which the money spent on owning falls below that spent on renting, resale not counted.
+def cumulative_usd(
+    o: Ownership, servers: int, usd_per_gpu_hour: float, months: Any, load: float = 1.0, gpus: int = 0
+) -> Any:
+    r"""Money that owning and renting have cost by each month, owning net of what the servers would still fetch.
 
-    .. math:: m = \frac{n P}{R - O}
-
-    Parameters
-    ----------
-    o : Ownership
-        Prices and powers.
-    servers : int
-        Servers, n.
-    usd_per_gpu_hour : float
-        Price of renting the same GPUs.
-    load : float
-        Mean load.
-
-    Returns
-    -------
-    float
-        Months; infinity where running costs alone exceed the rent.
-
-    Examples
-    --------
-    >>> round(break_even_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05), 1, 2.5), 1)
-    27.7
-    """
-    running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
-    saved = rent_usd_per_month(o.gpus, usd_per_gpu_hour) - running
-    return float(o.server_usd / saved) if saved > 0 else float("inf")
-
-
-def cumulative_usd(o: Ownership, servers: int, usd_per_gpu_hour: float, months: Any, load: float = 1.0) -> Any:
-    """Money spent up to each month by owning and by renting.
+    .. math:: C_{own}(m) = n\left[P\left(1 - r_0 (r/r_0)^{m/M}\right) + R m\right], \qquad C_{rent}(m) = 730\, g\, p\, m
 
     Parameters
     ----------
     o : Ownership
-        Prices and powers.
+        Prices and powers; resale falls from ``resale_at_once`` to ``residual_fraction``, r, in ``months``, M.
     servers : int
-        Servers.
+        Servers owned, n.
     usd_per_gpu_hour : float
-        Price of renting.
+        Price of renting, p.
     months : array
         Months since the start.
     load : float
         Mean load.
+    gpus : int
+        GPUs rented instead, g; all of the servers' if 0.
 
     Returns
     -------
@@ -276,14 +254,54 @@ def cumulative_usd(o: Ownership, servers: int, usd_per_gpu_hour: float, months: 
 
     Examples
     --------
-    >>> own, rent = cumulative_usd(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05), 1, 2.5, np.array([0, 12]))
-    >>> float(own[0]), float(rent[0]), bool(own[1] > rent[1])
-    (280000.0, 0.0, True)
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
+    >>> own, rent = cumulative_usd(o, 1, 2.5, np.array([0, 12]))
+    >>> round(float(own[0])), float(rent[0]), bool(own[1] > rent[1])
+    (56000, 0.0, True)
     """
     months = np.asarray(months, dtype=float)
     running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
-    rent = rent_usd_per_month(o.gpus * servers, usd_per_gpu_hour)
-    return servers * (o.server_usd + running * months), rent * months
+    fetched = o.resale_at_once * (o.residual_fraction / o.resale_at_once) ** (months / o.months)
+    lost = o.server_usd * (1 - fetched)
+    rent = rent_usd_per_month(gpus or o.gpus * servers, usd_per_gpu_hour)
+    return servers * (lost + running * months), rent * months
+
+
+def break_even_month(
+    o: Ownership, servers: int, usd_per_gpu_hour: float, load: float = 1.0, gpus: int = 0, most: int = 120
+) -> float:
+    """Month from which owning has cost less than renting, what the servers still fetch counted.
+
+    Parameters
+    ----------
+    o : Ownership
+        Prices and powers.
+    servers : int
+        Servers owned.
+    usd_per_gpu_hour : float
+        Price of renting.
+    load : float
+        Mean load.
+    gpus : int
+        GPUs rented instead; all of the servers' if 0.
+    most : int
+        Months after which it counts as never.
+
+    Returns
+    -------
+    float
+        Months, to a tenth; infinity where it never pays.
+
+    Examples
+    --------
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
+    >>> break_even_month(o, 1, 2.5) < 48 < break_even_month(o, 1, 0.4)
+    True
+    """
+    months = np.arange(1, 10 * most + 1) / 10
+    own, rent = cumulative_usd(o, servers, usd_per_gpu_hour, months, load, gpus)
+    pays = np.flatnonzero(own <= rent)
+    return float(months[pays[0]]) if len(pays) else float("inf")
 
 
 def tornado(

@@ -48,7 +48,9 @@ class Customer(BaseModel):
     tpot_target_ms: Annotated[float, Field(ge=0.01, le=6e4)] = Field(
         100.0, description="Each further token after, at most"
     )
-    busy_fraction: Annotated[float, Field(ge=1e-4, le=1)] = Field(0.5, description="Mean load over the busy hour's load")
+    busy_fraction: Annotated[float, Field(ge=1e-4, le=1)] = Field(
+        0.5, description="Mean load over the busy hour's load"
+    )
     precision: Literal["auto", "bf16", "fp16", "fp8", "int8", "int4"] = Field("auto", description="Weights; auto = any")
     kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
     training_task: Literal["none", "pretrain", "sft", "lora"] = Field("none", description="What is trained")
@@ -81,6 +83,7 @@ class Customer(BaseModel):
     )
     h100_usd_per_hour: Usd | None = Field(None, description="Your price of an H100 SXM hour")
     h200_usd_per_hour: Usd | None = Field(None, description="Your price of an H200 SXM hour")
+    api_usd_per_million_input_tokens: Usd | None = Field(None, description="What that API asks for tokens it reads")
     api_usd_per_million_output_tokens: Usd | None = Field(
         None, description="Price of an API that would do; empty = none"
     )
@@ -143,9 +146,13 @@ def _allowed(rule: dict[str, Any]) -> str:
         return "one of " + ", ".join(rule["enum"])
     if rule["type"] == "string":
         return f"text of {rule.get('minLength', 0)} to {rule['maxLength']:,} characters on one line"
-    low, high = rule.get("minimum", rule.get("exclusiveMinimum")), rule["maximum"]
+    low, high = float(rule.get("minimum", rule.get("exclusiveMinimum", 0))), float(rule["maximum"])
     above = "above" if "exclusiveMinimum" in rule else "from"
-    return f"a {'whole ' if rule['type'] == 'integer' else ''}number {above} {low:,} to {high:,}"
+    return f"a {'whole ' if rule['type'] == 'integer' else ''}number {above} {_written(low)} to {_written(high)}"
+
+
+def _written(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def _nearest(rule: dict[str, Any], value: Any) -> str | list[str] | None:
@@ -155,7 +162,7 @@ def _nearest(rule: dict[str, Any], value: Any) -> str | list[str] | None:
     if rule["type"] == "string" or not isinstance(value, int | float) or value != value:
         return None
     ends = [(value > rule["maximum"], rule["maximum"]), (value < rule.get("minimum", value), rule.get("minimum"))]
-    return next((f"{end:g}" if isinstance(end, float) else str(end) for beyond, end in ends if beyond), None)
+    return next((_written(end).replace(",", "") for beyond, end in ends if beyond), None)
 
 
 def _sentence(error: ValidationError) -> InputError:
@@ -230,7 +237,9 @@ def _known(field: str, look_up: Callable[[str], Any], name: str) -> Any:
     try:
         return look_up(name)
     except InputError as error:
-        error.args = (re.sub(r"^[^:]*: ", f"{field}: ", str(error), count=1),) if error.field in ("gpu", "model") else error.args
+        error.args = (
+            (re.sub(r"^[^:]*: ", f"{field}: ", str(error), count=1),) if error.field in ("gpu", "model") else error.args
+        )
         raise
 
 
@@ -268,8 +277,10 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError("customer file", path.name, f"at most {MAX_FILE_BYTES:,} bytes; this one has {size:,}")
     try:
         text = path.read_bytes().decode("utf-8")
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            _refuse_cleverness(event, path.name)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            _refuse_cleverness(event, depth, path.name)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except OSError:
@@ -301,7 +312,9 @@ def _known_files(path: Path) -> list[str]:
     return [str(folder / name) for name in nearest_names(path.name, [p.name for p in folder.glob("*.yaml")])]
 
 
-def _refuse_cleverness(event: Any, name: str) -> None:
+def _refuse_cleverness(event: Any, depth: int, name: str) -> None:
+    if depth > 2:  # a parser's time grows with the square of the depth
+        raise InputError("customer file", name, "a flat mapping of fields to values")
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
         raise InputError("customer file", name, "YAML without anchors and aliases")
     if getattr(event, "tag", None):
@@ -389,7 +402,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     Returns
     -------
     tuple
-        Field and value, read as a YAML scalar.
+        Field and value: text as it stands, everything else read as a YAML scalar.
 
     Raises
     ------
@@ -405,14 +418,15 @@ def parse_override(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or key not in FIELDS:
         raise InputError("--set", text, "FIELD=VALUE with a field of the customer", nearest_names(key, FIELDS))
+    if Customer.model_fields[key].annotation is str:
+        return key, value.strip()
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
         raise InputError(key, value, "one value") from None
-    if isinstance(parsed, list | dict):
+    if isinstance(parsed, list | dict | set):
         raise InputError(key, value, "one value, not a list or a mapping")
-    annotation = Customer.model_fields[key].annotation
-    return key, value.strip() if annotation is str and parsed is not None else parsed
+    return key, parsed
 
 
 def schema() -> dict[str, Any]:

@@ -28,10 +28,18 @@ class InputError(ValueError):
 
     def __init__(self, field: str, value: object, allowed: str, nearest: str | Iterable[str] | None = None):
         self.field, self.value, self.allowed = field, value, allowed
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        shown = _shown(value)
         sentence = f"{field}: {shown} is not usable; allowed is {allowed}"
-        hint = nearest if isinstance(nearest, str) else ", ".join(nearest_names(str(value), nearest or ()))
+        hint = nearest if isinstance(nearest, str) else ", ".join(nearest_names(shown.strip("'\""), nearest or ()))
         super().__init__(sentence + (f"; nearest: {hint}" if hint else ""))
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, a value that is too deep
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def nearest_names(name: str, choices: Iterable[str], count: int = 3) -> list[str]:

@@ -156,11 +156,15 @@ def read_config(path: Path) -> dict[str, Any]:
     InputError
         If the file is too large, not JSON, or not an object.
     """
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise InputError("model", path.name, f"a config.json of at most {MAX_CONFIG_BYTES:,} bytes")
     try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise InputError("model", path.name, f"a config.json of at most {MAX_CONFIG_BYTES:,} bytes")
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError:
+        raise InputError("model", path.name, "a file that may be read") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError("model", path.name, f"a JSON file ({str(error).splitlines()[0][:80]})") from None
     if not isinstance(config, dict):
         raise InputError("model", path.name, "a JSON object with the fields of a config.json")
@@ -218,7 +222,8 @@ def from_config(config: dict[str, Any], name: str, source: str = "") -> Model:
         return _gpt2(config, name, source)
     if kind == "mpt":
         return _mpt(config, name, source)
-    causal = any(str(a).endswith("ForCausalLM") for a in config.get("architectures") or [])
+    named = config.get("architectures")
+    causal = any(str(a).endswith("ForCausalLM") for a in named) if isinstance(named, list) else False
     if kind not in LLAMA_LIKE and not causal:
         known = ", ".join((*LLAMA_LIKE, "gpt2", "mpt"))
         raise InputError("model", kind or name, f"a decoder-only transformer; model_type one of {known}")

@@ -103,7 +103,7 @@ def step(
     Returns
     -------
     Step
-        Seconds by part, tokens a second and GPU, peak memory, model FLOPs utilisation (against the dense peak of the format).
+        Seconds by part, tokens a second and GPU, peak memory, share of the format's dense peak (MFU).
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.memory import constants
-from hopperbook.training import LAYOUT_COLUMNS, step
+from hopperbook.training import LAYOUT_COLUMNS, framework, step
 from hopperbook.transformer import Model
 from hopperbook.units import DAY_S, HOUR_S
 
@@ -128,12 +129,13 @@ def sweep(
     per_node = part.nvlink_gpus if part.nvlink_bytes_per_s_per_direction else 1
     grid = layouts(model, gpus, global_batch, per_node=max(1, per_node))
     room = usable_bytes(part)
+    whole = replace(framework(), tuning_document_share=1.0)  # the customer's sequences, not a benchmark's short samples
     tables = []
     for kind in recompute:
         columns: dict[str, Any] = {c: grid[c].to_numpy() for c in LAYOUT_COLUMNS if c != "dp"}
         s = step(
             model, part, seq_len=seq_len, precision=precision, task=task, fabric=fabric, recompute=kind,
-            **columns,
+            framework_name=whole, **columns,
         )  # fmt: skip
         table = grid.assign(recompute=kind, total_s=s.total_s, tokens_per_s_per_gpu=s.tokens_per_s_per_gpu)
         tables.append(table.assign(memory_bytes=s.memory_bytes, mfu=s.mfu, fits=s.memory_bytes <= room))

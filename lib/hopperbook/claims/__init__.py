@@ -1,4 +1,4 @@
-"""The claims ledger: every claim of the article decided by a calculator, with its figure and the border where it flips."""
+"""The claims ledger: every claim decided by a calculator, with its figure and the border where it flips."""
 
 from hopperbook.claims.ledger import VERDICTS, Finding, decide, ledger
 

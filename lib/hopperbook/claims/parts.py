@@ -21,7 +21,8 @@ def peaks(customer: Customer) -> Finding:
     rate = [2 * 8192.0**3 / float(kernels.gemm_s(g, "bf16", 8192.0, 8192, 8192).seconds) for g in (a, h)]
     return Finding(
         MISLEADS if shown > 1.5 * like else HOLDS,
-        f"One is dense, the other sparse. Like beside like it is {like:.2f} times, not {shown:.2f}; matrix products reach"
+        f"One is dense, the other sparse. Like beside like it is {like:.2f} times, not {shown:.2f}; matrix products"
+        f" reach"
         f" {rate[1] / rate[0]:.2f} times.",
         "H100 over A100, FP16", like, 1.5 * like, shown, (a.source, h.source, "aiconfigurator-2025"),
     )  # fmt: skip
@@ -40,7 +41,8 @@ def memory_sizes(customer: Customer) -> Finding:
     slow = facts.gpu("H100 PCIe").memory_bandwidth_bytes_per_s / 1e12
     return Finding(
         HOLDS if off < 0.02 else WRONG,
-        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {reached:.0%} of the bandwidth,"
+        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {reached:.0%} of the"
+        f" bandwidth,"
         f" and an H100 PCIe has {slow:.1f} TB/s.",
         "largest difference from the data sheets, %", 100 * off, 2.0, 0.0, tuple(p.source for p in parts),
     )  # fmt: skip
@@ -55,7 +57,8 @@ def nvlink(customer: Customer) -> Finding:
     both = 2 * h.nvlink_bytes_per_s_per_direction
     return Finding(
         CONDITIONS,
-        f"Both directions added. Each way it is {both / 2e9:.0f} GB/s on H100, and an all-reduce of 1 GiB over eight runs at"
+        f"Both directions added. Each way it is {both / 2e9:.0f} GB/s on H100, and an all-reduce of 1 GiB over eight"
+        f" runs at"
         f" {bus / 1e9:.0f} GB/s of bus bandwidth.",
         "GB/s each way, H100", both / 2e9, 900.0, 900.0, (h.source, "nvidia-nccl-tests"),
     )  # fmt: skip
@@ -75,7 +78,8 @@ def larger_batches(customer: Customer) -> Finding:
     gain = users[1] / max(users[0], 1)
     return Finding(
         WRONG if gain < 1.1 else MISLEADS,
-        f"H100 has {flop:.1f} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in the same"
+        f"H100 has {flop:.1f} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in"
+        f" the same"
         f" format; H200, with no more FLOP/s, holds {users[2]}. Memory sets the batch.",
         "users held, H100 over A100", gain, 1.1, flop, (facts.gpu(H100).source, "kwon-2023-vllm"),
     )  # fmt: skip
@@ -88,7 +92,8 @@ def mig_generations(customer: Customer) -> Finding:
     per_slice = facts.gpu(H100).memory_bandwidth_bytes_per_s / facts.gpu(A100).memory_bandwidth_bytes_per_s
     return Finding(
         MISLEADS if new <= old else HOLDS,
-        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {per_slice:.1f} times the bandwidth, its own"
+        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {per_slice:.1f} times the"
+        f" bandwidth, its own"
         f" media engines and confidential computing; the smallest slice of an H200 has {units.gib(small[2])}.",
         "ways to fill a card, H100 over A100", new / old, 1.05, math.nan, ("nvidia-mig-user-guide",),
     )  # fmt: skip
@@ -119,7 +124,8 @@ def only_choice_for_hpc(customer: Customer) -> Finding:
     low = float(np.min(gain))
     return Finding(
         CONDITIONS if worth > 0 else WRONG,
-        f"H100 gains {low:.1f} to {max(gain):.1f} times over A100 and costs {price:.1f} times as much to rent: it pays for"
+        f"H100 gains {low:.1f} to {max(gain):.1f} times over A100 and costs {price:.1f} times as much to rent: it"
+        f" pays for"
         f" {worth} of {len(names)} kernels. On {flat} of them H200 is no faster than H100.",
         "least gain of H100 over A100 over its price", low / price, 1.0, math.nan,
         ("williams-2009-roofline", facts.gpu(H100).source),

@@ -86,7 +86,9 @@ def bill(plan: Plan) -> list[Item]:
 def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
     system = facts.system(SERVER_OF[row.gpu])
     count = servers(int(row.gpus), row.gpu)
-    power_kw = count * facts.node_power(system.name).typical / 1e3
+    power_kw = (
+        count * (system.rated_power_w or facts.node_power(system.name).high) / 1e3
+    )  # feeds are sized for all of it
     model = load(customer.model if role == "serving" else customer.trained_model)
     items = [
         Item(
@@ -117,7 +119,7 @@ def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
                 "Switches",
                 leaves + spines,
                 f"{SWITCH_PORTS} ports",
-                f"{leaves} leaves and {spines} spines, not oversubscribed",
+                f"{leaves} at the servers and {spines} above them, not oversubscribed",
             )
         )
     else:

@@ -20,11 +20,13 @@ from hopperbook.planner.tenure import Tenure, tenures
 from hopperbook.serving import Deployment
 from hopperbook.simulation import closed_loop
 from hopperbook.transformer import kv_bytes, weight_bytes
-from hopperbook.units import MONTH_H, MONTH_S, money
+from hopperbook.units import GIB, MONTH_H, MONTH_S, money
 
-NEAR = 1.05
-STEP = 1.05  # after a miss, the next candidate costs at least this much more
 SURE = 0.9  # probability that a recommendation must reach for each target
+#: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
+UNTRAINED_USD = 1e12
+#: A fleet busy for longer than this each day does no training beside.
+FULL_DAY_HOURS = 23
 Z80 = NormalDist().inv_cdf(0.9)
 
 
@@ -214,33 +216,36 @@ def plan(customer: Customer) -> Plan:
     """
     ways = {part: tenures(customer, part) for part in fleet.PARTS}
     served = fleet.table(customer, ways)
+    run_table, layouts = _runs(customer, ways)
     rows, made = judge(served.rows, customer), served.deployments
+    if len(rows):
+        rows["training_usd"] = _training_usd(rows, run_table, customer)
     by_part, failed = _by_part(rows, made, customer)
     cheapest = _verified(_ordered(rows, "works"), made, customer, least=0.5)
-    order = sorted(by_part.values(), key=lambda row: (row.usd, row.tpot_s))
+    order = sorted(by_part.values(), key=lambda row: (row.usd + row.training_usd, row.tpot_s))
     recommendation = order[0] if order else cheapest
     runner_up = order[1] if len(order) > 1 else None
-    fastest = grow_into = None
+    front, grow_into = _front(rows, made, customer), None
     if recommendation is not None:
-        fastest = _fastest(rows, made, customer, recommendation)
         grow_into = _grown(customer, ways)
-    trained, options, run_table, layouts = _train(customer, ways, recommendation)
+    trained, options, run_table = _train(customer, run_table, recommendation)
+    small = _small(customer, ways)
     return Plan(
         customer=customer,
         recommendation=recommendation,
         runner_up=runner_up,
         cheapest=cheapest,
-        fastest=fastest,
+        fastest=_fastest(front, customer, recommendation),
         grow_into=grow_into,
-        front=_front(rows, made, customer),
+        front=front,
         rejected=_rejected(rows, served.missing, ways, by_part, failed, recommendation, customer),
         training=trained,
         training_options=options,
-        small=_small(customer, ways),
+        small=small,
         considered=len(rows) + layouts,
         serving_table=rows,
         training_table=run_table,
-        answer=_obstacle(rows, recommendation, trained, run_table, customer),
+        answer=_obstacle(rows, recommendation, trained, run_table, small, customer),
     )
 
 
@@ -266,19 +271,60 @@ def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
         p_tpot=probability(rows.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]),
         p_ttft=probability(rows.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]),
     )
-    possible = rows.fits & rows.available
+    within = (rows.tpot_s * 1e3 <= customer.tpot_target_ms) & (rows.ttft_s * 1e3 <= customer.ttft_target_ms)
+    possible = rows.fits & rows.available & within
     rows["works"] = possible & (rows.p_tpot >= 0.5) & (rows.p_ttft >= 0.5)
     rows["sure"] = possible & (rows.p_tpot >= SURE) & (rows.p_ttft >= SURE)
     return rows
 
 
+def _training_usd(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) -> Any:
+    """Return what training costs beside each fleet: nothing where the fleet does it in its idle hours, in time."""
+    if run_table.empty:
+        return 0.0
+    in_time = run_table[run_table.available & (run_table.p_deadline >= SURE)]
+    own = float(in_time.usd.min()) if len(in_time) else UNTRAINED_USD
+    days = run_table.groupby(["gpu", "gpus"]).days.min()
+    pairs = pd.MultiIndex.from_arrays([rows.gpu, 2 ** np.log2(rows.gpus).astype(int)])
+    free = np.maximum(1 - rows.day_hours.to_numpy() / 24, 1e-9)
+    shared = days.reindex(pairs).to_numpy() / free
+    sure = probability(shared, customer.training_deadline_days, bands(customer)["days"]) >= SURE
+    return np.where(sure & (rows.day_hours < FULL_DAY_HOURS), 0.0, own)
+
+
 def _ordered(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
-    """Return the rows of a verdict by cost, at equal cost the likeliest to keep the targets first."""
+    """Return the rows of a verdict by cost, at equal cost the likeliest to keep the targets first.
+
+    What is likely is ordered by the cost of serving; what is sure, and may be recommended, by that of training too.
+    """
     if rows.empty:
         return rows
     kept = rows[rows[verdict]]
     likely = np.minimum(np.round(kept.p_tpot * kept.p_ttft, 3), 0.995)
-    return kept.assign(likely=-likely).sort_values(["usd", "likely", "tpot_s"], kind="stable")
+    cost = kept.usd + kept.training_usd if verdict == "sure" and "training_usd" in kept else kept.usd
+    kept = kept.assign(likely=-likely, cost=cost)
+    return kept.sort_values(["cost", "likely", "tpot_s"], kind="stable").drop(columns=["likely", "cost"])
+
+
+@functools.lru_cache(maxsize=65536)
+def _loop(d: Deployment, users: int, prompt_tokens: int, output_tokens: int) -> Any:
+    return closed_loop(d, users, prompt_tokens, output_tokens)
+
+
+def _odds(d: Deployment, users: int, customer: Customer) -> tuple[float, float]:
+    """Return the probabilities that a replica keeps the two targets under so many users, simulated."""
+    loop, b = _loop(d, users, customer.prompt_tokens, customer.output_tokens), bands(customer)
+    return (
+        float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"])),
+        float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"])),
+    )
+
+
+def _keeps(d: Deployment, users: int, customer: Customer, least: float) -> bool:
+    """Whether a simulated replica keeps both targets, and with a probability of at least so much."""
+    loop = _loop(d, users, customer.prompt_tokens, customer.output_tokens)
+    within = loop.tpot_s * 1e3 <= customer.tpot_target_ms and loop.ttft_s * 1e3 <= customer.ttft_target_ms
+    return within and min(_odds(d, users, customer)) >= least
 
 
 def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
@@ -298,36 +344,56 @@ def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
     Series
         The row with simulated ``ttft_s``, ``tpot_s``, ``ttft_p95_s``, throughput and the probabilities.
     """
-    d = deployments[int(row.row)]
-    loop = closed_loop(d, int(row.users), customer.prompt_tokens, customer.output_tokens)
-    b, rate = bands(customer), loop.output_tokens_per_s * customer.concurrency / row.users
+    d, users = deployments[int(row.row)], int(row.users)
+    loop = _loop(d, users, customer.prompt_tokens, customer.output_tokens)
+    rate = loop.output_tokens_per_s * customer.concurrency / users
+    p_tpot, p_ttft = _odds(d, users, customer)
     simulated = {
         "ttft_s": loop.ttft_s,
         "tpot_s": loop.tpot_s,
         "ttft_p95_s": loop.ttft_p95_s,
         "output_tokens_per_s": rate,
         "usd_per_million": row.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
-        "p_tpot": float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"])),
-        "p_ttft": float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"])),
+        "p_tpot": p_tpot,
+        "p_ttft": p_ttft,
     }
     return pd.Series(row.to_dict() | simulated, name=row.name)
 
 
-def _verified(
-    candidates: pd.DataFrame, made: list[Deployment], customer: Customer, least: float = SURE, most: int = 40
-) -> Any:
-    """Return the first candidate, by cost, that also keeps the targets when simulated; a miss skips its near kin."""
-    floor = 0.0
-    for _, row in candidates.drop_duplicates(["row", "replicas"]).iterrows():
-        if row.usd < floor:
-            continue
-        simulated = simulate(row, made, customer)
-        if simulated.p_tpot >= least and simulated.p_ttft >= least:
-            return simulated
-        floor, most = STEP * float(row.usd), most - 1
-        if not most:
-            break
+def _verified(candidates: pd.DataFrame, made: list[Deployment], customer: Customer, least: float = SURE) -> Any:
+    """Return the first candidate that also keeps the targets when simulated.
+
+    Of a replica that misses them, the most users that it can carry are found by bisection, and its candidates with
+    more are passed over.
+    """
+    if candidates.empty:
+        return None
+    users = candidates.users.to_numpy()
+    replicas = [made[i] for i in candidates.row]
+    counts: dict[int, set[int]] = {}
+    for d, n in zip(replicas, users, strict=True):
+        counts.setdefault(id(d), set()).add(int(n))
+    most: dict[int, int] = {}
+    for at, (d, n) in enumerate(zip(replicas, users, strict=True)):
+        if id(d) not in most:
+            keeps = _keeps(d, int(n), customer, least)
+            fewer = sorted(c for c in counts[id(d)] if c < n)
+            most[id(d)] = int(n) if keeps else _most_users(d, fewer, customer, least)
+        if n <= most[id(d)]:
+            return simulate(candidates.iloc[at], made, customer)
     return None
+
+
+def _most_users(d: Deployment, counts: list[int], customer: Customer, least: float) -> int:
+    """Return the largest of ascending counts of users under which a replica keeps the targets; 0 where none does."""
+    low, high = 0, len(counts)
+    while low < high:
+        middle = (low + high) // 2
+        if _keeps(d, counts[middle], customer, least):
+            low = middle + 1
+        else:
+            high = middle
+    return counts[low - 1] if low else 0
 
 
 def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -344,11 +410,14 @@ def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> 
     return found, failed
 
 
-def _fastest(rows: pd.DataFrame, made: list[Deployment], customer: Customer, recommendation: Any) -> Any:
+def _fastest(front: pd.DataFrame, customer: Customer, recommendation: Any) -> Any:
     """Return the configuration with the shortest time per token within the budget, or twice the recommendation."""
+    if recommendation is None:
+        return None
     limit = customer.budget_usd_per_month or 2 * float(recommendation.usd)
-    within = rows[rows.sure & (rows.usd <= limit)].sort_values(["tpot_s", "usd"], kind="stable")
-    return _verified(within, made, customer)
+    sure = [row for _, row in front.iterrows() if min(row.p_tpot, row.p_ttft) >= SURE]
+    within = [row for row in (recommendation, *sure) if row.usd <= limit]
+    return min(within, key=lambda row: (row.tpot_s, row.usd)) if within else None
 
 
 def _grown(customer: Customer, ways: dict[str, list[Tenure]]) -> Any:
@@ -364,8 +433,8 @@ def _front(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> pd
         return rows
     ordered = rows[rows.works].sort_values(["usd", "tpot_s"], kind="stable")
     front = ordered[ordered.tpot_s < ordered.tpot_s.cummin().shift(fill_value=np.inf)]
-    checked = [simulate(row, made, customer) for _, row in front.head(24).iterrows()]
-    kept = pd.DataFrame([row for row in checked if row.p_tpot >= 0.5 and row.p_ttft >= 0.5])
+    likely = [row for _, row in front.head(48).iterrows() if _keeps(made[int(row.row)], int(row.users), customer, 0.5)]
+    kept = pd.DataFrame([simulate(row, made, customer) for row in likely])
     if kept.empty:
         return kept
     return kept[kept.tpot_s < kept.tpot_s.cummin().shift(fill_value=np.inf)]
@@ -400,9 +469,13 @@ def _rejected(
 
 def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
     """Reject a part that keeps every target at a higher price."""
-    hourly = chosen.usd / row.billed_gpus / MONTH_H
-    words = f"{row.usd / chosen.usd - 1:.0%} dearer"
-    remedy = f"a price below {money(hourly)} a GPU-hour"
+    costs = [float(each.usd + each.training_usd) for each in (row, chosen)]
+    hourly = (costs[1] - row.training_usd) / row.billed_gpus / MONTH_H
+    if costs[0] >= UNTRAINED_USD > costs[1]:
+        words, remedy = "no time left to train on it", "a later deadline"
+    else:
+        words = f"{costs[0] / costs[1] - 1:.0%} dearer"
+        remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 
 
@@ -419,39 +492,48 @@ def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
 
 def _slow(row: Any, part: str, customer: Customer) -> Rejected:
     """Reject a part whose best configuration is unlikely to keep a target."""
-    limits, b = (customer.tpot_target_ms / 1e3, customer.ttft_target_ms / 1e3), bands(customer)
+    b = bands(customer)
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
-        reason = f"{row.tpot_s * 1e3:.0f} ms a token at best, {row.p_tpot:.0%} sure of {limits[0] * 1e3:.0f} ms"
+        reason = f"{row.tpot_s * 1e3:.0f} ms a token at best, {row.p_tpot:.0%} sure of {customer.tpot_target_ms:g} ms"
         return Rejected(part, reason, f"a target of {row.tpot_s * b['tpot'][1] * 1e3:.0f} ms a token", *about)
-    reason = f"first token after {row.ttft_s:.1f} s at best, {row.p_ttft:.0%} sure of {limits[1]:.1f} s"
+    reason = (
+        f"first token after {row.ttft_s:.1f} s at best, {row.p_ttft:.0%} sure of {customer.ttft_target_ms / 1e3:g} s"
+    )
     return Rejected(part, reason, f"a target of {row.ttft_s * b['ttft'][1]:.1f} s", *about)
 
 
-def _train(
-    customer: Customer, ways: dict[str, list[Tenure]], serving: Any
-) -> tuple[Any, pd.DataFrame, pd.DataFrame, int]:
-    """Choose the cheapest run that keeps the deadline nine times in ten; None where there is none."""
+def _runs(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
+    """Return the training runs with the probability that each keeps the deadline, and how many layouts were timed."""
     if not customer.trains:
-        return None, pd.DataFrame(), pd.DataFrame(), 0
+        return pd.DataFrame(), 0
     rows, considered = runs.table(customer, ways)
+    if len(rows):
+        rows["p_deadline"] = probability(rows.days, customer.training_deadline_days, bands(customer)["days"])
+    return rows, considered
+
+
+def _train(customer: Customer, rows: pd.DataFrame, serving: Any) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    """Choose the cheapest run that keeps the deadline nine times in ten; None where there is none."""
     if rows.empty:
-        return None, rows, rows, considered
-    rows = pd.concat([rows, _on_the_fleet(rows, serving)], ignore_index=True)
-    rows = rows.assign(p_deadline=probability(rows.days, customer.training_deadline_days, bands(customer)["days"]))
+        return None, rows, rows
+    shared = _on_the_fleet(rows, serving)
+    if len(shared):
+        sure = probability(shared.days, customer.training_deadline_days, bands(customer)["days"])
+        rows = pd.concat([rows, shared.assign(p_deadline=sure)], ignore_index=True)
     in_time = rows[rows.available & (rows.p_deadline >= SURE)]
-    order = in_time.sort_values(["usd", "days"], kind="stable")
-    near = order[order.usd <= NEAR * order.usd.min()]  # of what costs nearly the same, the smallest cluster
-    chosen = near.sort_values(["gpus", "usd"], kind="stable").iloc[0] if len(near) else None
-    return chosen, order.groupby("gpu", sort=False).head(1), rows, considered
+    order = in_time.sort_values(["usd", "gpus", "days"], kind="stable")
+    chosen = order.iloc[0] if len(order) else None
+    return chosen, order.groupby("gpu", sort=False).head(1), rows
 
 
 def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
     """Return the run on the GPUs that serve, in the hours they would stand idle, at no further cost."""
-    if serving is None or serving.day_hours >= 23:
+    if serving is None or serving.day_hours >= FULL_DAY_HOURS:
         return rows.iloc[:0]
     size = 1 << int(math.log2(serving.gpus))
-    same = rows[(rows.gpu == serving.gpu) & (rows.gpus == size)].drop_duplicates("precision")
+    same = rows[(rows.gpu == serving.gpu) & (rows.gpus == size)].sort_values("days", kind="stable")
+    same = same.drop_duplicates("precision")
     free = 1 - serving.day_hours / 24
     cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
     return same.assign(tenure="shared", available=True, days=same.days / free, **cost)
@@ -524,13 +606,18 @@ def pack_small(customer: Customer, part: str) -> tuple[str, list[mig.Placement]]
     return profile.name, mig.pack(names, part)
 
 
-def _obstacle(rows: pd.DataFrame, chosen: Any, trained: Any, run_table: pd.DataFrame, customer: Customer) -> str:
+def _obstacle(
+    rows: pd.DataFrame, chosen: Any, trained: Any, run_table: pd.DataFrame, small: Small | None, customer: Customer
+) -> str:
     """Say in a sentence what cannot be had, and what comes nearest."""
     said = []
     if chosen is None:
         said.append(_nearest_serving(rows, customer))
     if customer.trains and trained is None:
         said.append(_nearest_training(run_table, customer))
+    if customer.small_services and small is None:
+        needed = small_service_bytes(customer) / GIB
+        said.append(f"No slice of a card holds a small service of {customer.small_model}: it needs {needed:.0f} GiB.")
     if chosen is not None and customer.budget_usd_per_month:
         serving = float(chosen.usd) + (float(trained.usd) if trained is not None else 0.0)
         if serving > customer.budget_usd_per_month:
@@ -538,12 +625,16 @@ def _obstacle(rows: pd.DataFrame, chosen: Any, trained: Any, run_table: pd.DataF
     return " ".join(said)
 
 
+def _gpus(count: int) -> str:
+    return f"{count:,} GPU{'s' if count > 1 else ''}"
+
+
 def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
-    target = f"{customer.concurrency} users within {customer.tpot_target_ms:.0f} ms a token"
-    none = f"No configuration up to {customer.max_gpus:,} GPUs serves {target}"
+    target = f"{customer.concurrency:,} users within {customer.tpot_target_ms:g} ms a token"
+    none = f"No configuration up to {_gpus(customer.max_gpus)} serves {target}"
     possible = rows[rows.fits & rows.available] if len(rows) else rows
     if possible.empty:
-        return none + ": the model fits no replica of up to 8 GPUs."
+        return none + f": the model fits no replica of up to {_gpus(min(8, customer.max_gpus))}."
     over = np.maximum(possible.tpot_s * 1e3 / customer.tpot_target_ms, possible.ttft_s * 1e3 / customer.ttft_target_ms)
     row = possible.loc[over.idxmin()]
     reached = f"{row.tpot_s * 1e3:.0f} ms a token and {row.ttft_s:.1f} s to the first"
@@ -551,7 +642,7 @@ def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
 
 
 def _nearest_training(rows: pd.DataFrame, customer: Customer) -> str:
-    none = f"No cluster up to {customer.max_gpus:,} GPUs trains it within {customer.training_deadline_days:g} days"
+    none = f"No cluster up to {_gpus(customer.max_gpus)} trains it within {customer.training_deadline_days:g} days"
     possible = rows[rows.available] if len(rows) else rows
     if possible.empty:
         return none + ": its states fit none of them."

@@ -11,7 +11,7 @@ from hopperbook import facts
 from hopperbook.cost import rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
 from hopperbook.models import load
-from hopperbook.planner.tenure import Tenure
+from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training_run import best, days, goodput, sweep
 from hopperbook.transformer import parameters
 from hopperbook.units import DAY_S, GIB
@@ -116,7 +116,9 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
             considered += len(timed)
             fastest = best(timed)
             rows = {name: fastest[name].to_numpy() for name in fastest}
-            rows |= {name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))}
+            rows |= {
+                name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))
+            }
             rows["goodput"] = goodput(rows["gpus"], state)
             rows["days"] = days(customer.training_tokens, rows["tokens_per_s_per_gpu"] * rows["gpus"], rows["goodput"])
             rows["memory_gib"] = rows["memory_bytes"] / GIB
@@ -125,12 +127,20 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:
-    """Price runs: rented by the hour they take; reserved, bought and kept GPUs by the month, used or not."""
+    """Price runs: rented by the hour they take; reserved, bought and kept GPUs by the month, used or not.
+
+    Several nodes rented for one run are paid for while they are set up, too.
+    """
     gpus, each = rows["gpus"], 12 / customer.trainings_per_year
-    priced = {"tenure": np.full(len(gpus), way.kind, object), "available": (way.limit == 0) | (gpus <= way.limit)}
+    set_up = np.where((gpus > 8) & (way.kind == "on_demand"), assumptions()["cluster_setup_hours"] / 24, 0.0)
+    priced = {
+        "tenure": np.full(len(gpus), way.kind, object),
+        "available": (way.limit == 0) | (gpus <= way.limit),
+        "days": rows["days"] + set_up,
+    }
     for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
         hourly = way.kind in ("on_demand", "kept")
-        run = usd_per_run(gpus, price, rows["days"] * DAY_S)
+        run = usd_per_run(gpus, price, priced["days"] * DAY_S)
         priced[column] = run / each if hourly else rent_usd_per_month(gpus, price)
         priced[column + "_run"] = run if hourly else priced[column] * each
     return rows | priced

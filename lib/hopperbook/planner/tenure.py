@@ -139,6 +139,7 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
         residual_fraction=residual_fraction(months),
         interest_per_year=a["interest_per_year"],
         care_fraction_per_year=a["care_fraction_per_year"],
+        resale_at_once=a["resale_at_once"],
     )
 
 
