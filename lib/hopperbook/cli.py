@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +15,10 @@ from hopperbook import customer as customers
 from hopperbook import facts
 from hopperbook.errors import InputError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 ROOT = facts.DATA.parent
+#: Typer's base of complaints about a command line, ``ClickException``; where it stands differs between releases.
+Complaint: type[Exception] = typer.BadParameter.__mro__[2]
 REPORTS = Path("reports")
 
 CustomerFile = Annotated[Path, typer.Argument(help="The customer's YAML file")]
@@ -71,6 +72,12 @@ def build(
         print(f"The report of {who.name} is ready: open {index}")
 
 
+def _writable(path: Path) -> None:
+    """Refuse a file whose folder is not there, before any work is done."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InputError("file", str(path), "a file in a folder that exists")
+
+
 def slug(name: str) -> str:
     """Turn a name into the name of a folder: letters, digits and dashes.
 
@@ -108,9 +115,6 @@ def size(
     """Size one model on one GPU, or on every GPU: memory, GPUs needed, latency."""
     from hopperbook import sizing
 
-    for name, value in (("concurrency", concurrency), ("context", context)):
-        if not 1 <= value <= 10_000_000:
-            raise InputError(name, value, "a whole number from 1 to 10,000,000")
     answer = sizing.size(
         model,
         gpu,
@@ -140,6 +144,8 @@ def compare(
     from hopperbook import sizing
 
     names = [name.strip() for name in gpus.split(",") if name.strip()]
+    if not names:
+        raise InputError("gpus", gpus, "names of GPUs, separated by commas", "A100 SXM 80GB,H100 SXM,H200 SXM")
     rows = [sizing.rows(sizing.size(model, name, concurrency=concurrency, context_tokens=context))[0] for name in names]
     if json_:
         _print_json(rows)
@@ -168,6 +174,8 @@ def evidence(
     """Predict measured rows and say how far off the predictions are."""
     from hopperbook import evidence as ev
 
+    if chart:
+        _writable(chart)
     answer = ev.answer(rows)
     if chart:
         from hopperbook.charts import predicted_measured
@@ -212,6 +220,7 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
     """Ask for a customer's load and write the file."""
     if path.exists():
         raise InputError("file", str(path), "a file that does not exist yet")
+    _writable(path)
     values: dict[str, Any] = {}
     asked = {
         "name": ("Your name", "My Company"),
@@ -303,14 +312,15 @@ def calibrate(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; bad input is one sentence on stderr and exit code 2."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=arguments, standalone_mode=False)
+        app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
     except InputError as error:
         _refuse(str(error))
-    except click.exceptions.Abort:
+    except typer.Abort:
         _refuse("stopped")
-    except click.ClickException as error:
-        _refuse(error.format_message())
+    except Complaint as error:
+        _refuse(error.format_message())  # type: ignore[attr-defined]
     except BrokenPipeError:
         sys.exit(1)
 

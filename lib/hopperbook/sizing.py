@@ -143,6 +143,12 @@ def size(
     (1, True)
     """
     m = load(model)
+    for name, value in (("concurrency", concurrency), ("context", context_tokens), ("tp", 1 if tp is None else tp)):
+        if not 1 <= value <= 10_000_000:
+            raise InputError(name, value, "a whole number from 1 to 10,000,000", "1" if value < 1 else "10000000")
+    for name, form in (("precision", precision), ("kv_precision", kv_precision)):
+        if form is not None:
+            precision_name(form, name)
     if m.context_limit and context_tokens > m.context_limit:
         raise InputError(
             "context", context_tokens, f"at most {m.context_limit:,} tokens, which {m.name} reads", str(m.context_limit)
@@ -151,7 +157,11 @@ def size(
     if not 1 <= output < max(2, context_tokens):
         raise InputError("output", output, f"a whole number from 1 to {context_tokens - 1}, less than the context")
     load_ = {"concurrency": concurrency, "context": context_tokens, "output": output}
-    parts = [facts.gpu(gpu)] if gpu else [g for g in facts.gpus().values() if g.architecture in ("Ampere", "Hopper")]
+    parts = (
+        [facts.gpu(gpu)]
+        if gpu is not None
+        else [g for g in facts.gpus().values() if g.architecture in ("Ampere", "Hopper")]
+    )
     rows = [_on(m, part, load_, precision, kv_precision, tp) for part in parts]
     return model_row(model, precision, kv_precision) | {
         "concurrency": concurrency,
@@ -234,7 +244,11 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """
     table = []
     for row in answer["gpus"]:
-        line = {"GPU": row["gpu"], "GPUs": row["gpus"], "layout": f"{row['replicas']} x TP {row['tp']}"}
+        line = {
+            "GPU": row["gpu"],
+            "GPUs": row["gpus"],
+            "layout": f"{row['replicas']} x TP {row['tp']}" if row["fits"] else "",
+        }
         if row["fits"]:
             line |= {
                 "weights GiB": f"{row['weights_gib_per_gpu']:.1f}",
@@ -274,5 +288,6 @@ def sentence(answer: dict[str, Any]) -> str:
     """
     weights = f"{units.gib(answer['weight_bytes'])} of weights in {answer['precision']}"
     cache = f"{units.number(answer['kv_bytes_per_token'] / 1024, 3)} KiB of cache a token"
-    asked = f"{answer['concurrency']} requests of {answer['context_tokens']:,} tokens"
+    many = "requests" if answer["concurrency"] > 1 else "request"
+    asked = f"{answer['concurrency']:,} {many} of {answer['context_tokens']:,} tokens"
     return f"{answer['model']}: {units.parameters(answer['parameters'])} parameters, {weights}, {cache}; {asked}"

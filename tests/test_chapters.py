@@ -1,0 +1,74 @@
+"""The notebooks as they are stored: one parameters cell that is the default customer's, clean cells, clean outputs."""
+
+import ast
+import json
+import re
+
+import nbformat
+import pytest
+
+from hopperbook import customer, facts
+
+ROOT = facts.DATA.parent
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+MACHINE = re.compile(r"/(?:home|root|work|tmp|Users|usr/local|opt)/[\w.]|[A-Z]:\\\\Users|site-packages|0x[0-9a-f]{8,}")
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda p: p.stem)
+def chapter(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_every_chapter_of_the_contents_is_there():
+    listed = set(re.findall(r"chapters/[\w-]+", (ROOT / "_toc.yml").read_text()))
+    assert {f"chapters/{path.stem}" for path in CHAPTERS} == listed
+    assert len(CHAPTERS) >= 13
+
+
+def test_format_is_valid_with_unique_cell_ids(chapter):
+    nbformat.validate(chapter)
+    ids = [cell.id for cell in chapter.cells]
+    assert len(ids) == len(set(ids))
+    assert chapter.metadata.kernelspec.name == "python3"
+
+
+def test_first_cell_is_the_question(chapter):
+    first = chapter.cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(r"# \S", first.source)
+    assert sum(len(re.findall(r"^# ", c.source, re.M)) for c in chapter.cells if c.cell_type == "markdown") == 1
+
+
+def test_parameters_are_the_default_customer(chapter):
+    marked = [cell for cell in chapter.cells if "parameters" in tags(cell)]
+    assert len(marked) == 1
+    assert marked[0].cell_type == "code"
+    assigned = {}
+    for statement in ast.parse(marked[0].source).body:
+        assert isinstance(statement, ast.Assign)
+        assigned[statement.targets[0].id] = ast.literal_eval(statement.value)
+    default = customer.default().model_dump()
+    assert assigned == default
+    assert {k: type(v) for k, v in assigned.items()} == {k: type(v) for k, v in default.items()}
+    assert customer.of(assigned) == customer.default()
+
+
+def test_outputs_are_stored_without_errors_or_machine_paths(chapter):
+    assert any(cell.get("outputs") for cell in chapter.cells)
+    for cell in chapter.cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+        found = MACHINE.search(json.dumps(cell.get("outputs", [])))
+        assert found is None, found.group()
+        assert MACHINE.search(cell.source) is None
+
+
+def test_code_cells_run_in_order(chapter):
+    counts = [cell.execution_count for cell in chapter.cells if cell.cell_type == "code" and cell.source.strip()]
+    numbered = [n for n in counts if n is not None]
+    assert numbered == sorted(numbered)

@@ -1,0 +1,96 @@
+"""The claims ledger: complete, sourced, and following the facts."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from hopperbook import facts
+from hopperbook.claims import VERDICTS, decide, ledger, models, money, parts
+from hopperbook.customer import default
+from hopperbook.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return ledger(default())
+
+
+def test_every_claim_has_a_verdict_a_figure_a_border_and_sources(rows):
+    known = facts.references()
+    assert len(rows) == len(facts.records("claims")) == 29
+    assert list(rows.id) == [f"C{n:02d}" for n in range(1, 30)]
+    for row in rows.itertuples():
+        assert row.verdict in VERDICTS, row.id
+        assert math.isfinite(row.value), row.id
+        assert math.isfinite(row.border), row.id
+        assert row.axis, row.id
+        assert len(row.sentence) > 40, row.id
+        assert "nan" not in row.sentence.lower().split(), row.id
+        assert row.sources, row.id
+        for key in row.sources:
+            assert key.split(":")[0].strip() in known, (row.id, key)
+
+
+def test_verdicts_are_not_all_alike(rows):
+    assert set(rows.verdict) == set(VERDICTS)
+
+
+def test_a_claim_that_is_none_is_refused():
+    with pytest.raises(InputError, match="C01 to C29"):
+        decide("C30", default())
+
+
+def changed_gpu(monkeypatch, module, name, **fields):
+    known = facts.gpu
+    wanted = known(name).name
+
+    def gpu(asked):
+        found = known(asked)
+        return replace(found, **fields) if found.name == wanted else found
+
+    monkeypatch.setattr(module.facts, "gpu", gpu)
+
+
+def test_a_smaller_sparse_peak_makes_the_comparison_honest(monkeypatch, rows):
+    h100 = facts.gpu("H100 SXM")
+    before = rows.set_index("id").loc["C04"]
+    changed_gpu(monkeypatch, parts, "H100 SXM", sparse_flop_per_s={**h100.dense_flop_per_s})
+    after = decide("C04", default())
+    assert (before.verdict, after.verdict) == ("misleads", "holds")
+    assert after.claimed < before.claimed
+
+
+def test_another_memory_size_makes_the_data_sheet_wrong(monkeypatch, rows):
+    before = rows.set_index("id").loc["C08"]
+    changed_gpu(monkeypatch, parts, "H200 SXM", memory_gb=120.0)
+    after = decide("C08", default())
+    assert (before.verdict, after.verdict) == ("holds", "wrong")
+    assert after.value > before.value
+
+
+def test_a_larger_card_holds_seventy_billion(monkeypatch, rows):
+    before = rows.set_index("id").loc["C15"]
+    changed_gpu(monkeypatch, models, "H200 SXM", memory_bytes=2 * facts.gpu("H200 SXM").memory_bytes)
+    after = decide("C15", default())
+    assert (before.verdict, after.verdict) == ("misleads", "holds")
+    assert after.value > after.border > before.value
+
+
+def test_a_dearer_h200_is_no_longer_worth_its_price(monkeypatch, rows):
+    before, known = rows.set_index("id").loc["C25"], facts.price
+    factor = 0.5 if before.verdict == "holds" else 3.0
+
+    def price(gpu, *rest):
+        found = known(gpu, *rest)
+        return replace(found, typical=found.typical * factor) if gpu == "H200 SXM" else found
+
+    monkeypatch.setattr(money.facts, "price", price)
+    after = decide("C25", default())
+    assert after.verdict != before.verdict
+    assert after.value == pytest.approx(before.value * factor)
+
+
+def test_the_ledger_follows_the_customer():
+    long = default().model_copy(update={"context_tokens": 65536})
+    assert decide("C05", long).sentence != decide("C05", default()).sentence

@@ -1,0 +1,244 @@
+"""The command: every answer is printed as JSON too, and bad input is one line, exit code 2 and nothing written."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from hopperbook import cli, facts, report
+from hopperbook.models import model_names
+
+DEFAULT = str(facts.DATA / "customers" / "default.yaml")
+SAAS = str(facts.DATA / "customers" / "inference-saas.yaml")
+
+
+def answer(capsys, *arguments):
+    cli.main([*arguments, "--json"])
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return json.loads(printed.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([str(a) for a in arguments])
+    printed = capsys.readouterr()
+    assert caught.value.code == 2
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1
+    assert printed.err.startswith("hopperbook: ")
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["nope"], "nope"),
+        (["size"], "--model"),
+        (["size", "--model", "llama-3.1-8b", "--bogus", "1"], "--bogus"),
+        (["size", "--model", "llama-3.1-8b", "--concurrency", "x"], "--concurrency"),
+        (["size", "--model", "llama-9-8b"], "nearest: meta-llama/Llama"),
+        (["size", "--model", ""], "model"),
+        (["size", "--model", "llama-3.1-8b", "--gpu", "H300 SXM"], "H100 SXM"),
+        (["size", "--model", "llama-3.1-8b", "--gpu", ""], "gpu"),
+        (["size", "--model", "llama-3.1-8b", "--concurrency", "-1"], "concurrency: -1"),
+        (["size", "--model", "llama-3.1-8b", "--context", "0"], "context: 0"),
+        (["size", "--model", "llama-3.1-8b", "--context", "200000"], "131,072"),
+        (["size", "--model", "llama-3.1-8b", "--output", "0"], "output: 0"),
+        (["size", "--model", "llama-3.1-8b", "--tp", "0"], "tp: 0"),
+        (["size", "--model", "llama-3.1-8b", "--tp", "3"], "divisor of the 32 heads"),
+        (["size", "--model", "llama-3.1-8b", "--precision", "fp7"], "precision: 'fp7'"),
+        (["size", "--model", "llama-3.1-8b", "--kv-precision", "x"], "kv_precision: 'x'"),
+        (["compare", "--model", "llama-3.1-8b", "--gpus", "H100 SXM,H201"], "H201"),
+        (["compare", "--model", "llama-3.1-8b", "--gpus", ","], "gpus"),
+        (["compare", "--model", "llama-3.1-8b", "--concurrency", "0"], "concurrency: 0"),
+        (["plan"], "customer"),
+        (["plan", "missing.yaml"], "missing.yaml"),
+        (["plan", str(facts.DATA)], "not a folder"),
+        (["plan", DEFAULT, "--set", "contxt_tokens=5"], "nearest: context_tokens"),
+        (["plan", DEFAULT, "--set", "concurrency"], "FIELD=VALUE"),
+        (["plan", DEFAULT, "--set", "concurrency=-5"], "nearest: 1"),
+        (["plan", DEFAULT, "--set", "concurrency=[1]"], "concurrency"),
+        (["plan", DEFAULT, "--set", "h100_usd_per_hour=0"], "h100_usd_per_hour: 0"),
+        (["plan", DEFAULT, "--set", "budget_usd_per_month=.nan"], "budget_usd_per_month: nan"),
+        (["facts", "gpuz"], "nearest: gpus"),
+        (["facts", "../secrets"], "table"),
+        (["evidence", "missing.csv"], "missing.csv"),
+        (["evidence", str(facts.DATA)], "CSV"),
+        (["serve", "no-such-report"], "a built report"),
+        (["serve", "--port", "99999"], "port"),
+        (["calibrate", "everything"], "everything"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(capsys, arguments, word):
+    assert word in refused(capsys, *arguments)
+
+
+def test_a_config_of_an_encoder_is_refused(capsys, tmp_path):
+    path = tmp_path / "config.json"
+    for shapes in (
+        {"model_type": "bert", "hidden_size": 768},
+        {"model_type": "t5", "is_encoder_decoder": True, "d_model": 512},
+        {"architectures": ["ViTForImageClassification"], "model_type": "vit"},
+        {"architectures": 5},
+        {"model_type": "llama", "hidden_size": -4, "num_hidden_layers": 2, "num_attention_heads": 4},
+    ):
+        path.write_text(json.dumps(shapes))
+        refused(capsys, "size", "--model", path)
+    path.write_text("not json")
+    assert "config.json" in refused(capsys, "size", "--model", path)
+
+
+def test_the_installed_command_refuses_without_a_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "from hopperbook.cli import main; main()", "size", "--model", "llama-9"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_arguments_print_the_help(capsys):
+    cli.main([])
+    assert "hopperbook" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: A\nmodel: llama-3.1-8b\nunknown: 1\n",
+        "name: '../../x'\nmodel: llama-3.1-8b\n",
+        "name: A\nmodel: llama-9\n",
+        "name: !!python/object:os.system {}\n",
+        "name: [",
+    ],
+)
+def test_a_bad_build_leaves_the_earlier_report_alone(capsys, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    old = tmp_path / "reports" / "a"
+    old.mkdir(parents=True)
+    (old / "index.html").write_text("earlier")
+    (tmp_path / "c.yaml").write_text(text)
+    refused(capsys, "build", "--customer", "c.yaml", "--out", old)
+    refused(capsys, "build", "--customer", "c.yaml", "--out", tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "c.yaml", "index.html", "reports"]
+    assert (old / "index.html").read_text() == "earlier"
+
+
+def test_build_says_where_the_report_is(capsys, tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(
+        report, "build", lambda values, out, progress: asked.update(values, out=out) or out / "index.html"
+    )
+    made = answer(capsys, "build", "--customer", SAAS, "--set", "concurrency=7", "--out", str(tmp_path / "x"))
+    assert asked["concurrency"] == 7
+    assert made["report"] == str(tmp_path / "x" / "index.html")
+    cli.main(["build"])
+    assert str(asked["out"]) == "reports/lingua-shop"
+
+
+def test_new_asks_checks_and_writes_once(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "c.yaml"
+    given = iter(["Müller & Co", "llama-3.1-8b", 9, 1000, 200, 50.0, "none", 0.0])
+    monkeypatch.setattr(cli.typer, "prompt", lambda question, **rest: next(given))
+    cli.main(["new", str(path)])
+    capsys.readouterr()
+    assert answer(capsys, "plan", str(path))["recommendation"]["gpus"] >= 1
+    assert "does not exist yet" in refused(capsys, "new", path)
+    assert "folder that exists" in refused(capsys, "new", tmp_path / "none" / "c.yaml")
+    given = iter(["<b>", "llama-3.1-8b", 9, 1000, 200, 50.0, "none", 0.0])
+    assert "name" in refused(capsys, "new", tmp_path / "d.yaml")
+    assert not (tmp_path / "d.yaml").exists()
+
+
+def test_gpus_have_the_fields_that_scripts_expect(capsys):
+    rows = answer(capsys, "facts", "gpus")
+    assert isinstance(rows, list)
+    names = [row["name"] for row in rows]
+    assert {"A100 SXM 80GB", "H100 SXM", "H100 PCIe", "H100 NVL", "H200 SXM", "H20", "H800 SXM", "GH200"} <= set(names)
+    for row in rows:
+        for field in ("memory_gb", "memory_bandwidth_bytes_per_s", "tdp_w"):
+            assert row[field] > 0
+        assert row["nvlink_bytes_per_s_per_direction"] >= 0
+        assert row["source"]
+        assert set(row["dense_flop_per_s"]) <= {
+            "fp64",
+            "fp64_tensor",
+            "fp32",
+            "tf32",
+            "bf16",
+            "fp16",
+            "fp8",
+            "int8",
+            "fp4",
+        }
+        assert all(value > 0 for value in row["dense_flop_per_s"].values() if value is not None)
+    h100 = rows[names.index("H100 SXM")]
+    assert h100["dense_flop_per_s"]["bf16"] == pytest.approx(989.4e12, rel=1e-3)
+
+
+@pytest.mark.parametrize("table", ["gpus", "systems", "fabrics", "prices", "models", "costs", "mig", "claims", "hpc"])
+def test_every_table_is_printed(capsys, table):
+    rows = answer(capsys, "facts", table)
+    assert len(rows) > 3
+    cli.main(["facts", table])
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_every_model_is_sized_on_every_gpu(capsys, model):
+    found = answer(capsys, "size", "--model", model, "--context", "1024")
+    assert found["parameters"] > 1e8
+    assert found["weight_bytes"] > found["parameters"] * 0.4
+    assert found["kv_bytes_per_token"] > 0
+    parts = {row["gpu"]: row for row in found["gpus"]}
+    assert {"H20", "GH200", "H800 SXM", "A100 SXM 40GB", "H200 NVL"} <= set(parts)
+    for row in parts.values():
+        if row["fits"] and "tpot_ms" in row:
+            for name in ("ttft_ms", "tpot_ms", "output_tokens_per_s"):
+                assert 0 < row[name]["low"] <= row[name]["value"] <= row[name]["high"] < math.inf
+        else:
+            assert row["reason"]
+
+
+def test_schema_compare_and_plan_parse(capsys):
+    cli.main(["schema"])
+    assert "properties" in json.loads(capsys.readouterr().out)
+    assert [row["GPU"] for row in answer(capsys, "compare", "--model", "llama-3.1-8b")] == [
+        "A100 SXM 80GB", "H100 SXM", "H200 SXM",
+    ]  # fmt: skip
+    made = answer(capsys, "plan", SAAS)
+    assert made["recommendation"]["gpu"]
+    assert made["considered"] > 1000
+    fewer = answer(capsys, "plan", SAAS, "--set", "concurrency=8")
+    assert fewer["recommendation"]["usd_per_month"]["value"] < made["recommendation"]["usd_per_month"]["value"]
+    cli.main(["plan", SAAS])
+    assert made["recommendation"]["gpu"] in capsys.readouterr().out
+    cli.main(["compare", "--model", "llama-3.1-8b"])
+    assert "H200 SXM" in capsys.readouterr().out
+
+
+def test_evidence_predicts_a_row_of_a_file(capsys, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "model,gpu,gpus,tp,precision,input_tokens,output_tokens,concurrency,tpot_ms,engine\n"
+        "meta-llama/Llama-3.1-8B,H100 SXM,1,1,bf16,1024,256,16,9.5,vLLM\n"
+    )
+    found = answer(capsys, "evidence", str(path))
+    assert found["summary"]
+    text = json.dumps(found)
+    assert "tpot_ms" in text
+    cli.main(["evidence", str(path)])
+    assert capsys.readouterr().out.strip()
+    assert "folder that exists" in refused(capsys, "evidence", path, "--chart", tmp_path / "none" / "x.svg")
+
+
+def test_names_of_folders_are_harmless():
+    for name in ("../..", "/etc/passwd", "a/b", "..", "\u0000", "ß", "x" * 300, "A B"):
+        made = cli.slug(name)
+        assert made
+        assert len(made) <= 40
+        assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")

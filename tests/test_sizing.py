@@ -1,0 +1,81 @@
+"""Quick answers of the terminal against hand-worked sizes."""
+
+import pytest
+
+from hopperbook import facts, sizing
+from hopperbook.errors import InputError
+from hopperbook.models import model_names
+from hopperbook.units import GIB
+
+
+def test_llama_70b_by_hand():
+    row = sizing.model_row("llama-3.1-70b")
+    assert row["parameters"] == 70_553_706_496
+    assert row["weight_bytes"] == 2 * row["parameters"]
+    assert row["kv_bytes_per_token"] == 2 * 8 * 128 * 80 * 2
+    assert sizing.model_row("llama-3.1-70b", "fp8", "fp8")["kv_bytes_per_token"] == row["kv_bytes_per_token"] / 2
+    assert row["attention"] == "GQA"
+    assert row["training_flop_per_token"] > 6 * (row["parameters"] - 2 * 128_256 * 8192)
+
+
+def test_a_mixture_uses_fewer_parameters_than_it_holds():
+    row = sizing.model_row("mixtral-8x7b")
+    assert row["parameters"] == 46_702_792_704
+    assert row["active_parameters"] == pytest.approx(12.88e9, rel=0.01)
+    assert [r["model"] for r in sizing.model_rows()] == list(model_names())
+
+
+def test_memory_adds_up_to_the_card():
+    answer = sizing.size("llama-3.3-70b", concurrency=32, context_tokens=4096)
+    for row in answer["gpus"]:
+        if row["fits"]:
+            used = row["weights_gib_per_gpu"] + row["kv_gib_per_gpu"]
+            assert used + max(0.0, row["free_gib_per_gpu"]) <= facts.gpu(row["gpu"]).memory_bytes / GIB
+            assert row["free_gib_per_gpu"] >= -1e-9
+            assert row["users_per_replica"] * row["replicas"] >= 32
+            assert row["gpus"] == row["tp"] * row["replicas"]
+    one = sizing.size("llama-3.3-70b", "H100 SXM", concurrency=32, context_tokens=4096, tp=4)["gpus"][0]
+    assert one["weights_gib_per_gpu"] == pytest.approx(2 * 70.55e9 / 4 / GIB, rel=0.02)
+    assert one["kv_gib_per_gpu"] == pytest.approx(32 / one["replicas"] * 4096 * 327_680 / 4 / GIB, rel=0.02)
+
+
+def test_more_load_never_needs_fewer_gpus():
+    needed = [
+        sizing.size("llama-3.3-70b", "H100 SXM", concurrency=n, context_tokens=8192)["gpus"][0]["gpus"]
+        for n in (1, 8, 32, 100, 400)
+    ]
+    assert needed == sorted(needed)
+    assert needed[0] < needed[-1]
+
+
+def test_what_does_not_fit_says_by_how_much():
+    row = sizing.size("llama-3.1-405b", "H100 SXM")["gpus"][0]
+    assert not row["fits"]
+    assert "GiB too little" in row["reason"]
+    assert sizing.rows({"gpus": [row]})[0]["layout"] == ""
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"concurrency": 0},
+        {"concurrency": 10**9},
+        {"context_tokens": -1},
+        {"context_tokens": 200_000},
+        {"output_tokens": 8192},
+        {"output_tokens": -1},
+        {"tp": 0},
+        {"tp": 7},
+        {"precision": "fp7"},
+        {"kv_precision": ""},
+    ],
+)
+def test_bad_sizes_are_refused(bad):
+    with pytest.raises(InputError):
+        sizing.size("llama-3.1-8b", "H100 SXM", **bad)
+
+
+def test_sentence_has_the_figures():
+    words = sizing.sentence(sizing.size("llama-3.1-8b", "H100 SXM", concurrency=3))
+    assert "128" in words
+    assert "3 requests of 8,192" in words
