@@ -663,6 +663,22 @@ def stored() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     return curves, pd.DataFrame(about["runs"]), pd.read_csv(folder / "exponents.csv", comment="#"), about
 
 
+def published() -> dict[str, Any]:
+    """Return what others measured of Hopper's FP8 accumulator, from ``data/fp8/published.yaml``.
+
+    Returns
+    -------
+    dict
+        ``bits``, ``promote_every`` products, ``error`` as a fraction at ``error_at_k``, ``source``.
+
+    Examples
+    --------
+    >>> published()["bits"]
+    14
+    """
+    return yaml.safe_load((facts.DATA / "fp8" / "published.yaml").read_text())["accumulator"]
+
+
 def summary(finals: pd.DataFrame) -> pd.DataFrame:
     """Compare recipes over seeds, each seed with the same seed in BF16.
 

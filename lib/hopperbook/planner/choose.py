@@ -262,7 +262,8 @@ def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With ``p_tpot, p_ttft, works`` (more likely than not) and ``sure`` (nine times in ten).
+        With ``p_tpot, p_ttft, works`` (predicted within the targets, and more likely than not) and ``sure`` (nine times
+        in ten).
     """
     if rows.empty:
         return rows
