@@ -429,3 +429,19 @@ def test_a_bill_of_materials_names_what_the_fleet_needs():
     assert any(made.recommendation.gpu in str(item) for item in items)
     assert bill.servers(17, "H100 SXM") == 3
     assert bill.strains(made)
+
+
+@pytest.mark.parametrize(
+    ("model", "format"),
+    [("gpt-oss-120b", "mxfp4"), ("mixtral-8x7b", "fp8_block"), ("deepseek-v3", "fp8_block"), ("llama-3.1-8b", "fp8")],
+)
+def test_weights_are_offered_in_formats_that_gain_on_hopper(model, format):
+    m, asked = load(model), shop(model=model)
+    part = facts.gpu("H200 SXM")
+    offered = {w for w, _ in fleet.formats(asked, part, m)}
+    assert format in offered
+    step = {w: float(serving.decode_step_s(fleet.replica(m, part.name, 2, w, "fp8"), 16, 4096)) for w in offered}
+    assert all(step[w] < step["bf16"] for w in offered - {"bf16"})
+    row = planner.plan(asked).recommendation
+    assert row.precision in {format, "int8"}
+    assert fleet.replica(m, row.gpu, int(row.tp), row.precision, row.kv_precision).weights == row.precision

@@ -319,6 +319,10 @@ def generation_attention_s(
     return scaled(table, "generation", part, key, [b, s, h, np.where(key[-1], 1.0, kv)], **instead)
 
 
+#: No table holds experts in INT8: they are taken as stored in eight bits and multiplied in sixteen.
+_EXPERTS_AS = {"int8": "int8_wo"}
+
+
 @cache
 def _moe_key(
     engine: str,
@@ -400,6 +404,7 @@ def moe_s(
     False
     """
     part, engine = _gpu(gpu), engine_name(engine)
+    precision = _EXPERTS_AS.get(precision, precision)
     table, key, exact = _moe_key(
         engine, reference(part), precision, hidden, ffn, experts_per_token, experts, tp, ep, load_shape
     )

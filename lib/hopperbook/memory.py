@@ -20,8 +20,8 @@ from hopperbook.transformer import (
     kv_bytes_per_token,
     linear_layers,
     parameters,
-    precision_name,
     quantised_parameters,
+    stored_formats,
 )
 
 
@@ -89,8 +89,7 @@ def rank_weight_bytes(
     >>> rank_weight_bytes(load("meta-llama/Llama-3.1-70B"), "bf16") / 1e9
     141.107412992
     """
-    moe_bits = PRECISION_BITS[precision_name(moe_precision or precision or model.moe_precision, "moe_precision")]
-    bits = PRECISION_BITS[precision_name(precision or model.precision)]
+    bits, moe_bits = (PRECISION_BITS[name] for name in stored_formats(model, precision, moe_precision))
     kept_bits = max(16.0, bits)
     share = _stage_share(model, pp)
     matrices = sum(

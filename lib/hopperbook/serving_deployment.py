@@ -12,7 +12,7 @@ import yaml
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
-from hopperbook.transformer import Model, linear_layers, precision_name
+from hopperbook.transformer import Model, linear_layers, precision_name, stored_formats
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,11 @@ class Deployment:
         return self.tp * self.pp
 
     @property
+    def weights(self) -> str:
+        """The format to ask for to get these weights: the experts' own where they alone are small."""
+        return self.moe_precision if self.model.experts and self.moe_precision == "mxfp4" else self.precision
+
+    @property
     def attention_tp(self) -> int:
         """GPUs that share one sequence's attention."""
         return max(1, self.tp // self.attention_dp)
@@ -233,11 +238,7 @@ def deploy(
         linear_layers(model, tp // attention_dp)  # raises with the nearest divisor
     if pp > model.layers:
         raise InputError("pp", pp, f"at most the {model.layers} layers of {model.name}")
-    linear = precision_name(precision or model.precision)
-    experts = precision_name(moe_precision or precision or model.moe_precision, "moe_precision")
-    if model.experts and model.moe_precision in ("mxfp4", "fp4") and experts in ("fp4", "mxfp4"):
-        experts = model.moe_precision
-        linear = linear if linear in ("fp8", "fp8_block", "int8") else model.precision
+    linear, experts = stored_formats(model, precision, moe_precision)
     if runs.name == "trtllm-1.0" and experts == "mxfp4":
         runs = engines()["trtllm-mxfp4"]  # MXFP4 experts take another path through this engine
     quantised = runs.tables == "trtllm" and linear in ("fp8", "fp8_block")

@@ -184,6 +184,41 @@ def precision_name(name: str, field: str = "precision") -> str:
     return key
 
 
+def stored_formats(model: Model, precision: str | None = None, moe_precision: str | None = None) -> tuple[str, str]:
+    """Return the formats in which linear layers and experts are held.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    precision, moe_precision : str, optional
+        What is asked for; experts follow the linear layers, and both the checkpoint.  A checkpoint whose experts alone
+        are in four bits (``mxfp4``) keeps its other layers as they are when four bits are asked for.
+
+    Returns
+    -------
+    tuple of str
+        (linear layers, experts), keys of ``PRECISION_BITS``.
+
+    Raises
+    ------
+    InputError
+        If a format is unknown.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> stored_formats(load("gpt-oss-120b"), "mxfp4"), stored_formats(load("llama-3.1-8b"), "fp8")
+    (('bf16', 'mxfp4'), ('fp8', 'fp8'))
+    """
+    linear = precision_name(precision or model.precision)
+    experts = precision_name(moe_precision or precision or model.moe_precision, "moe_precision")
+    if model.experts and {model.moe_precision, experts} <= {"fp4", "mxfp4"}:
+        experts = model.moe_precision
+        linear = linear if linear in ("fp8", "fp8_block", "int8") else model.precision
+    return linear, experts
+
+
 def from_shape(
     layers: int,
     hidden: int,
@@ -453,8 +488,7 @@ def weight_bytes(model: Model, precision: str | None = None, moe_precision: str 
     >>> weight_bytes(load("meta-llama/Llama-3.1-70B")) / 1e9
     141.107412992
     """
-    moe_precision = precision_name(moe_precision or precision or model.moe_precision, "moe_precision")
-    precision = precision_name(precision or model.precision)
+    precision, moe_precision = stored_formats(model, precision, moe_precision)
     linear, experts = quantised_parameters(model)
     rest = parameters(model) - linear - experts
     rest_bits = max(16.0, PRECISION_BITS[precision])

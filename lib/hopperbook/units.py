@@ -344,3 +344,25 @@ def tokens(count: float) -> str:
         if count >= size:
             return f"{count / size:.4g}{NBSP}{word}"
     return integer(count)
+
+
+def format_name(precision: str) -> str:
+    """Show the name of a number format.
+
+    Parameters
+    ----------
+    precision : str
+        A key of ``transformer.PRECISION_BITS``.
+
+    Returns
+    -------
+    str
+        Text such as ``BF16`` or ``block FP8``.
+
+    Examples
+    --------
+    >>> format_name("bf16"), format_name("fp8_block")
+    ('BF16', 'block FP8')
+    """
+    name = precision.removesuffix("_block").upper()
+    return f"block {name}" if precision.endswith("_block") else name

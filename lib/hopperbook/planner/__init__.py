@@ -2,6 +2,7 @@
 
 from hopperbook.planner.borders import borders, decision_map, power_w
 from hopperbook.planner.choose import Plan, bands, plan
+from hopperbook.planner.fleet import eight_bits
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "borders",
     "configuration",
     "decision_map",
+    "eight_bits",
     "headline",
     "layout",
     "plan",

@@ -208,7 +208,7 @@ def strains(plan: Plan) -> list[Strain]:
     d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
     users = np.array([1.0, 2.0]) * float(row.users)
     steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
-    first = steady.ttft_s + fleet.OPENING_SHARE * users * float(serving.prefill_s(d, customer.prompt_tokens))
+    first = fleet.first_token_s(d, steady, customer.prompt_tokens, users)
     cache = users * customer.held_tokens / serving.kv_capacity_tokens(d, customer.held_tokens)
     b = bands(customer)
     found = [

@@ -68,7 +68,7 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
         return 0
     users = np.unique(np.round(np.geomspace(1, d.engine.max_batch, 80)).astype(int))
     steady = serving.sweep(d, prompt, customer.output_tokens, users)
-    ttft = steady.ttft_s + fleet.OPENING_SHARE * users * float(serving.prefill_s(d, prompt))
+    ttft = fleet.first_token_s(d, steady, prompt, users)
     b = bands(customer)
     keeps = probability(steady.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]) >= SURE
     keeps &= probability(ttft, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE

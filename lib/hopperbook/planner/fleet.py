@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, hpc, serving
+from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.memory import rank_weight_bytes
@@ -40,7 +40,32 @@ class Fleet(NamedTuple):
     missing: dict[str, str]
 
 
-def formats(customer: Customer, gpu: facts.GPU) -> list[tuple[str, str]]:
+def eight_bits(gpu: facts.GPU, model: Model) -> str:
+    """Name the eight-bit format of weights that a part multiplies fastest.
+
+    Parameters
+    ----------
+    gpu : GPU
+        The part.
+    model : Model
+        The model; FP8 checkpoints of Mixtures of Experts hold a scale a block.
+
+    Returns
+    -------
+    str
+        ``fp8``, ``fp8_block`` or ``int8``.
+
+    Examples
+    --------
+    >>> eight_bits(facts.gpu("A100 SXM"), load("llama-3.1-8b")), eight_bits(facts.gpu("H100"), load("mixtral-8x7b"))
+    ('int8', 'fp8_block')
+    """
+    if not gpu.transformer_engine:
+        return "int8"
+    return "fp8_block" if model.experts else "fp8"
+
+
+def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str, str]]:
     """List the formats of weights and cache to try on a part.
 
     Parameters
@@ -49,6 +74,9 @@ def formats(customer: Customer, gpu: facts.GPU) -> list[tuple[str, str]]:
         Its precision policy.
     gpu : GPU
         The part; FP8 arithmetic needs Hopper, INT8 stands in for it on Ampere.
+    model : Model
+        The model served; Mixtures of Experts hold FP8 with a scale a block, as their published checkpoints do, and a
+        checkpoint whose experts are in four bits is also served as it is.
 
     Returns
     -------
@@ -58,13 +86,17 @@ def formats(customer: Customer, gpu: facts.GPU) -> list[tuple[str, str]]:
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> formats(check({"name": "A", "model": "llama-3.1-8b"}), facts.gpu("A100 SXM"))
+    >>> formats(check({"name": "A", "model": "llama-3.1-8b"}), facts.gpu("A100 SXM"), load("llama-3.1-8b"))
     [('bf16', 'bf16'), ('bf16', 'fp8'), ('int8', 'bf16'), ('int8', 'fp8')]
     """
-    eight = "fp8" if gpu.transformer_engine else "int8"
-    weights = ["bf16", eight] if customer.precision == "auto" else [customer.precision]
+    eight = eight_bits(gpu, model)
+    weights: list[str] = [customer.precision]
+    if customer.precision == "auto":
+        weights = ["bf16", eight] + (["mxfp4"] if model.moe_precision == "mxfp4" else [])
+    elif customer.precision == "fp8":
+        weights = [eight] if gpu.transformer_engine else []
     caches = ["bf16", "fp8"] if customer.kv_precision == "auto" else [customer.kv_precision]
-    return [(w, kv) for w in weights for kv in caches if w != "fp8" or gpu.transformer_engine]
+    return [(w, kv) for w in weights for kv in caches]
 
 
 def deployments(customer: Customer, model: Model, parts: tuple[str, ...] = PARTS) -> list[Deployment]:
@@ -92,7 +124,7 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...] = PARTS
     """
     found = []
     for part in map(facts.gpu, parts):
-        for weights, cache in formats(customer, part):
+        for weights, cache in formats(customer, part, model):
             for tp in TENSOR_PARALLEL:
                 if model.heads % tp == 0 and model.hidden % tp == 0:
                     found.append(replica(model, part.name, tp, weights, cache))
@@ -119,8 +151,38 @@ def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deplo
     Deployment
         The replica.
     """
-    experts = weights if model.experts else None
-    return deploy(model, part, tp=tp, precision=weights, kv_precision=cache, moe_precision=experts)
+    return deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
+
+
+def first_token_s(d: Deployment, steady: serving.Steady, prompt_tokens: int, users: Any) -> Any:
+    r"""Estimate the mean time to the first token of a closed loop that all users start at once.
+
+    .. math:: t = t_\mathrm{steady} + 0.05\, u\, t_\mathrm{prefill}
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    steady : Steady
+        Its steady state at those users.
+    prompt_tokens : int
+        Tokens of a prompt.
+    users : int or array
+        Users of the replica.
+
+    Returns
+    -------
+    array
+        Seconds.
+
+    Examples
+    --------
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM")
+    >>> steady = serving.sweep(d, 2048, 512, np.array([1, 64]))
+    >>> bool(np.all(first_token_s(d, steady, 2048, np.array([1, 64])) > steady.ttft_s))
+    True
+    """
+    return steady.ttft_s + OPENING_SHARE * users * float(serving.prefill_s(d, prompt_tokens))
 
 
 def replica_counts(customer: Customer, gpus: int) -> np.ndarray:
@@ -184,7 +246,7 @@ def serve(customer: Customer, d: Deployment) -> dict[str, Any] | None:
     return {
         "replicas": replicas,
         "users": users,
-        "ttft_s": steady.ttft_s + OPENING_SHARE * users * float(serving.prefill_s(d, customer.prompt_tokens)),
+        "ttft_s": first_token_s(d, steady, customer.prompt_tokens, users),
         "tpot_s": steady.tpot_s,
         "output_tokens_per_s": steady.output_tokens_per_s * replicas * customer.concurrency / (users * replicas),
         "fits": users * each <= room,
@@ -252,7 +314,7 @@ def shortage(d: Deployment, held_tokens: int) -> str:
     weights = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision)
     lacking = weights + d.engine.reserve_bytes - d.engine.kv_fraction * d.gpu.memory_bytes
     needed = max(1.0, lacking / GIB)
-    return f"needs {needed:.0f} GiB more a GPU at TP {d.tp} in {d.precision.upper()}; more nodes a replica"
+    return f"needs {needed:.0f} GiB more a GPU at TP {d.tp} in {units.format_name(d.weights)}; more nodes a replica"
 
 
 def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
@@ -271,7 +333,7 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     fixed = {
         "gpu": spread([d.gpu.name for d in made]),
         "tp": spread([d.tp for d in made]),
-        "precision": spread([d.precision for d in made]),
+        "precision": spread([d.weights for d in made]),
         "kv_precision": spread([d.kv_precision for d in made]),
         "tenure": spread([w.kind for w in ways]),
         "row": spread(list(range(len(columns)))),
