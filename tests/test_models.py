@@ -35,6 +35,8 @@ LLAMA = {
         ("llama-2-13b", "meta-llama/Llama-2-13b-hf"),
         ("codellama-34b", "codellama/CodeLlama-34b-hf"),
         ("mpt-7b", "mosaicml/mpt-7b"),
+        ("nvidia/Llama-4-Maverick-17B-128E-Instruct-FP8", "meta-llama/Llama-4-Maverick-17B-128E"),
+        ("deepseek-ai/DeepSeek-R1-0528", "deepseek-ai/DeepSeek-V3"),
         ("GPT-70B", None),
     ],
 )

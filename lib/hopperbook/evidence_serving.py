@@ -192,13 +192,17 @@ def resolve(row: dict[str, str]) -> Load:
     for column, count in (("concurrency", concurrency), ("requests", requests)):
         if count and count / replicas > MOST[column]:
             raise InputError(column, count, f"at most {MOST[column]:,} a replica, which is what is simulated")
+    if concurrency is None and requests is None:
+        requests = serving.published_requests(cell(row, "source"), sizes["input_tokens"], sizes["output_tokens"])
     notes = [note, said, f"constants of {d.engine.name}"]
     if not cell(row, "kv_precision"):
         notes.append(f"KV cache taken as {d.kv_precision}")
     budget = _whole(row, "step_tokens")
-    if budget is None and concurrency and serving.one_prompt_a_step(cell(row, "source"), d.engine):
-        budget = sizes["input_tokens"] + -(-concurrency // replicas)
-        notes.append("step budget taken as one prompt and the decodes")
+    if budget is None and concurrency:
+        users = -(-concurrency // replicas)
+        budget = serving.published_budget(cell(row, "source"), d, sizes["input_tokens"], users)
+        if budget:
+            notes.append("step budget taken as one prompt and the decodes")
     return Load(
         d, replicas, sizes["input_tokens"], sizes["output_tokens"], concurrency, requests,
         min(number(row, "length_ratio", 1.0) or 1.0, 1.0), budget, "; ".join(filter(None, notes)),
@@ -219,13 +223,18 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
         "beyond": serving.reference_name(d.gpu) != d.gpu.name,
     }
     notes = [load.note]
-    if load.concurrency is None and load.requests is None:
+    if load.concurrency is None:
         if d.model.experts and d.engine.tuned_experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
             d = serving.fastest_layout(d, load.input_tokens, load.output_tokens)
             notes.append(
                 f"experts in the fastest layout: moe_tp {d.moe_tp} moe_ep {d.moe_ep} attention_dp {d.attention_dp}"
             )
-        rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
+        if load.requests is None:
+            rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
+        else:
+            loop = load.loop(serving.unstreamed(d))
+            rate, batch = loop.output_tokens_per_s, round(loop.batch)
+            notes.append(f"{load.requests:,} requests at once")
         line["output_tokens_per_s"] = load.replicas * rate
         notes.append(f"batch {batch}")
     else:

@@ -346,7 +346,7 @@ def _moe_key(
             distance = sum(
                 w * abs(math.log(a / b)) for w, a, b in zip((1, 1, 2, 1, 1, 1), asked, key[1:7], strict=True)
             )
-            distance += 3.0 * _names(precision).index(key[0]) + (0 if key[7] == load_ else 0.1) + 1.0 * rank
+            distance += 3.0 * _names(precision).index(key[0]) + (0 if key[7] == load_ else 0.1) + 5.0 * rank
             found.append((distance, table, key))
     if not found:
         raise InputError("moe_precision", precision, f"a precision of experts measured on {stand_in}")

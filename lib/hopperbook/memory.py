@@ -135,10 +135,10 @@ def kv_copies(model: Model, tp: int) -> float:
     return float(tp) if model.mla else max(1.0, tp / model.kv_heads)
 
 
-def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, sequences: Any = 256) -> Any:
+def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, group: int = 1, sequences: Any = 256) -> Any:
     r"""Bytes of the largest layer's activations in one engine step, and of the logits.
 
-    .. math:: 2 n (3 h + \max(q + 2 kv, 3 f) / tp) + 6 s V / tp
+    .. math:: 2 n (3 h + \max(q + 2 kv, 3 f, g k (3 f_e + 2 h)) / tp) + 6 s V / tp
 
     Parameters
     ----------
@@ -148,6 +148,8 @@ def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, sequen
         Tokens of one step, n.
     tp : int
         Tensor-parallel ranks.
+    group : int
+        Attention replicas g whose tokens meet in the same experts (k a token, of width f_e).
     sequences : int or array
         Sequences sampled at once, s (logits in 16 bits, then a float32 copy).
 
@@ -164,7 +166,7 @@ def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, sequen
     """
     m = model
     width = max((m.heads + 2 * m.kv_heads) * m.head_dim, 3 * (m.ffn if m.moe_layers < m.layers else m.shared_ffn))
-    routed = 3 * m.experts_per_token * m.expert_ffn + 2 * m.experts_per_token * m.hidden if m.experts else 0
+    routed = group * m.experts_per_token * (3 * m.expert_ffn + 2 * m.hidden) if m.experts else 0
     tokens = np.asarray(step_tokens, dtype=float)
     hidden = 2.0 * tokens * (3 * m.hidden + max(width, routed) / tp)
     result = hidden + 6.0 * np.asarray(sequences, dtype=float) * m.vocab / tp

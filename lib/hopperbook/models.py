@@ -26,6 +26,7 @@ LLAMA_LIKE = (
     "qwen3_moe",
     "gemma2",
     "gpt_oss",
+    "llama4_text",
     "deepseek_v2",
     "deepseek_v3",
 )
@@ -63,7 +64,12 @@ def _key(name: str) -> str:
 def _by_key() -> dict[str, str]:
     benchmarks = [name for name in model_names() if name.startswith("llm-foundry/")]
     others = [name for name in reversed(model_names()) if name not in benchmarks]
-    return {_key(name): name for name in benchmarks + others}  # the last of a key wins: the first release
+    same = {_key(other): name for name in others for other in read_config(_file(name)).get("_same_shapes", [])}
+    return same | {_key(name): name for name in benchmarks + others}  # the last of a key wins: the first release
+
+
+def _file(name: str) -> Path:
+    return MODELS / (name.replace("/", "--", 1) + ".json")
 
 
 def find(name: str) -> str | None:
@@ -134,7 +140,7 @@ def load(name: str) -> Model:
 
 @functools.cache
 def _load_known(name: str) -> Model:
-    config = read_config(MODELS / (name.replace("/", "--", 1) + ".json"))
+    config = read_config(_file(name))
     return from_config(config, name=name, source=config.get("_source", ""))
 
 
@@ -176,8 +182,8 @@ def _size(config: dict[str, Any], *names: str, default: int | None = None, least
         value = config.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10_000_000:
-            raise InputError(f"config.json: {name}", value, f"a whole number from {least} to 10,000,000")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 20_000_000:
+            raise InputError(f"config.json: {name}", value, f"a whole number from {least} to 20,000,000")
         return value
     if default is None:
         raise InputError("config.json: " + names[0], None, "a whole number (the field is missing)")
@@ -241,7 +247,7 @@ def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
     head_dim = _size(c, "qk_nope_head_dim") + rope_dim if mla else _size(c, "head_dim", default=max(1, hidden // heads))
     experts = _size(c, *MOE_FIELDS, default=0, least=0)
     expert_ffn = _size(c, "moe_intermediate_size", "intermediate_size") if experts else 0
-    shared = _size(c, "n_shared_experts", default=0, least=0) * expert_ffn
+    shared = _size(c, "n_shared_experts", default=int(kind == "llama4_text"), least=0) * expert_ffn
     if experts and c.get("shared_expert_intermediate_size"):
         shared = _size(c, "shared_expert_intermediate_size")
     window, window_layers = _window(c, kind, layers)
@@ -254,7 +260,7 @@ def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        ffn=_size(c, "intermediate_size"),
+        ffn=_size(c, "intermediate_size_mlp", "intermediate_size"),
         vocab=_size(c, "vocab_size"),
         tied_embeddings=bool(c.get("tie_word_embeddings", kind == "gemma2")),
         qkv_bias=bias,
@@ -268,7 +274,7 @@ def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
         experts_per_token=_size(c, "num_experts_per_tok", "experts_per_token") if experts else 0,
         expert_ffn=expert_ffn,
         shared_ffn=shared,
-        dense_layers=_size(c, "first_k_dense_replace", default=0, least=0) if experts else 0,
+        dense_layers=_dense_layers(c, layers) if experts else 0,
         router_bias=gpt_oss or c.get("topk_method") == "noaux_tc",
         sinks=gpt_oss,
         q_rank=_size(c, "q_lora_rank", default=0) if mla else 0,
@@ -283,8 +289,16 @@ def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
     )
 
 
+def _dense_layers(c: dict[str, Any], layers: int) -> int:
+    """Return how many layers hold no experts: the first few, or all but every n-th."""
+    every = _size(c, "interleave_moe_layer_step", default=1)
+    return _size(c, "first_k_dense_replace", default=0, least=0) + layers - layers // every
+
+
 def _window(c: dict[str, Any], kind: str, layers: int) -> tuple[int, int]:
-    """Return (tokens, layers) of sliding-window attention, as each family defines its layers."""
+    """Return (tokens, layers) of sliding-window or chunked attention, as each family defines its layers."""
+    if kind == "llama4_text":  # every fourth layer sees the whole context
+        return _size(c, "attention_chunk_size"), layers - layers // 4
     window = _size(c, "sliding_window", default=0, least=0)
     if not window or c.get("use_sliding_window") is False:
         return 0, 0

@@ -15,13 +15,23 @@ from numpy.typing import NDArray
 
 from hopperbook import facts, interconnect, kernels, memory
 from hopperbook.kernels_tables import reference
-from hopperbook.serving_deployment import Deployment, Engine, deploy, engine, engines, one_prompt_a_step, with_engine
+from hopperbook.serving_deployment import (
+    Deployment,
+    Engine,
+    deploy,
+    engine,
+    engines,
+    published_budget,
+    published_requests,
+    with_engine,
+    without_windows,
+)
 from hopperbook.transformer import kv_bytes, linear_layers
 
 __all__ = [
     "Deployment", "Engine", "Profile", "Steady", "decode_step_s", "deploy", "engine", "engines", "fastest_layout",
-    "kv_capacity_bytes", "kv_capacity_tokens", "mixed_step_s", "offline", "one_prompt_a_step", "prefill_s", "profile",
-    "reference_name", "sweep", "with_engine",
+    "kv_capacity_bytes", "kv_capacity_tokens", "mixed_step_s", "offline", "prefill_s", "profile",
+    "published_budget", "published_requests", "reference_name", "sweep", "unstreamed", "with_engine",
 ]  # fmt: skip
 
 Floats = NDArray[Any]
@@ -35,6 +45,10 @@ def reference_name(gpu: facts.GPU) -> str:
 _TILES = np.r_[np.arange(64, 513, 64), np.arange(640, 4353, 128)]
 _TOKENS = np.unique(
     np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6)), _TILES, _TILES + 1, _TILES + 32]
+).astype(float)
+#: Rows at which a captured graph runs: whole tiles, to which smaller batches are padded.
+_GRAPH = np.unique(
+    np.r_[1:17, 32:129:16, 160:257:32, 384, 512, 768, np.arange(1024, 4353, 256), 2 ** np.arange(13, 18)]
 ).astype(float)
 _BATCH = 2.0 ** np.arange(0, 13)
 _CONTEXT = 2.0 ** np.arange(0, 19)
@@ -61,7 +75,7 @@ class Profile:
     cached_s : array, shape (new tokens, cached)
         Attention of one chunk over what is cached.
     parts : dict of array, shape (tokens,)
-        Seconds of linear layers, experts, communication, element-wise and casts.
+        Seconds of linear layers, experts, communication, element-wise and casts in a captured graph.
     beyond : float
         Share of the linear and expert times that lie beyond the tables.
     """
@@ -108,7 +122,7 @@ def _experts_s(d: Deployment, tokens: Floats) -> Floats:
         d.gpu, d.moe_precision, tokens, m.hidden, m.expert_ffn, m.experts, m.experts_per_token, d.moe_tp, d.moe_ep,
         d.engine.tables,
     )  # fmt: skip
-    weight = np.clip(np.log2(tokens / 256) / 4, 0, 1)  # from decode's factor to prefill's between 256 and 4,096 tokens
+    weight = np.clip(np.log2(tokens / 64) / 6, 0, 1)  # from decode's factor to prefill's between 64 and 4,096 tokens
     few, many = d.engine.moe_decode, d.engine.moe_prefill
     if d.moe_precision in ("mxfp4", "fp4"):
         few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
@@ -153,6 +167,8 @@ def _attention(d: Deployment, kind: str) -> Floats:
     heads, kv = m.heads // tp, max(1, m.kv_heads // tp)
     if m.mla:
         return _mla_attention(d, kind)
+    small = d.engine.tables == "trtllm" and d.kv_precision == "fp8" and d.gpu.transformer_engine
+    multiply = "fp8" if small else "bf16"  # this engine multiplies prompts in the cache's format
     total: Any = 0.0
     for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
         if not layers:
@@ -170,12 +186,12 @@ def _attention(d: Deployment, kind: str) -> Floats:
             total = total + layers * np.maximum(times.seconds, least / rate)
         elif kind == "context":
             times = kernels.context_attention_s(
-                d.gpu, _PROMPTS[:, None], _NEW[None, :], 0, *common, "bf16", d.kv_precision, window, d.engine.tables
+                d.gpu, _PROMPTS[:, None], _NEW[None, :], 0, *common, multiply, d.kv_precision, window, d.engine.tables
             )
             total = total + layers * times.seconds
         else:
             times = kernels.context_attention_s(
-                d.gpu, 1, _NEW[:, None], _CONTEXT[None, :], *common, "bf16", d.kv_precision, window, d.engine.tables
+                d.gpu, 1, _NEW[:, None], _CONTEXT[None, :], *common, multiply, d.kv_precision, window, d.engine.tables
             )
             total = total + layers * times.seconds
     return total
@@ -205,15 +221,14 @@ def _mla_attention(d: Deployment, kind: str) -> Floats:
 def _profile(d: Deployment) -> Profile:
     slow = d.engine.age
     linear, beyond = _linear_s(d, _TOKENS)
-    shared = _TOKENS * d.attention_dp
     parts = {
-        "linear": slow * linear,
-        "experts": slow * _experts_s(d, shared),
+        "linear": slow * np.interp(_TOKENS, _GRAPH, _linear_s(d, _GRAPH)[0]),
+        "experts": slow * _experts_s(d, _TOKENS * d.attention_dp),
         "communication": _communication_s(d, _TOKENS),
         "elementwise": slow * _elementwise_s(d, _TOKENS),
     }
     decode = sum(parts.values(), np.zeros_like(_TOKENS))
-    mixed = np.maximum(decode, d.engine.eager_layer_s * d.model.layers)
+    mixed = np.maximum(decode - parts["linear"] + slow * linear, d.engine.eager_layer_s * d.model.layers)
     return Profile(
         d, decode, mixed, _head_s(d, _BATCH), slow * _attention(d, "generation"), slow * _attention(d, "context"),
         slow * _attention(d, "cached"), parts, beyond,
@@ -373,7 +388,7 @@ def kv_capacity_bytes(d: Deployment) -> float:
     weights = memory.rank_weight_bytes(
         d.model, d.precision, tp=d.attention_tp, pp=d.pp, ep=d.tp, moe_precision=d.moe_precision
     )
-    step = memory.step_activation_bytes(d.model, d.engine.step_tokens, tp=d.attention_tp)
+    step = memory.step_activation_bytes(d.model, d.engine.step_tokens, tp=d.attention_tp, group=d.attention_dp)
     used = weights + step + d.engine.reserve_bytes
     if d.engine.kv_of_free:
         return max(0.0, d.engine.kv_fraction * (d.gpu.memory_bytes - used))
@@ -403,7 +418,8 @@ def kv_capacity_tokens(d: Deployment, tokens_each: float = 4096) -> float:
     >>> 300e3 < kv_capacity_tokens(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")) < 500e3
     True
     """
-    each = float(kv_bytes(d.model, tokens_each, d.kv_precision)) / tokens_each
+    held = d.model if d.engine.window_cache else without_windows(d.model)
+    each = float(kv_bytes(held, tokens_each, d.kv_precision)) / tokens_each
     each *= memory.kv_copies(d.model, d.attention_tp) / (d.attention_tp * d.pp)
     return kv_capacity_bytes(d) / each * d.attention_dp
 
@@ -471,9 +487,20 @@ def _prompt_cost_s(d: Deployment, batch: Any, context: float, input_tokens: floa
 
 
 @lru_cache(maxsize=1024)
-def _unstreamed(d: Deployment) -> Deployment:
-    """Return the deployment without the host's time a sequence: offline, no token is sent to a client."""
-    return with_engine(d, sequence_s=0.0)
+def unstreamed(d: Deployment) -> Deployment:
+    """Return the deployment without the front end and the host's time a sequence: offline, no client waits for tokens.
+
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+
+    Returns
+    -------
+    Deployment
+        The same with those constants zero.
+    """
+    return with_engine(d, sequence_s=0.0, frontend_s=0.0)
 
 
 def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[float, int]:
@@ -502,7 +529,7 @@ def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[f
                     // (input_tokens + output_tokens)))  # fmt: skip
     if slots < 1:
         return 0.0, 0
-    d = _unstreamed(d)
+    d = unstreamed(d)
     found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
     best = int(np.argmax(found.output_tokens_per_s))
     return float(found.output_tokens_per_s[best]), int(found.batch[best])

@@ -43,6 +43,7 @@ class Engine:
     age: float
     tuned_experts: bool
     windows: bool
+    window_cache: bool
     dynamic_scales: bool
 
 
@@ -91,33 +92,63 @@ def engine(name: str, version: str = "") -> Engine:
 
 
 @cache
-def _runs() -> tuple[dict[str, str], ...]:
+def _runs() -> tuple[dict[str, Any], ...]:
     return tuple(yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["runs"])
 
 
-def one_prompt_a_step(source: str, runs: Engine | None = None) -> bool:
-    """Whether a published run is known to have set its step's budget to one prompt and the running decodes.
+def published_budget(source: str, d: Deployment, input_tokens: int, users: int) -> int | None:
+    """Return a step's token budget where a campaign is known to have set it to one prompt and the running decodes.
 
     Parameters
     ----------
     source : str
         The row's source.
-    runs : Engine, optional
-        The engine; one whose steps hold prompts alone keeps its own budget.
+    d : Deployment
+        The replica; an engine whose steps hold prompts alone keeps its own budget.
+    input_tokens, users : int
+        Tokens of a prompt as the row counts them, and users of the replica.
 
     Returns
     -------
-    bool
-        True if ``data/constants/serving.yaml`` says so of that campaign.
+    int or None
+        The budget, less the tokens that a model's tokenizer adds to each prompt.
 
     Examples
     --------
-    >>> one_prompt_a_step("")
-    False
+    >>> from hopperbook.models import load
+    >>> published_budget("NVIDIA test", deploy(load("qwen3-32b"), "H100 SXM", tp=2), 1024, 16)
+    1040
     """
-    if runs is not None and runs.prefill_first:
-        return False
-    return any(run["step_tokens"] == "input + concurrency" and run["campaign"] in source for run in _runs())
+    for run in _runs():
+        if "step_tokens" in run and run["campaign"] in source and not d.engine.prefill_first:
+            return input_tokens + users - run["added_tokens"].get(d.model.name.split("/")[0], 0)
+    return None
+
+
+def published_requests(source: str, input_tokens: int, output_tokens: int) -> int | None:
+    """Return how many requests a published campaign queued at once for a pair of lengths, where it says so.
+
+    Parameters
+    ----------
+    source : str
+        The row's source.
+    input_tokens, output_tokens : int
+        Lengths.
+
+    Returns
+    -------
+    int or None
+        Requests of the whole run.
+
+    Examples
+    --------
+    >>> published_requests("NVIDIA/TensorRT-LLM perf-overview.md", 128, 2048)
+    3000
+    """
+    for run in _runs():
+        if "requests" in run and run["campaign"] in source:
+            return run["requests"].get(f"{input_tokens}/{output_tokens}")
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +203,8 @@ class Deployment:
 
 
 @lru_cache(maxsize=64)
-def _without_windows(model: Model) -> Model:
+def without_windows(model: Model) -> Model:
+    """Return a model all of whose layers see the whole context."""
     return replace(model, window=0, window_layers=0)
 
 
@@ -246,7 +278,7 @@ def deploy(
         quantised = False
     cache_name = precision_name(kv_precision or ("fp8" if quantised else "bf16"), "kv_precision")
     if not runs.windows:
-        model = _without_windows(model)
+        model = without_windows(model)
     moe_ep = moe_ep or 1
     moe_tp = moe_tp or max(1, tp // moe_ep)
     if model.experts and moe_ep > model.experts:

@@ -136,7 +136,8 @@ def closed_loop(
     length_ratio : float
         Shortest length as a share of the nominal.
     step_tokens, slots : int, optional
-        The engine's token budget of a step and largest batch, where the run set them.
+        The engine's token budget of a step and largest batch, where the run set them; a budget that is set is kept
+        (a prompt waits for it), the engine's own is stretched for a prompt that needs more.
 
     Returns
     -------
@@ -156,7 +157,8 @@ def closed_loop(
     True
     """
     users, total = int(concurrency), int(requests or 10 * concurrency)
-    limits = int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp)
+    budget, most = int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp)
+    limits = budget, most, step_tokens is not None
     load = float(input_tokens), float(output_tokens)
     rounds = total // users
     if users < LONG_RUN_USERS or rounds <= 5:
@@ -204,7 +206,7 @@ def _clock(d: Deployment) -> _Clock:
 
 @lru_cache(maxsize=4096)
 def _run(
-    d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int
+    d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int, strict: bool
 ) -> _Run:  # fmt: skip
     clock, e = _clock(d), d.engine
     asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
@@ -242,7 +244,7 @@ def _run(
             if active + len(started) >= slots or (used + need > room and active + len(started) > 0):
                 starved = starved or used + need > room
                 break
-            if size > left and e.whole_prompts and (prompts or left < budget - active):
+            if size > left and e.whole_prompts and (prompts or (strict and active)):
                 break
             waiting.popleft()
             used += need
