@@ -7,7 +7,8 @@ import re
 import nbformat
 import pytest
 
-from hopperbook import customer, facts
+from hopperbook import customer, facts, story
+from hopperbook.report import execute
 
 ROOT = facts.DATA.parent
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -72,3 +73,19 @@ def test_code_cells_run_in_order(chapter):
     counts = [cell.execution_count for cell in chapter.cells if cell.cell_type == "code" and cell.source.strip()]
     numbered = [n for n in counts if n is not None]
     assert numbered == sorted(numbered)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "scales"),
+    [("Qwen/Qwen3-32B", "block", "a block of 128"), ("mistralai/Mixtral-8x7B-v0.1", "delayed", "a tensor or row")],
+)
+def test_the_fp8_chapter_follows_another_model_and_recipe(tmp_path, model, recipe, scales):
+    asked = {"model": model, "fp8_recipe": recipe, "training_task": "pretrain", "training_tokens": 1e9}
+    done = execute.run_one(ROOT / "chapters" / "02-fp8.ipynb", asked, tmp_path / "out.ipynb")
+    cells = nbformat.read(done, as_version=4).cells
+    shown = [str(o.get("data", {}).get("text/plain", "")) for cell in cells for o in cell.get("outputs", [])]
+    assert any(
+        text.startswith("Answer for ") and story.label(model) in text and f"yours ({recipe})" in text for text in shown
+    )
+    assert any(f"FP8 {recipe} lies on BF16" in text for text in shown)
+    assert any(f"Your recipe ({recipe}) takes kernels with one scale {scales}:" in text for text in shown)

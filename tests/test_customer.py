@@ -99,6 +99,9 @@ def test_plain_names_are_kept(name):
         ("h200_usd_per_hour", "free", None),
         ("a100_usd_per_hour", math.inf, "1000000"),
         ("precision", "fp7", "fp8"),
+        ("fp8_recipe", "dalayed", "delayed"),
+        ("fp8_recipe", "blocks", "block"),
+        ("fp8_recipe", 1, None),
         ("market", "others", "other"),
         ("tenure", "buy", None),
         ("language", 5, None),
@@ -134,6 +137,12 @@ def test_flags_are_no_numbers(field, flag):
 )
 def test_unknown_models_and_gpus_offer_the_nearest(field, value, nearest):
     assert nearest in refused(BASE | {field: value}, f"{field}: '{value}'").split("nearest: ")[1]
+
+
+def test_the_recipe_of_fp8_names_the_format_that_calculators_time():
+    assert customer.check(BASE).fp8_recipe == "current"
+    for recipe, precision in (("delayed", "fp8"), ("current", "fp8"), ("row", "fp8"), ("block", "fp8_block")):
+        assert customer.check(BASE | {"fp8_recipe": recipe}).fp8_precision == precision
 
 
 def test_unknown_field_offers_the_nearest():

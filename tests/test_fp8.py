@@ -4,6 +4,7 @@ import json
 
 import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,36 @@ def test_bit_for_bit_with_transformer_engine(name):
         assert codes.shape == x.shape, case
         np.testing.assert_array_equal(scale_inv, VECTORS[case["key"] + "s"], err_msg=str(case))
         np.testing.assert_array_equal(bits(codes), VECTORS[case["key"] + "q"], err_msg=str(case))
+
+
+def test_the_vectors_cover_what_can_go_wrong():
+    cases = pd.DataFrame(META["cases"])
+    assert len(META["commit"]) == 40
+    for _, some in cases.groupby(["recipe", "format", "power_of_two"]):
+        assert set(some.kind) >= {"normal", "outliers", "tiny", "subnormal", "zeros", "allzero", "wide"}
+        assert set(some.source) == {"float32", "bfloat16"}
+        assert any(VECTORS[x].shape[1] % fp8.BLOCK and VECTORS[x].shape[0] % fp8.BLOCK for x in some.x)  # ragged
+        assert set(some.amax_epsilon) == {0.0, 1e-4}
+    assert cases.groupby(["recipe", "format", "power_of_two"]).ngroups == len(fp8.RECIPES) * 2 * 2
+
+
+DELAYED = pd.read_csv(DATA / "fp8" / "transformer_engine_delayed.csv", comment="#", dtype={"history": str})
+RUN = ["format", "algorithm", "margin", "length", "amaxes"]
+
+
+@pytest.mark.parametrize(
+    "key", list(DELAYED[RUN].drop_duplicates().itertuples(index=False)), ids=lambda k: "-".join(map(str, k))
+)
+def test_delayed_scaling_bit_for_bit_with_transformer_engine(key):
+    steps = DELAYED[(DELAYED[RUN] == list(key)).all(axis=1)]
+    state = fp8.delayed(key.length, key.format, key.margin, key.algorithm)
+    for row in steps.itertuples():
+        state = fp8.update(fp8.observe(state, row.amax))
+        history = [float(np.float32(x)) for x in row.history.split()]
+        assert np.float32(state.scale) == np.float32(row.scale)
+        assert list(state.history) == history
+        # its PyTorch reference multiplies by a rounded reciprocal where the kernel divides
+        assert row.scale_pytorch == pytest.approx(row.scale, rel=2.0**-23)
 
 
 @pytest.mark.parametrize("format", list(fp8.FORMATS))

@@ -445,3 +445,21 @@ def test_weights_are_offered_in_formats_that_gain_on_hopper(model, format):
     row = planner.plan(asked).recommendation
     assert row.precision in {format, "int8"}
     assert fleet.replica(m, row.gpu, int(row.tp), row.precision, row.kv_precision).weights == row.precision
+
+
+def test_training_in_fp8_uses_the_customers_recipe():
+    found = {}
+    for recipe in ("delayed", "current", "row", "block"):
+        base = {
+            "name": "A",
+            "model": "llama-3.1-8b",
+            "max_gpus": 8,
+            "training_task": "pretrain",
+            "training_tokens": 1e9,
+        }
+        who = customer.check(base | {"fp8_recipe": recipe})
+        rows, _ = runs.table(who, {"H100 SXM": tenure.tenures(who, "H100 SXM")})
+        found[recipe] = rows[rows.precision != "bf16"]
+        assert set(found[recipe].precision) == {"fp8_block" if recipe == "block" else "fp8"}
+    assert found["current"].days.tolist() == found["delayed"].days.tolist()
+    assert not np.allclose(found["current"].days, found["block"].days, rtol=1e-6)

@@ -53,6 +53,9 @@ class Customer(BaseModel):
     )
     precision: Literal["auto", "bf16", "fp16", "fp8", "int8", "int4"] = Field("auto", description="Weights; auto = any")
     kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
+    fp8_recipe: Literal["delayed", "current", "row", "block"] = Field(
+        "current", description="Scales of FP8 training: of earlier steps, or this step's by tensor, row or block"
+    )
     training_task: Literal["none", "pretrain", "sft", "lora"] = Field("none", description="What is trained")
     training_model: Text = Field("", description="Model trained; empty = the model served")
     training_tokens: Annotated[float, Field(ge=0, le=1e15)] = Field(0.0, description="Tokens of the training run")
@@ -124,6 +127,11 @@ class Customer(BaseModel):
     def trains(self) -> bool:
         """Whether anything is trained."""
         return self.training_task != "none" and self.training_tokens > 0
+
+    @property
+    def fp8_precision(self) -> str:
+        """What calculators call FP8 with the customer's scales: kernels differ by block scales only."""
+        return "fp8_block" if self.fp8_recipe == "block" else "fp8"
 
     def digest(self) -> str:
         """Return twelve hexadecimal digits that change when any field does."""

@@ -11,7 +11,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import yaml
 
+from hopperbook import facts
 from hopperbook.errors import InputError
 
 FORMATS = {"e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
@@ -419,6 +421,9 @@ def update(state: DelayedScaling) -> DelayedScaling:
 
     Notes
     -----
+    A magnitude of zero enters the history.  Transformer Engine's kernel for many tensors at once takes it for a tensor
+    that sat the step out, and leaves its history as it is.
+
     Source: ``nvidia-transformer-engine``, ``delayed_scaling.cu``.
 
     Examples
@@ -518,3 +523,23 @@ def accumulate(a: np.ndarray, b: np.ndarray, *, bits: int = 24, promote: int = 0
             total += register.astype(np.float32)
             register[:] = 0
     return total if promote else register.astype(np.float32)
+
+
+def published_accumulator() -> dict[str, Any]:
+    """Return what others measured of Hopper's FP8 accumulator, from ``data/fp8/published.yaml``.
+
+    Returns
+    -------
+    dict
+        ``bits``, ``promote_every`` products, ``error`` as a fraction at ``error_at_k``, ``source``.
+
+    Notes
+    -----
+    Source: ``deepseek-v3-2024``, section 3.3.2.
+
+    Examples
+    --------
+    >>> published_accumulator()["bits"]
+    14
+    """
+    return yaml.safe_load((facts.DATA / "fp8" / "published.yaml").read_text())["accumulator"]

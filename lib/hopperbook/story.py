@@ -17,6 +17,13 @@ from hopperbook.customer import Customer
 from hopperbook.display import Input
 from hopperbook.errors import InputError
 
+#: A customer's ``fp8_recipe`` in words.
+RECIPE_WORDS = {
+    "delayed": "one a tensor, of earlier steps",
+    "current": "one a tensor, of this step",
+    "row": "one a row, of this step",
+    "block": "one a block of 128, of this step",
+}
 #: Label and formatter of the customer's fields, as the tables of inputs name them.
 FIELD_WORDS: dict[str, tuple[str, Any]] = {
     "model": ("Model served", str),
@@ -37,6 +44,7 @@ FIELD_WORDS: dict[str, tuple[str, Any]] = {
     "small_model": ("Model of a small service", str),
     "hpc_hours_per_day": ("Hours of scientific work a day", lambda x: f"{x:g}"),
     "budget_usd_per_month": ("Budget, USD a month", lambda x: units.money(x) if x else "not stated"),
+    "fp8_recipe": ("Scales of FP8 training", RECIPE_WORDS.get),
     "market": ("Rental market", {"other": "GPU clouds", "hyperscaler": "hyperscalers"}.get),
     "horizon_months": ("Months the plan must last", units.integer),
     "owned_gpus": ("GPUs owned today", units.integer),

@@ -244,7 +244,11 @@ def number_line(
             label(spans, x, alt.Y("_y2:Q"), align="left", dy=12, fontWeight="bold"),
         ]
         if lost.any() and lost_label:
-            at = [{"x": float(table.loc[lost, "x2"].max()), "percent": 0.3 * top, "label": lost_label}]
+            tall = table.loc[
+                lost & (table["percent"] > 0.25 * top), "x"
+            ]  # the words stand left of what would hide them
+            edge = float(tall.min()) if len(tall) else float(table.loc[lost, "x2"].max())
+            at = [{"x": edge, "percent": 0.3 * top, "label": lost_label}]
             layers.append(label(at, x, y, align="right", dx=-4))
         return stack(layers, 260 + 44 * lanes if outer > 500 else 220 + 44 * lanes)
 

@@ -69,6 +69,33 @@ def sizes(customer: Customer) -> np.ndarray:
     return 2 ** np.arange(int(np.log2(customer.max_gpus)) + 1)
 
 
+def formats(customer: Customer, gpu: facts.GPU) -> tuple[str, ...]:
+    """List the formats of a run's matrix products: BF16, and FP8 with the customer's scales where it is of use.
+
+    Parameters
+    ----------
+    customer : Customer
+        Task and recipe; tuning is short and stays in BF16, which needs no test of quality.
+    gpu : GPU
+        The part; FP8 needs Hopper.
+
+    Returns
+    -------
+    tuple of str
+        Precisions of :func:`hopperbook.training.step`.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "pretrain", "fp8_recipe": "block"})
+    >>> formats(shop, facts.gpu("H100 SXM")), formats(shop, facts.gpu("A100 SXM"))
+    (('bf16', 'fp8_block'), ('bf16',))
+    """
+    if gpu.transformer_engine and customer.training_task == "pretrain":
+        return ("bf16", customer.fp8_precision)
+    return ("bf16",)
+
+
 def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
     """Time and price the fastest layout of each part, format and size.
 
@@ -101,9 +128,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
         gpu = facts.gpu(part)
         if not ways:
             continue
-        for precision in (
-            ("bf16", "fp8") if gpu.transformer_engine and customer.training_task == "pretrain" else ("bf16",)
-        ):
+        for precision in formats(customer, gpu):
             timed = sweep(
                 model,
                 gpu,
