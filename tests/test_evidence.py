@@ -106,6 +106,22 @@ def test_shape_rows_and_labels(tmp_path):
     assert found[1]["predicted"] == pytest.approx(found[3]["predicted"], rel=0.01)
 
 
+def test_benchmarks_of_a_card_or_server(tmp_path):
+    text = """gpu,gpus,nodes,benchmark,conditions,metric,value,unit
+H100-SXM5-80GB,8,1,HPL,FP64,Rmax,365.4,TFLOPS
+H200-SXM,1,1,MAMF matmul,"FP8, best shape",max,1453.4,TFLOPS
+GH200 480GB (96 GB HBM3),1,1,OpenCL-Benchmark,coalesced read,bandwidth,3614.6,GB/s
+A100-SXM4-80GB,8,1,NCCL AllReduce,,busbw,,GB/s
+A100,1,1,Smith-Waterman,CUDASW++4.0,peak,1.94,furlongs
+A100,1,1,linpack,,,1,TFLOPS
+"""
+    rows = answer(tmp_path, text)["rows"]
+    assert [r["kind"] for r in rows] == ["benchmark"] * 6
+    assert all(abs(r["error"]) < 0.1 for r in rows[:3])
+    assert 200 < rows[3]["predicted"] < 300 and rows[3]["error"] is None
+    assert "unit: 'furlongs'" in rows[4]["note"] and "benchmark: 'linpack'" in rows[5]["note"]
+
+
 #: Median absolute errors that the chapter states, on rows marked judge; a change that makes one worse fails.
 STATED = {
     ("inference", "output_tokens_per_s", "trtllm-1.0/dense"): 0.045,

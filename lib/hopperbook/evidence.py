@@ -50,6 +50,7 @@ KINDS = (
         "hopperbook.evidence_training:predict_training",
     ),
     Kind("activation memory", ("activation_gib_per_gpu",), "hopperbook.evidence_training:predict_activation"),
+    Kind("benchmark", ("value",), "hopperbook.evidence_hpc:predict_hpc"),
 )
 
 
