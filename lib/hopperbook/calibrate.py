@@ -16,7 +16,7 @@ import pandas as pd
 from hopperbook import evidence, evidence_kernels, evidence_serving, facts, interconnect, kernels_holdout, serving
 from hopperbook.errors import InputError
 
-_TIMES = {"host_s": 1e-4, "sequence_s": 5e-6, "eager_layer_s": 1e-4, "frontend_s": 2e-3}
+_TIMES = {"host_s": 1e-4, "sequence_s": 5e-6, "eager_layer_s": 1e-4, "frontend_s": 2e-3, "tokenise_s": 2e-6}
 #: Engine record, file of rows, and the constants that are fitted with the first step of each.
 STAGES: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("trtllm-1.0", "online", _TIMES | {"gemm_excess_s": 2e-6}),

@@ -500,7 +500,7 @@ def unstreamed(d: Deployment) -> Deployment:
     Deployment
         The same with those constants zero.
     """
-    return with_engine(d, sequence_s=0.0, frontend_s=0.0)
+    return with_engine(d, sequence_s=0.0, frontend_s=0.0, tokenise_s=0.0)
 
 
 def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[float, int]:

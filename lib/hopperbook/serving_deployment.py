@@ -31,6 +31,7 @@ class Engine:
     mxfp4_decode: float
     mxfp4_prefill: float
     frontend_s: float
+    tokenise_s: float
     schedule_lag_steps: int
     output_lag_steps: int
     step_tokens: int

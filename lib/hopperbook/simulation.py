@@ -220,7 +220,7 @@ def _run(
     ticks = 0  # steps in which the running requests gained a token
     now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
     for request in range(sent):
-        inbound.append((e.frontend_s, request))
+        inbound.append((e.frontend_s + e.tokenise_s * asked[request], request))
     partial, done_of_partial = -1, 0
     finished, batch_time, starved = 0, 0.0, False
     while finished < total:
@@ -307,7 +307,7 @@ def _run(
             finished += 1
             if sent < total:
                 arrival[sent] = now
-                inbound.append((now + e.frontend_s, sent))
+                inbound.append((now + e.frontend_s + e.tokenise_s * asked[sent], sent))
                 sent += 1
     count = np.array(answered, float)
     tpot = (last - first) / np.maximum(count - 1, 1)
