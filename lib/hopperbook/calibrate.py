@@ -221,7 +221,7 @@ def factors(ratio: Any) -> dict[str, float]:
     Returns
     -------
     dict of float
-        ``low``, ``high`` and ``n``.
+        ``low``, ``high``, ``n``, and the ``median_abs_error`` of predicted over measured.
 
     Examples
     --------
@@ -232,7 +232,8 @@ def factors(ratio: Any) -> dict[str, float]:
     n, tail = len(values), (1 - SHARE) / 2
     low = values[max(0, int(np.floor((n + 1) * tail)) - 1)]
     high = values[min(n - 1, int(np.ceil((n + 1) * (1 - tail))) - 1)]
-    return {"low": round(float(low), 4), "high": round(float(high), 4), "n": n}
+    error = round(float(np.median(np.abs(1 / values - 1))), 4)
+    return {"low": round(float(low), 4), "high": round(float(high), 4), "n": n, "median_abs_error": error}
 
 
 def interval_table(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -296,7 +297,7 @@ def fit_intervals() -> dict[str, dict[str, float]]:
     text = "# 80 % factors on a prediction, by family. Made by: hopperbook calibrate intervals\n"
     text += "# (every second judged row of data/measurements and of kernel shapes held out of their tables;\n"
     text += "# coverage is shown on the others)\n"
-    lines = [f"  {family}: {{low: {f['low']}, high: {f['high']}, n: {f['n']}}}" for family, f in found.items()]
+    lines = ["  " + family + ": {" + ", ".join(f"{k}: {v}" for k, v in f.items()) + "}" for family, f in found.items()]
     (facts.DATA / "intervals.yaml").write_text(text + "families:\n" + "\n".join(lines) + "\n")
     evidence.intervals.cache_clear()
     print(coverage(table[table.half == 1]).to_string(index=False))
