@@ -12,6 +12,7 @@ from hopperbook import charts
 from hopperbook.charts import base, places
 from hopperbook.errors import InputError
 from hopperbook.report import collect, svg
+from hopperbook.report.mime import is_live
 
 GPUS = [
     {"gpu": "A100 SXM", "peak_tflop_per_s": 312, "bandwidth_tb_per_s": 2.04},
@@ -53,6 +54,12 @@ RUNS = [
 BINS = [{"x": -2.0, "x2": -1.0, "percent": 40.0}, {"x": -1.0, "x2": 0.0, "percent": 60.0}]
 CELLS = [{"x": u, "y": t, "share": u * t / 1e6} for u in (50, 100, 150, 200, 300, 600) for t in (2048, 4096)]
 
+STEPS = [
+    {"model": "a", "context": 8192, "gpu": gpu, "from": low, "to": high, "gpus": n, "why": "" if n else "too slow"}
+    for gpu, counts in (("A100", (0, 0)), ("H100", (2, 16)), ("H200", (2, 4)))
+    for (low, high), n in zip(((1, 32), (33, 256)), counts, strict=True)
+]
+
 EVERY = {
     "bars": lambda: charts.bars(
         [{"item": "A100", "value": 2.0, "low": 1.8, "high": 2.2}, {"item": "B200", "value": 8.0}], "TB/s", 3.0
@@ -78,6 +85,9 @@ EVERY = {
     "timeline": lambda: charts.timeline(WORK),
     "topology": lambda: charts.topology("H100 NVL", 4, "bridge", 2, 2, "inside", "outside"),
     "tornado": lambda: charts.tornado(MOVES, 14.6, "USD"),
+    "what_if": lambda: charts.what_if(
+        STEPS, {"a": "8B"}, [8192], [16, 128], {"A100": 1.5, "H100": 2.5, "H200": 3.0}, (0, 0, 1), 730.0
+    ),
 }
 
 
@@ -148,3 +158,48 @@ def test_words_do_not_meet() -> None:
 def test_a_missing_number_does_not_break_a_chart() -> None:
     rows = [{"x": 1, "y": float("nan"), "series": "H100"}, {"x": 2, "y": 3.0, "series": "H100"}]
     assert "NaN" not in svg.draw(svg.variants(charts.lines(rows, "x", "y"))["wide"])
+
+
+def words(spec):
+    """Return the words that the wide and the narrow picture of a chart show."""
+    pictures = [svg.draw(each) for each in svg.variants(spec).values()]
+    return [" ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", picture)) for picture in pictures]
+
+
+def test_sliders_look_up_multiply_and_say_the_least() -> None:
+    for said in words(EVERY["what_if"]()):
+        assert "Least: 4 × H200 at $8,760 a month;" in said
+        assert "H100 costs 3.3 times as much" in said
+        assert "16 GPUs, $29,200" in said
+        assert "too slow" in said
+    spec = EVERY["what_if"]()
+    named = {param["name"]: param for param in spec["params"]}
+    assert named["users"]["bind"] == {"input": "range", "min": 0, "max": 1, "step": 1, "name": "Users at once"}
+    assert named["users_words"]["expr"] == '["16 users", "128 users"][users]'
+    assert named["usd_h100_words"]["expr"] == "'$' + format(usd_h100, '.2f') + ' an hour'"
+    assert is_live(svg.variants(spec))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"users": 0, "usd_h100": 1.0}, "Least: 2 × H100 at $1,460 a month; H200 costs 3.0 times as much"),
+        ({"users": 0, "usd_h100": 2.9}, "Least: 2 × H100 at $4,230 a month; H200 costs about as much"),
+        ({"users": 1, "usd_h200": 9.0}, "Least: 4 × H200 at $26,300 a month; H100 costs 11% more"),
+    ],
+)
+def test_sliders_moved(settings: dict[str, float], said: str) -> None:
+    spec = EVERY["what_if"]()
+    spec["params"] = [each | {"value": settings.get(each["name"], each.get("value"))} for each in spec["params"]]
+    spec["params"] = [{k: v for k, v in each.items() if v is not None} for each in spec["params"]]
+    assert said in words(spec)[0]
+
+
+def test_sliders_with_nothing_to_show() -> None:
+    none = [row | {"gpus": 0, "why": "too slow"} for row in STEPS]
+    price = {"A100": 1.5, "H100": 2.5, "H200": 3.0}
+    said = words(charts.what_if(none, {"a": "8B"}, [8192], [16, 128], price, (0, 0, 1), 730.0))
+    assert "None of them serves this load within your targets" in said[0]
+    alone = [row for row in STEPS if row["gpu"] == "H200"]
+    said = words(charts.what_if(alone, {"a": "8B"}, [8192], [16, 128], {"H200": 3.0}, (0, 0, 1), 730.0))
+    assert "no other will do" in said[0]

@@ -98,6 +98,8 @@ class Ownership:
         Maintenance and staff a year, as a share of the purchase.
     resale_at_once : float
         Share of the purchase that the server fetches right after it was bought.
+    idle_power_fraction : float
+        Power of a server that waits over its full power.
     """
 
     server_usd: float
@@ -110,14 +112,15 @@ class Ownership:
     residual_fraction: float
     interest_per_year: float
     care_fraction_per_year: float
-    resale_at_once: float = 0.8
+    resale_at_once: float
+    idle_power_fraction: float
 
 
 def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
     r"""Cost of owning servers, spread over their months.
 
     .. math:: n\left[\frac{P (1 - r)}{m} + \frac{i}{12}\frac{P (1 + r)}{2} + \frac{c P}{12}
-              + k W + 730\, e\, \mathrm{PUE}\, W (0.35 + 0.65\,\ell)\right]
+              + k W + 730\, e\, \mathrm{PUE}\, W (w + (1 - w)\,\ell)\right]
 
     Parameters
     ----------
@@ -126,7 +129,7 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
     servers : int or array
         Servers, n.
     load : float or array
-        Mean load, l: an idle server draws about a third of its full power.
+        Mean load, l; an idle server draws the share w of its full power.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
 
     Examples
     --------
-    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)
     >>> round(float(own_usd_per_month(o)))
     9159
     """
@@ -143,9 +146,6 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
     interest = o.interest_per_year / 12 * o.server_usd * (1 + o.residual_fraction) / 2
     care = o.care_fraction_per_year / 12 * o.server_usd
     return np.asarray(servers, dtype=float)[()] * (depreciation + interest + care + power_usd_per_month(o, load))
-
-
-IDLE_POWER_FRACTION = 0.35
 
 
 def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
@@ -165,11 +165,12 @@ def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
 
     Examples
     --------
-    >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)))
+    >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)))
     2205.32
     """
     full_kw = o.power_w / 1e3
-    mean_kw = full_kw * (IDLE_POWER_FRACTION + (1 - IDLE_POWER_FRACTION) * np.asarray(load, dtype=float)[()])
+    idle = o.idle_power_fraction
+    mean_kw = full_kw * (idle + (1 - idle) * np.asarray(load, dtype=float)[()])
     return o.space_usd_per_kw_month * full_kw + MONTH_H * o.usd_per_kwh * o.pue * mean_kw
 
 
@@ -254,7 +255,7 @@ def cumulative_usd(
 
     Examples
     --------
-    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)
     >>> own, rent = cumulative_usd(o, 1, 2.5, np.array([0, 12]))
     >>> round(float(own[0])), float(rent[0]), bool(own[1] > rent[1])
     (56000, 0.0, True)
@@ -294,7 +295,7 @@ def break_even_month(
 
     Examples
     --------
-    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05)
+    >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)
     >>> break_even_month(o, 1, 2.5) < 48 < break_even_month(o, 1, 0.4)
     True
     """

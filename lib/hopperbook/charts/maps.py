@@ -201,7 +201,7 @@ def _place(names: np.ndarray, name: str, x_edges: np.ndarray, y_edges: np.ndarra
     """Return where a region's name stands: the middle of its widest run of cells, of its rows the middle one."""
     runs = [(b - a, row, a, b) for row in range(names.shape[0]) for a, b in _runs(names[row] == name)]
     widest = max(run[0] for run in runs)
-    wide_rows = [run for run in runs if run[0] >= 0.8 * widest]
+    wide_rows = [run for run in runs if run[0] >= 0.55 * widest]
     _, row, a, b = wide_rows[len(wide_rows) // 2]
     middle = float(np.sqrt(x_edges[a] * x_edges[b])), float(np.sqrt(y_edges[row] * y_edges[row + 1]))
     return {

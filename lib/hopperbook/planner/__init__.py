@@ -1,8 +1,9 @@
 """From a customer to a decision: every feasible configuration, the Pareto front, a recommendation and the reasons."""
 
 from hopperbook.planner.borders import borders, decision_map, power_w
-from hopperbook.planner.choose import Plan, bands, plan
+from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.fleet import eight_bits
+from hopperbook.planner.odds import bands
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 
 __all__ = [

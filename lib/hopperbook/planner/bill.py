@@ -11,14 +11,11 @@ from hopperbook import facts, serving
 from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner import fleet
-from hopperbook.planner.choose import Plan, bands
-from hopperbook.planner.tenure import SERVER_OF
+from hopperbook.planner.choose import Plan
+from hopperbook.planner.odds import bands
+from hopperbook.planner.tenure import SERVER_OF, assumptions
 from hopperbook.transformer import parameters, weight_bytes
 from hopperbook.units import GB, TB
-
-#: A rack that an ordinary hall can cool with air, and the ports of a leaf switch (network_switch_usd is for 64 of NDR).
-RACK_KW = 40.0
-SWITCH_PORTS = 64
 
 
 class Item(NamedTuple):
@@ -80,17 +77,19 @@ def bill(plan: Plan) -> list[Item]:
     for role, row in fleets:
         if row is not None:
             items += _fleet(role, row, plan.customer)
+    small = plan.small
+    if small is not None and small.tenure.kind != "kept":
+        why = f"cut into {small.profile} for {plan.customer.small_services} small services; a slot each in a server"
+        items.append(Item("Cards for small services", small.cards, small.gpu, why))
     return items
 
 
 def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
+    """Return the lines of one fleet: machines, network, site."""
     system = facts.system(SERVER_OF[row.gpu])
     count = servers(int(row.gpus), row.gpu)
-    power_kw = (
-        count * (system.rated_power_w or facts.node_power(system.name).high) / 1e3
-    )  # feeds are sized for all of it
     model = load(customer.model if role == "serving" else customer.trained_model)
-    items = [
+    machines = [
         Item(
             f"GPU server, {role}",
             count,
@@ -102,42 +101,44 @@ def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
         ),
         Item(f"NVMe a server, {role}", _nvme_tb(model, customer, role, count), "TB", _storage_reason(role)),
     ]
-    if role == "training" and count > 1:
-        ports = count * system.nics
-        leaves = math.ceil(ports / (SWITCH_PORTS / 2)) if ports > SWITCH_PORTS else 1
-        spines = math.ceil(leaves / 2) if leaves > 1 else 0
-        items.append(
-            Item(
-                "Network ports",
-                ports,
-                f"{8 * system.nic_bytes_per_s_per_direction / 1e9:.0f} Gb/s",
-                f"{system.nics} a server, one a GPU, rail-optimised",
-            )
-        )
-        items.append(
-            Item(
-                "Switches",
-                leaves + spines,
-                f"{SWITCH_PORTS} ports",
-                f"{leaves} at the servers and {spines} above them, not oversubscribed",
-            )
-        )
-    else:
-        items.append(
-            Item(f"Network, {role}", 2, "25 Gb/s ports", "answers are text; replicas need no fabric between servers")
-        )
-    items.append(
+    return machines + _network(role, system, count) + _site(role, system, count)
+
+
+def _network(role: str, system: facts.System, count: int) -> list[Item]:
+    """Return ports and switches: two tiers without oversubscription for a training cluster, plain ports for answers."""
+    if role != "training":
+        why = "answers are text; replicas need no fabric between servers"
+        return [Item(f"Network, {role}", 2, "25 Gb/s ports", why)]
+    if count == 1:
+        return [Item(f"Network, {role}", 2, "25 Gb/s ports", "one server trains alone; the corpus comes by Ethernet")]
+    each = int(assumptions("planner")["switch_ports"])
+    ports = count * system.nics
+    leaves = math.ceil(ports / (each / 2)) if ports > each else 1
+    spines = math.ceil(leaves / 2) if leaves > 1 else 0
+    speed = f"{8 * system.nic_bytes_per_s_per_direction / 1e9:.0f} Gb/s"
+    tiers = f"{leaves} at the servers and {spines} above them, not oversubscribed" if spines else "one tier holds all"
+    return [
+        Item("Network ports", ports, speed, f"{system.nics} a server, rail-optimised"),
+        Item("Switches", leaves + spines, f"{each} ports", tiers),
+    ]
+
+
+def _site(role: str, system: facts.System, count: int) -> list[Item]:
+    """Return power and racks; feeds and cooling are sized for what the servers are rated at."""
+    a = assumptions("planner")
+    power_kw = count * (system.rated_power_w or facts.node_power(system.name).high) / 1e3
+    height = (system.rack_units or 8) * count
+    racks = max(math.ceil(power_kw / a["rack_kw"]), math.ceil(height / a["rack_units"]))
+    pue = facts.cost("pue").typical
+    return [
+        Item(f"Power, {role}", round(power_kw * pue, 1), "kW", f"{power_kw:.1f} kW of servers times a PUE of {pue:g}"),
         Item(
-            f"Power, {role}",
-            round(power_kw * facts.cost("pue").typical, 1),
-            "kW",
-            f"{power_kw:.1f} kW of servers times the PUE",
-        )
-    )
-    units = (system.rack_units or 8) * count
-    racks = max(math.ceil(power_kw / RACK_KW), math.ceil(units / 42))
-    items.append(Item(f"Racks, {role}", racks, "of 42 units", f"{units} units and at most {RACK_KW:.0f} kW a rack"))
-    return items
+            f"Racks, {role}",
+            racks,
+            f"of {a['rack_units']:.0f} units",
+            f"{height} units and at most {a['rack_kw']:.0f} kW a rack",
+        ),
+    ]
 
 
 def _host_memory_gb(row: Any, gpus: int, model: Any, role: str) -> int:
@@ -211,8 +212,9 @@ def strains(plan: Plan) -> list[Strain]:
     first = fleet.first_token_s(d, steady, customer.prompt_tokens, users)
     cache = users * customer.held_tokens / serving.kv_capacity_tokens(d, customer.held_tokens)
     b = bands(customer)
+    room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
     found = [
-        Strain("KV cache", float(cache[0]), float(cache[1]), "another replica, or an FP8 cache where it is in 16 bits"),
+        Strain("KV cache", float(cache[0]), float(cache[1]), room),
         Strain(
             "time per token",
             *_share(steady.tpot_s * b["tpot"][1], customer.tpot_target_ms),
@@ -234,3 +236,25 @@ def strains(plan: Plan) -> list[Strain]:
 def _share(seconds: np.ndarray, target_ms: float) -> tuple[float, float]:
     share = 1e3 * seconds / target_ms
     return float(share[0]), float(share[1])
+
+
+def breaking_load(strain: Strain) -> float:
+    r"""Load at which a limit is reached, if its use goes on growing evenly: :math:`1 + (1 - s_1) / (s_2 - s_1)`.
+
+    Parameters
+    ----------
+    strain : Strain
+        Use at the planned load and at twice that load.
+
+    Returns
+    -------
+    float
+        Over the planned load; infinity where the use does not grow.
+
+    Examples
+    --------
+    >>> breaking_load(Strain("KV cache", 0.25, 0.5, ""))
+    4.0
+    """
+    growth = strain.doubled - strain.now
+    return 1 + (1 - strain.now) / growth if growth > 0 else math.inf

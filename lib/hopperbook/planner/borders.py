@@ -11,7 +11,8 @@ from hopperbook import facts, serving
 from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner import fleet
-from hopperbook.planner.choose import SURE, Plan, bands, probability
+from hopperbook.planner.choose import Plan
+from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.tenure import Tenure, tenures
 from hopperbook.transformer import parameters
 from hopperbook.units import MONTH_H
@@ -76,9 +77,34 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
     return int(users[keeps].max()) if keeps.any() else 0
 
 
-def _costs(customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray) -> np.ndarray:
-    """Return the cost of the cheapest way to serve a model to each number of users, a row a part."""
-    best = np.full((len(ways), len(users)), np.inf)
+def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray) -> np.ndarray:
+    """Return the fewest GPUs to pay for that serve a model to each number of users within the targets.
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths, targets, precision policy.
+    name : str
+        Model.
+    ways : dict
+        How each part is had.
+    users : ndarray of int
+        Users at once.
+
+    Returns
+    -------
+    ndarray
+        A row a part; infinity where no replica keeps the targets.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> found = gpus_billed(shop, shop.model, rented(shop), np.array([1, 1000]))
+    >>> found.shape, bool((found[:, 1] > found[:, 0]).all())
+    ((3, 2), True)
+    """
+    fewest = np.full((len(ways), len(users)), np.inf)
     places = {part: place for place, part in enumerate(ways)}
     for d in fleet.deployments(customer, load(name), tuple(ways)):
         if d.kv_precision != "fp8" and customer.kv_precision == "auto":
@@ -87,8 +113,42 @@ def _costs(customer: Customer, name: str, ways: dict[str, Tenure], users: np.nda
         if each:
             billed = fleet.billed(-(-users // each) * d.tp, np.full(len(users), ways[d.gpu.name].kind))
             place = places[d.gpu.name]
-            best[place] = np.minimum(best[place], MONTH_H * billed * ways[d.gpu.name].typical)
-    return best
+            fewest[place] = np.minimum(fewest[place], billed)
+    return fewest
+
+
+def rented(customer: Customer) -> dict[str, Tenure]:
+    """Return how each part of the map is had: on demand, or as the customer insists; none without a price.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market, tenure, own prices.
+
+    Returns
+    -------
+    dict of Tenure
+        By part.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> [way.kind for way in rented(check({"name": "A", "model": "llama-3.1-8b"})).values()]
+    ['on_demand', 'on_demand', 'on_demand']
+    """
+    ways: dict[str, Tenure] = {}
+    for part in MAP_PARTS:
+        kinds = [t for t in tenures(customer, part) if t.kind != "kept"]
+        first = [t for t in kinds if t.kind == "on_demand"] or kinds
+        if first:
+            ways[part] = first[0]
+    return ways
+
+
+def _costs(customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray) -> np.ndarray:
+    """Return the cost a month of the cheapest way to serve a model to each number of users, a row a part."""
+    hourly = np.array([way.typical for way in ways.values()])
+    return MONTH_H * gpus_billed(customer, name, ways, users) * hourly[:, None]
 
 
 TIE = 1.08  # costs nearer than this are a tie, which goes to the neighbours' winner
@@ -128,13 +188,7 @@ def decision_map(customer: Customer) -> Map:
     >>> found.winner.shape == (len(USERS), len(LADDER))
     True
     """
-    ways: dict[str, Tenure] = {}
-    for part in MAP_PARTS:
-        kinds = [t for t in tenures(customer, part) if t.kind != "kept"]
-        rented = [t for t in kinds if t.kind == "on_demand"] or kinds
-        if rented:
-            ways[part] = rented[0]
-    users = np.array(USERS)
+    ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
     names = np.array([part.split()[0] for part in ways] + [""], dtype=object)
     sizes = np.array([float(parameters(load(name))) for name in LADDER])

@@ -13,7 +13,7 @@ from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.memory import rank_weight_bytes
 from hopperbook.models import load
-from hopperbook.planner.tenure import Tenure
+from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.serving import Deployment, deploy
 from hopperbook.transformer import Model
 from hopperbook.units import GIB, MONTH_H, MONTH_S
@@ -28,8 +28,6 @@ PARTS = (
     "H200 NVL",
 )
 TENSOR_PARALLEL = (1, 2, 4, 8)
-#: A tenth of a loop's requests arrive at once and wait for half of one another's prompts on average.
-OPENING_SHARE = 0.05
 
 
 class Fleet(NamedTuple):
@@ -157,14 +155,14 @@ def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deplo
 def first_token_s(d: Deployment, steady: serving.Steady, prompt_tokens: int, users: Any) -> Any:
     r"""Estimate the mean time to the first token of a closed loop that all users start at once.
 
-    .. math:: t = t_\mathrm{steady} + 0.05\, u\, t_\mathrm{prefill}
+    .. math:: t = t_\mathrm{steady} + s\, u\, t_\mathrm{prefill}
 
     Parameters
     ----------
     d : Deployment
         The replica.
     steady : Steady
-        Its steady state at those users.
+        Its steady state at those users; s is ``opening_share`` of ``data/constants/planner.yaml``.
     prompt_tokens : int
         Tokens of a prompt.
     users : int or array
@@ -182,7 +180,8 @@ def first_token_s(d: Deployment, steady: serving.Steady, prompt_tokens: int, use
     >>> bool(np.all(first_token_s(d, steady, 2048, np.array([1, 64])) > steady.ttft_s))
     True
     """
-    return steady.ttft_s + OPENING_SHARE * users * float(serving.prefill_s(d, prompt_tokens))
+    share = assumptions("planner")["opening_share"]
+    return steady.ttft_s + share * users * float(serving.prefill_s(d, prompt_tokens))
 
 
 def replica_counts(customer: Customer, gpus: int) -> np.ndarray:

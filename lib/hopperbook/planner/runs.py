@@ -12,14 +12,12 @@ from hopperbook.cost import rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner.tenure import Tenure, assumptions
+from hopperbook.training import adapter_parameters
 from hopperbook.training_run import best, days, goodput, sweep
 from hopperbook.transformer import parameters
 from hopperbook.units import DAY_S, GIB
 
-#: Tokens of a step: pretraining runs near the batch that large models are trained with; tuning uses 128 sequences.
-PRETRAIN_BATCH_TOKENS = 4 * 2**20
-TUNING_SEQUENCES = 128
-STATE_BYTES_PER_PARAMETER = 14.0
+STATE_BYTES_PER_PARAMETER = 14.0  # of a checkpoint: weights in 16 bits, master weights and two moments in 32
 
 
 def global_batch(customer: Customer) -> int:
@@ -43,8 +41,9 @@ def global_batch(customer: Customer) -> int:
     1024
     """
     if customer.training_task != "pretrain":
-        return TUNING_SEQUENCES
-    return 1 << int(np.log2(max(64, PRETRAIN_BATCH_TOKENS // customer.training_sequence_tokens)))
+        return int(assumptions("planner")["tuning_sequences"])
+    tokens = int(assumptions("planner")["pretrain_batch_tokens"])
+    return 1 << int(np.log2(max(64, tokens // customer.training_sequence_tokens)))
 
 
 def sizes(customer: Customer) -> np.ndarray:
@@ -75,7 +74,9 @@ def formats(customer: Customer, gpu: facts.GPU) -> tuple[str, ...]:
     Parameters
     ----------
     customer : Customer
-        Task and recipe; tuning is short and stays in BF16, which needs no test of quality.
+        Task and recipe. Pretraining and supervised fine-tuning are offered FP8: for both there are runs whose quality
+        in FP8 was that of BF16, and published pairs of runs that differ in the format alone. LoRA gains as much in such
+        pairs, but no comparison of its quality is on file: it stays in BF16.
     gpu : GPU
         The part; FP8 needs Hopper.
 
@@ -84,16 +85,45 @@ def formats(customer: Customer, gpu: facts.GPU) -> tuple[str, ...]:
     tuple of str
         Precisions of :func:`hopperbook.training.step`.
 
+    Notes
+    -----
+    Source: ``infix-2025-infir2``, ``peng-2023-fp8lm`` (quality of fine-tuning); ``nvidia-dgxc-benchmarking`` (pairs).
+
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "pretrain", "fp8_recipe": "block"})
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "fp8_recipe": "block"})
     >>> formats(shop, facts.gpu("H100 SXM")), formats(shop, facts.gpu("A100 SXM"))
     (('bf16', 'fp8_block'), ('bf16',))
     """
-    if gpu.transformer_engine and customer.training_task == "pretrain":
+    if gpu.transformer_engine and customer.training_task in ("pretrain", "sft"):
         return ("bf16", customer.fp8_precision)
     return ("bf16",)
+
+
+def checkpoint_bytes(customer: Customer) -> float:
+    """Return the bytes of a checkpoint: all states of what is trained, which with LoRA is the adapters only.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model trained, and task.
+
+    Returns
+    -------
+    float
+        Bytes.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> whole = {"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "training_tokens": 1e9}
+    >>> round(checkpoint_bytes(check(whole)) / checkpoint_bytes(check(whole | {"training_task": "lora"})))
+    225
+    """
+    model = load(customer.trained_model)
+    trained = adapter_parameters(model) if customer.training_task == "lora" else parameters(model)
+    return STATE_BYTES_PER_PARAMETER * trained
 
 
 def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
@@ -123,7 +153,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
     (True, True)
     """
     model, considered, kept = load(customer.trained_model), 0, []
-    state = STATE_BYTES_PER_PARAMETER * parameters(model)
+    state = checkpoint_bytes(customer)
     for part, ways in tenures.items():
         gpu = facts.gpu(part)
         if not ways:

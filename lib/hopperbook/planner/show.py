@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from hopperbook import units
-from hopperbook.planner.choose import Plan, bands
+from hopperbook.planner.choose import Plan
+from hopperbook.planner.odds import bands
 from hopperbook.planner.runs import describe
 
 
@@ -187,7 +188,7 @@ def headline(plan: Plan) -> str:
         return f"{fleet}, {cost} a month, for {customer.concurrency} users of {model}"
     t = plan.training
     first = f"{TENURE_WORDS[t.tenure]} {int(t.gpus)} × {t.gpu} to train {_label(customer.trained_model)}"
-    return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.concurrency} users, {cost} a month"
+    return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.concurrency} users, {cost} a month on average"
 
 
 def _label(model: str) -> str:
@@ -216,7 +217,8 @@ def as_text(plan: Plan) -> str:
             continue
         usd, tpot, ttft = c["usd_per_month"], c["tpot_ms"], c["ttft_ms"]
         ends = f"{units.money(usd['low'])} to {units.money(usd['high'])}"
-        what = f"{c['gpus']} × {c['gpu']}, {c['layout']}, {c['precision']}/{c['kv_precision']}"
+        weights, cache = units.format_name(c["precision"]), units.format_name(c["kv_precision"])
+        what = f"{c['gpus']} × {c['gpu']}, {c['layout']}, weights {weights}, cache {cache}"
         lines.append(
             f"  {name.replace('_', ' '):15s} {what}, {c['tenure'].replace('_', ' ')}:"
             f" {units.money(usd['value'])} ({ends}),"
@@ -226,13 +228,15 @@ def as_text(plan: Plan) -> str:
     if plan.training is not None:
         t = run(plan.training, plan)
         days = t["days_to_train"]
-        what = f"{t['gpus']} × {t['gpu']}, {t['tenure'].replace('_', ' ')}, {t['layout']}, {t['precision']}"
+        tenure, precision = t["tenure"].replace("_", " "), units.format_name(t["precision"])
+        what = f"{t['gpus']} × {t['gpu']}, {tenure}, {t['layout']}, {precision}"
         ends = f"{days['low']:.1f} to {days['high']:.1f}"
-        cost = units.money(t["usd_per_run"]["value"])
-        lines.append(f"  {'training':15s} {what}: {days['value']:.1f} days ({ends}), {cost} a run")
+        usd = t["usd_per_run"]["value"]
+        cost = f"{units.money(usd)} a run" if usd else "in idle hours of the fleet, at no further cost"
+        lines.append(f"  {'training':15s} {what}: {days['value']:.1f} days ({ends}), {cost}")
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")
-    lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (back with {r.remedy})" for r in plan.rejected]
+    lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (reconsider with {r.remedy})" for r in plan.rejected]
     lines.append(f"{plan.considered:,} configurations considered")
     return "\n".join(lines)

@@ -58,20 +58,25 @@ class Tenure:
 
 
 @functools.cache
-def assumptions() -> dict[str, float]:
-    """Return ``data/constants/cost.yaml`` as values by name.
+def assumptions(of: str = "cost") -> dict[str, float]:
+    """Return the assumptions of ``data/constants/cost.yaml`` or ``planner.yaml`` as values by name.
+
+    Parameters
+    ----------
+    of : str
+        ``cost`` or ``planner``.
 
     Returns
     -------
     dict of float
-        USD a kWh, fractions a year, months.
+        USD a kWh, fractions a year, months; tokens, kW, ports.
 
     Examples
     --------
-    >>> assumptions()["interest_per_year"]
-    0.08
+    >>> assumptions()["interest_per_year"], assumptions("planner")["switch_ports"]
+    (0.08, 64.0)
     """
-    content = yaml.safe_load((facts.DATA / "constants" / "cost.yaml").read_text())
+    content = yaml.safe_load((facts.DATA / "constants" / f"{of}.yaml").read_text())
     return {name: float(row["value"]) for name, row in content.items()}
 
 
@@ -140,6 +145,7 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
         interest_per_year=a["interest_per_year"],
         care_fraction_per_year=a["care_fraction_per_year"],
         resale_at_once=a["resale_at_once"],
+        idle_power_fraction=a["idle_power_fraction"],
     )
 
 

@@ -114,7 +114,7 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
             continue
         short = "A100" if part == OWNED else part.split()[0]
         added = np.ceil(np.maximum(0.0, load_ - base) / rates[part])
-        spent[f"keep, add {short}"] = MONTH_H * (owned_gpus * running + added * usd)
+        spent[f"keep and add {short}"] = MONTH_H * (owned_gpus * running + added * usd)
         if part != OWNED:
             spent[f"replace by {short}"] = MONTH_H * np.ceil(load_ / rates[part]) * usd
     total = {name: np.cumsum(np.r_[0.0, monthly[1:]]) for name, monthly in spent.items()}
@@ -139,7 +139,7 @@ def _running_usd_per_hour(customer: Customer) -> float:
 
 def _crossing(total: dict[str, np.ndarray]) -> float:
     """Return the first month in which some replacement has cost less than keeping and adding A100."""
-    keep = next((usd for name, usd in total.items() if name.startswith("keep, add A100")), None)
+    keep = next((usd for name, usd in total.items() if name.startswith("keep and add A100")), None)
     replace = [usd for name, usd in total.items() if name.startswith("replace")]
     if keep is None or not replace:
         return math.inf

@@ -23,9 +23,10 @@
       place.dataset.live = "yes";
       const embed = await load();
       const view = document.createElement("div");
-      await embed(view, Object.assign({}, specs.common, specs[kind]), { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
+      const made = await embed(view, Object.assign({}, specs.common, specs[kind]), { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
       const bound = view.querySelector(".vega-bind");
       if (bound) place.setAttribute("role", "group");
+      view.querySelectorAll('.vega-bind input[type="range"]').forEach(function (slider) { speak(slider, made.view); });
       const picture = view.querySelector("svg");
       if (picture) {
         picture.setAttribute("role", "img");
@@ -33,6 +34,22 @@
       }
       place.replaceChildren(view);
     }
+  }
+
+  // A slider named x says what the parameter x_words says, in units, instead of its bare place.
+  function speak(slider, chart) {
+    const name = slider.name + "_words";
+    if (!(name in chart.getState({ signals: function (each) { return each === name; }, data: function () { return false; } }).signals)) return;
+    const bare = slider.nextElementSibling;
+    const said = document.createElement("output");
+    if (bare) bare.hidden = true;
+    slider.after(said);
+    function say(_, words) {
+      said.textContent = words;
+      slider.setAttribute("aria-valuetext", words);
+    }
+    say(name, chart.signal(name));
+    chart.addSignalListener(name, say);
   }
 
   const figures = document.querySelectorAll(".hb-figure:has(.hb-spec)");

@@ -1,0 +1,82 @@
+"""What stands in the way, as sentences: what cannot be had, and what comes nearest to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hopperbook.customer import Customer
+from hopperbook.planner.small import Small, small_service_bytes
+from hopperbook.units import GIB, money, number, percent
+
+
+def obstacle(
+    rows: pd.DataFrame, chosen: Any, trained: Any, run_table: pd.DataFrame, small: Small | None, customer: Customer
+) -> str:
+    """Say in a sentence what cannot be had, and what comes nearest.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        All serving configurations.
+    chosen, trained : Series or None
+        What was chosen to serve and to train.
+    run_table : DataFrame
+        All training runs.
+    small : Small or None
+        Where the small services run.
+    customer : Customer
+        What was asked for.
+
+    Returns
+    -------
+    str
+        Empty where all can be had.
+    """
+    said = []
+    if chosen is None:
+        said.append(_nearest_serving(rows, customer))
+    if customer.trains and trained is None:
+        said.append(_nearest_training(run_table, customer))
+    if customer.small_services and small is None:
+        needed = small_service_bytes(customer) / GIB
+        said.append(f"No slice of a card holds a small service of {customer.small_model}: it needs {needed:.0f} GiB.")
+    if chosen is not None and customer.budget_usd_per_month:
+        usd = sum(float(part.usd) for part in (chosen, trained, small) if part is not None)
+        if usd > customer.budget_usd_per_month:
+            said.append(_over_budget(usd, customer.budget_usd_per_month))
+    return " ".join(said)
+
+
+def _gpus(count: int) -> str:
+    return f"{count:,} GPU{'s' if count > 1 else ''}"
+
+
+def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
+    target = f"{customer.concurrency:,} users within {customer.tpot_target_ms:g} ms a token"
+    none = f"No configuration up to {_gpus(customer.max_gpus)} serves {target}"
+    possible = rows[rows.fits & rows.available] if len(rows) else rows
+    if possible.empty:
+        return none + f": the model fits no replica of up to {_gpus(min(8, customer.max_gpus))}."
+    over = np.maximum(possible.tpot_s * 1e3 / customer.tpot_target_ms, possible.ttft_s * 1e3 / customer.ttft_target_ms)
+    row = possible.loc[over.idxmin()]
+    reached = f"{row.tpot_s * 1e3:.0f} ms a token and {row.ttft_s:.1f} s to the first"
+    return f"{none}; nearest: {reached} on {row.gpus:,} × {row.gpu} for {money(row.usd)} a month."
+
+
+def _nearest_training(rows: pd.DataFrame, customer: Customer) -> str:
+    none = f"No cluster up to {_gpus(customer.max_gpus)} trains it within {customer.training_deadline_days:g} days"
+    possible = rows[rows.available] if len(rows) else rows
+    if possible.empty:
+        return none + ": its states fit none of them."
+    row = possible.loc[possible.days.idxmin()]
+    nearest = f"{number(row.days)} days on {row.gpus:,} × {row.gpu} for {money(row.usd_run)}"
+    return f"{none} nine times in ten; nearest: {nearest}."
+
+
+def _over_budget(usd: float, budget: float) -> str:
+    ratio = usd / budget
+    above = f"{percent(ratio - 1)} above the budget" if ratio < 2 else f"{number(ratio)} times the budget"
+    return f"The least that keeps every target costs {money(usd)} a month, {above} of {money(budget)}."

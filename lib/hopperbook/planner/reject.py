@@ -1,0 +1,116 @@
+"""Why a part is not recommended: the one constraint that decided, by how much, and what would bring it back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hopperbook.customer import Customer
+from hopperbook.planner import fleet
+from hopperbook.planner.odds import bands
+from hopperbook.planner.tenure import Tenure
+from hopperbook.planner.train import UNTRAINED_USD
+from hopperbook.units import MONTH_H, money, percent
+
+
+@dataclass(frozen=True, eq=False)
+class Rejected:
+    """A part that is not recommended, the one constraint that decided, and what would bring it back."""
+
+    gpu: str
+    reason: str
+    remedy: str
+    usd_per_month: float = math.nan
+    tpot_s: float = math.nan
+    gpus: int = 0
+
+
+def rejected(
+    rows: pd.DataFrame,
+    missing: dict[str, str],
+    ways: dict[str, list[Tenure]],
+    by_part: dict[str, Any],
+    failed: dict[str, Any],
+    chosen: Any,
+    customer: Customer,
+) -> tuple[Rejected, ...]:
+    """Reject every part but the chosen one, each with its reason.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        All serving configurations, judged.
+    missing : dict
+        Parts on which nothing fits, and what they lack.
+    ways : dict
+        Ways to have each part.
+    by_part, failed : dict
+        Each part's cheapest configuration that keeps the targets when simulated; and those that then do not.
+    chosen : Series or None
+        The recommendation.
+    customer : Customer
+        The targets.
+
+    Returns
+    -------
+    tuple of Rejected
+        In the order of :data:`hopperbook.planner.fleet.PARTS`.
+    """
+    found = []
+    for part in fleet.PARTS:
+        if chosen is not None and part == chosen.gpu:
+            continue
+        if not ways[part]:
+            found.append(Rejected(part, "no price on file", "a price of your own"))
+        elif part in missing:
+            reason, _, remedy = missing[part].partition("; ")
+            found.append(Rejected(part, reason, remedy))
+        elif part in by_part:
+            found.append(_dearer(by_part[part], part, chosen))
+        elif part in failed:
+            found.append(_slow(failed[part], part, customer))
+        else:
+            found.append(_too_slow(rows[rows.gpu == part], part, customer))
+    return tuple(found)
+
+
+def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
+    """Reject a part that keeps every target at a higher price."""
+    costs = [float(each.usd + each.training_usd) for each in (row, chosen)]
+    hourly = (costs[1] - row.training_usd) / row.billed_gpus / MONTH_H
+    if costs[0] >= UNTRAINED_USD > costs[1]:
+        words, remedy = "no time left to train on it", "a later deadline"
+    else:
+        ratio = costs[0] / costs[1]
+        words = f"{percent(ratio - 1)} dearer" if ratio < 2 else f"{ratio:.1f} times as dear"
+        remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
+    return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
+
+
+def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
+    """Reject a part of which no configuration is sure of the targets: no room, no time, too few owned, or too slow."""
+    possible = rows[rows.fits & rows.available]
+    if possible.empty:
+        if rows.fits.any() and (rows.day_hours > 24).all():
+            words = f"serving and scientific work need {rows.day_hours.min():.0f} hours a day"
+            return Rejected(part, words, "fewer hours of scientific work")
+        short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
+        return Rejected(part, short, "more GPUs or a shorter context")
+    return _slow(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], part, customer)
+
+
+def _slow(row: Any, part: str, customer: Customer) -> Rejected:
+    """Reject a part whose best configuration is unlikely to keep a target."""
+    b = bands(customer)
+    about = (float(row.usd), float(row.tpot_s), int(row.gpus))
+    if row.p_tpot <= row.p_ttft:
+        reason = (
+            f"{row.tpot_s * 1e3:.0f} ms a token at best, {percent(row.p_tpot)} sure of {customer.tpot_target_ms:g} ms"
+        )
+        return Rejected(part, reason, f"a target of {row.tpot_s * b['tpot'][1] * 1e3:.0f} ms a token", *about)
+    target = f"{percent(row.p_ttft)} sure of {customer.ttft_target_ms / 1e3:g} s"
+    reason = f"first token after {row.ttft_s:.1f} s at best, {target}"
+    return Rejected(part, reason, f"a target of {row.ttft_s * b['ttft'][1]:.1f} s", *about)

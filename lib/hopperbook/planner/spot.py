@@ -1,0 +1,282 @@
+"""GPUs that may be taken away at any minute: what interruptions cost a training run and a serving fleet.
+
+A spot hour is cheap and part of it is lost: work since the last checkpoint, checkpoints written more often, and the
+wait for another node. What counts is the price of an hour of progress.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hopperbook import facts
+from hopperbook.customer import Customer
+from hopperbook.errors import InputError
+from hopperbook.planner.choose import Plan
+from hopperbook.planner.odds import SURE
+from hopperbook.planner.tenure import assumptions, tenures
+from hopperbook.training_run import FAILURES_PER_GPU_HOUR
+from hopperbook.units import HOUR_S, MONTH_H
+
+NODE_GPUS = 8
+WRITE_BYTES_PER_S_PER_GPU = 1e9  # as hopperbook.training_run.goodput writes a checkpoint
+NEVER_PER_HOUR, ALWAYS_PER_HOUR = 1e-6, 1e2  # ends of the rates between which a border is looked for
+
+
+class Rate(NamedTuple):
+    """How often a spot node is taken away, per hour: a quoted band at the low end, measured traces at the high one."""
+
+    low: float
+    typical: float
+    high: float
+    quoted: facts.Range
+    traced: facts.Range
+
+
+def rate_of_share(share: float, hours: float = MONTH_H) -> float:
+    r"""Turn a share of nodes interrupted within a time into a rate: :math:`\lambda = -\ln(1 - p) / t`.
+
+    Parameters
+    ----------
+    share : float
+        Share interrupted, p.
+    hours : float
+        Within that time, t.
+
+    Returns
+    -------
+    float
+        Interruptions a node and hour.
+
+    Examples
+    --------
+    >>> round(1 / rate_of_share(0.15) / 24)
+    187
+    """
+    return float(-np.log1p(-share) / hours)
+
+
+def interruptions(gpu: str) -> Rate:
+    """Return how often a spot node of a GPU is taken away.
+
+    No trace of A100, H100 or H200 is published. The low end reads the quoted band of the largest cloud as a rate, the
+    high end is what was measured on V100; about a factor of a thousand lies between, and its geometric mean is an
+    assumption.
+
+    Parameters
+    ----------
+    gpu : str
+        Name; a part without a band of its own takes that of the H100.
+
+    Returns
+    -------
+    Rate
+        Interruptions a node and hour.
+
+    Notes
+    -----
+    Source: ``thundercompute-2025-spot``, ``thundercompute-2026-spot`` (bands); ``wu-2024-cant-be-late`` (traces).
+
+    Examples
+    --------
+    >>> rate = interruptions("H200 SXM")
+    >>> rate.low < rate.typical < rate.high
+    True
+    """
+    try:
+        quoted = facts.cost("spot_interrupted_share_of_month", facts.gpu(gpu).name)
+    except InputError:
+        quoted = facts.cost("spot_interrupted_share_of_month", "H100 SXM")
+    traced = facts.cost("spot_interruptions_per_node_hour", "V100")
+    low = rate_of_share(quoted.typical)
+    return Rate(low, float(np.sqrt(low * traced.typical)), traced.typical, quoted, traced)
+
+
+def stretch(gpus: Any, checkpoint_bytes: float, per_node_hour: Any, restart_hours: float | None = None) -> Any:
+    r"""Hours that are paid for an hour of progress, checkpoints as often as is best.
+
+    .. math:: s = \frac{M e^{R/M}\left(e^{(\tau + \delta)/M} - 1\right)}{\tau}, \qquad M = \frac{1}{N \lambda + g f}
+
+    Parameters
+    ----------
+    gpus : int or array
+        GPUs of the job, g; one node of the N that hold them stops it.
+    checkpoint_bytes : float
+        Bytes of a checkpoint; every GPU writes its share in delta.
+    per_node_hour : float or array
+        Interruptions a node and hour, lambda; ordinary failures, f a GPU and hour, come on top.
+    restart_hours : float, optional
+        From the loss of a node to work again, R; ``spot_restart_hours`` of the assumptions by default.
+
+    Returns
+    -------
+    float or array
+        At least 1.
+
+    Notes
+    -----
+    Source: ``daly-2006-checkpoint`` for the expected time and for the best interval, tau, which is
+    ``young-1974-checkpoint`` to first order; ``grattafiori-2024-llama3`` for f.
+
+    Examples
+    --------
+    >>> float(stretch(8, 1e11, 0.0).round(2)), float(stretch(8, 1e11, 0.5).round(2))
+    (1.0, 1.36)
+    """
+    restart = assumptions()["spot_restart_hours"] if restart_hours is None else restart_hours
+    g = np.asarray(gpus, dtype=float)
+    mean = 1 / (np.ceil(g / NODE_GPUS) * np.asarray(per_node_hour, dtype=float) + g * FAILURES_PER_GPU_HOUR)
+    write = checkpoint_bytes / (g * WRITE_BYTES_PER_S_PER_GPU) / HOUR_S
+    part = np.sqrt(write / (2 * mean))
+    every = np.where(write < 2 * mean, np.sqrt(2 * write * mean) * (1 + part / 3 + part**2 / 9) - write, mean)
+    with np.errstate(over="ignore"):
+        return mean * np.exp(restart / mean) * np.expm1((every + write) / mean) / every
+
+
+def border(
+    gpus: int, checkpoint_bytes: float, spot_usd: float, other_usd: float, restart_hours: float | None = None
+) -> float:
+    """Find the rate of interruptions at which an hour of progress on spot costs what it costs otherwise.
+
+    Parameters
+    ----------
+    gpus : int
+        GPUs of the job.
+    checkpoint_bytes : float
+        Bytes of a checkpoint.
+    spot_usd, other_usd : float
+        USD a GPU-hour on spot and otherwise.
+    restart_hours : float, optional
+        As in :func:`stretch`.
+
+    Returns
+    -------
+    float
+        Interruptions a node and hour; 0 where spot does not pay even undisturbed, infinity where it always does.
+
+    Examples
+    --------
+    >>> at = border(64, 1e12, 1.0, 2.0)
+    >>> round(float(stretch(64, 1e12, at) / stretch(64, 1e12, 0.0)), 2)
+    2.0
+    """
+    rates = np.geomspace(NEVER_PER_HOUR, ALWAYS_PER_HOUR, 4001)
+    undisturbed = stretch(gpus, checkpoint_bytes, 0.0, restart_hours)
+    dearer = spot_usd * stretch(gpus, checkpoint_bytes, rates, restart_hours) >= other_usd * undisturbed
+    if dearer[0]:
+        return 0.0
+    return float(rates[dearer.argmax()]) if dearer.any() else float("inf")
+
+
+class Offer(NamedTuple):
+    """One way to have GPUs for a training run, and what an hour of progress costs so."""
+
+    kind: str
+    usd: float
+    low: float
+    typical: float
+    high: float
+    stretch: float
+    date: str
+
+
+def offers(customer: Customer, gpu: str, gpus: int, checkpoint_bytes: float) -> list[Offer]:
+    """List what an hour of progress of a run costs a GPU: on demand, reserved, owned and on spot.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market, horizon, own prices.
+    gpu : str
+        Name of the GPU.
+    gpus : int
+        GPUs of the run.
+    checkpoint_bytes : float
+        Bytes of a checkpoint.
+
+    Returns
+    -------
+    list of Offer
+        ``usd`` is the price of an hour; ``low, typical, high`` that of an hour of progress, for spot at the low,
+        typical and high rate of interruptions. Spot is left out where no price is known.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> found = offers(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM", 8, 1e11)
+    >>> [offer.kind for offer in found], found[-1].usd < found[-1].typical < found[0].typical
+    (['on_demand', 'reserved', 'own', 'spot'], True)
+    """
+    asked = customer.model_copy(update={"tenure": "auto"})
+    ways = [way for way in tenures(asked, gpu) if way.kind != "kept"]
+    found = [Offer(w.kind, w.typical, w.low, w.typical, w.high, 1.0, w.date) for w in ways]
+    try:
+        price = facts.price(gpu, customer.market, "spot")
+    except InputError:
+        return found
+    undisturbed = stretch(gpus, checkpoint_bytes, 0.0)
+    low, typical, high = (float(stretch(gpus, checkpoint_bytes, r) / undisturbed) for r in interruptions(gpu)[:3])
+    usd = price.typical
+    return [*found, Offer("spot", usd, usd * low, usd * typical, usd * high, typical, price.date)]
+
+
+def fleet_replicas(needed: int, per_node_hour: float, restart_hours: float | None = None, sure: float = 0.999) -> int:
+    r"""Return the spot replicas to hold so that enough of them run nearly always.
+
+    .. math:: \min N: \quad P\left(\mathrm{Bin}(N, a) \ge n\right) \ge q, \qquad a = \frac{1}{1 + \lambda R}
+
+    Parameters
+    ----------
+    needed : int
+        Replicas that the load needs, n.
+    per_node_hour : float
+        Interruptions a node and hour, lambda; they are taken to strike replicas one by one.
+    restart_hours : float, optional
+        From the loss of a replica to the next that answers, R.
+    sure : float
+        Share of the time, q.
+
+    Returns
+    -------
+    int
+        Replicas, N.
+
+    Examples
+    --------
+    >>> fleet_replicas(4, 1e-4), fleet_replicas(4, 0.3)
+    (4, 9)
+    """
+    from scipy.stats import binom
+
+    restart = assumptions()["spot_restart_hours"] if restart_hours is None else restart_hours
+    counts = np.arange(needed, 4 * needed + 16)
+    enough = binom.sf(needed - 1, counts, 1 / (1 + per_node_hour * restart)) >= sure
+    return int(counts[enough.argmax()])
+
+
+def run_alone(plan: Plan) -> Any:
+    """Return the training run that would be rented: the plan's own, or the cheapest in time if the fleet did not train.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    Series or None
+        A row of the plan's training table; None where nothing is trained or no rented cluster is in time.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan as make
+    >>> run_alone(make(default())).tenure
+    'on_demand'
+    """
+    rows = plan.training_table
+    if rows.empty:
+        return None
+    timed = rows[(rows.tenure == "on_demand") & (rows.p_deadline >= SURE)]
+    return timed.sort_values(["usd", "gpus", "days"], kind="stable").iloc[0] if len(timed) else None

@@ -1,0 +1,112 @@
+"""The training run of a plan: a cluster of its own, or the fleet that serves in the hours it would stand idle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hopperbook.customer import Customer
+from hopperbook.planner import runs
+from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.tenure import Tenure
+
+#: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
+UNTRAINED_USD = 1e12
+#: A fleet busy for longer than this each day does no training beside.
+FULL_DAY_HOURS = 23
+
+
+def timed(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
+    """Return the training runs with the probability that each keeps the deadline, and how many layouts were timed.
+
+    Parameters
+    ----------
+    customer : Customer
+        Task, tokens, deadline.
+    ways : dict
+        Ways to have each part.
+
+    Returns
+    -------
+    DataFrame, int
+        As :func:`hopperbook.planner.runs.table` with ``p_deadline``; empty where nothing is trained.
+    """
+    if not customer.trains:
+        return pd.DataFrame(), 0
+    rows, considered = runs.table(customer, ways)
+    if len(rows):
+        rows["p_deadline"] = probability(rows.days, customer.training_deadline_days, bands(customer)["days"])
+    return rows, considered
+
+
+def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) -> Any:
+    """Return what training costs beside each fleet: nothing where the fleet does it in its idle hours, in time.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Serving configurations.
+    run_table : DataFrame
+        Training runs on clusters of their own.
+    customer : Customer
+        The deadline.
+
+    Returns
+    -------
+    array
+        USD a month; ``UNTRAINED_USD`` where no cluster is in time either.
+    """
+    if run_table.empty:
+        return 0.0
+    in_time = run_table[run_table.available & (run_table.p_deadline >= SURE)]
+    own = float(in_time.usd.min()) if len(in_time) else UNTRAINED_USD
+    days = run_table.groupby(["gpu", "gpus"]).days.min()
+    pairs = pd.MultiIndex.from_arrays([rows.gpu, 2 ** np.log2(rows.gpus).astype(int)])
+    free = np.maximum(1 - rows.day_hours.to_numpy() / 24, 1e-9)
+    shared = days.reindex(pairs).to_numpy() / free
+    sure = probability(shared, customer.training_deadline_days, bands(customer)["days"]) >= SURE
+    return np.where(sure & (rows.day_hours < FULL_DAY_HOURS), 0.0, own)
+
+
+def cheapest(customer: Customer, rows: pd.DataFrame, serving: Any) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    """Choose the cheapest run that keeps the deadline nine times in ten; None where there is none.
+
+    Parameters
+    ----------
+    customer : Customer
+        The deadline.
+    rows : DataFrame
+        Training runs on clusters of their own.
+    serving : Series or None
+        The fleet that serves, which may train in its idle hours.
+
+    Returns
+    -------
+    Series or None, DataFrame, DataFrame
+        The run, the best of each part, and all runs.
+    """
+    if rows.empty:
+        return None, rows, rows
+    shared = _on_the_fleet(rows, serving)
+    if len(shared):
+        sure = probability(shared.days, customer.training_deadline_days, bands(customer)["days"])
+        rows = pd.concat([rows, shared.assign(p_deadline=sure)], ignore_index=True)
+    in_time = rows[rows.available & (rows.p_deadline >= SURE)]
+    order = in_time.sort_values(["usd", "gpus", "days"], kind="stable")
+    chosen = order.iloc[0] if len(order) else None
+    return chosen, order.groupby("gpu", sort=False).head(1), rows
+
+
+def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
+    """Return the run on the GPUs that serve, in the hours they would stand idle, at no further cost."""
+    if serving is None or serving.day_hours >= FULL_DAY_HOURS:
+        return rows.iloc[:0]
+    size = 1 << int(math.log2(serving.gpus))
+    same = rows[(rows.gpu == serving.gpu) & (rows.gpus == size)].sort_values("days", kind="stable")
+    same = same.drop_duplicates("precision")
+    free = 1 - serving.day_hours / 24
+    cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
+    return same.assign(tenure="shared", available=True, days=same.days / free, **cost)

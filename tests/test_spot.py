@@ -1,0 +1,90 @@
+"""Spot: hours lost to interruptions by hand, by simulation, and where it stops paying."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hopperbook import customer, facts, planner
+from hopperbook.planner import runs, spot
+from hopperbook.training_run import FAILURES_PER_GPU_HOUR, goodput
+
+
+def test_by_hand():
+    # one node lost every ten hours, a checkpoint of 0.1 h, half an hour to restart; failures of hardware besides
+    written = 0.1 * 3600 * 8 * 1e9
+    mean = 1 / (0.1 + 8 * FAILURES_PER_GPU_HOUR)
+    part = math.sqrt(0.1 / (2 * mean))
+    every = math.sqrt(2 * 0.1 * mean) * (1 + part / 3 + part**2 / 9) - 0.1
+    hours = mean * math.exp(0.5 / mean) * (math.exp((every + 0.1) / mean) - 1)
+    assert spot.stretch(8, written, 0.1, 0.5) == pytest.approx(hours / every)
+    assert spot.stretch(8, written, 0.1, 0.5) == pytest.approx(1.215, abs=0.001)
+
+
+def test_against_a_simulated_run():
+    rng = np.random.default_rng(1)
+    mean, write, restart = 5.0, 0.05, 0.25
+    every = math.sqrt(2 * write * mean)
+    paid = 0.0
+    for _ in range(20_000):  # segments of work, each tried until it is written down
+        while (lost := rng.exponential(mean)) < every + write:
+            paid += lost
+            while (again := rng.exponential(mean)) < restart:
+                paid += again
+            paid += restart
+        paid += every + write
+    rate = 1 / mean - 8 * FAILURES_PER_GPU_HOUR
+    assert spot.stretch(8, write * 3600 * 8e9, rate, restart) == pytest.approx(paid / (20_000 * every), rel=0.02)
+
+
+@pytest.mark.parametrize("gpus", [8, 64, 1024])
+def test_without_interruptions_it_is_the_goodput_of_a_run(gpus):
+    assert spot.stretch(gpus, 1e12, 0.0, 600 / 3600) == pytest.approx(1 / goodput(gpus, 1e12), rel=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([8, 64, 512]), st.floats(1e-5, 0.05), st.floats(1.01, 3.0), st.floats(1e9, 1e12))
+def test_more_interruptions_cost_more(gpus, rate, factor, checkpoint):
+    assert 1.0 <= spot.stretch(gpus, checkpoint, rate) <= spot.stretch(gpus, checkpoint, rate * factor) * (1 + 1e-9)
+
+
+def test_the_border_is_where_both_cost_the_same():
+    at = spot.border(64, 1e12, 1.0, 2.0)
+    undisturbed = spot.stretch(64, 1e12, 0.0)
+    assert spot.stretch(64, 1e12, 0.98 * at) / undisturbed < 2.0 < spot.stretch(64, 1e12, 1.02 * at) / undisturbed
+    assert spot.border(64, 1e12, 2.0, 1.0) == 0.0
+    assert spot.border(64, 1e12, 1.0, 1.5) < at < spot.border(64, 1e12, 1.0, 3.0)
+    assert spot.border(512, 1e12, 1.0, 2.0) < at
+
+
+def test_rates_are_sourced_and_ordered():
+    for gpu in ("A100 SXM 80GB", "H100 SXM", "H200 SXM", "H100 PCIe"):
+        rate = spot.interruptions(gpu)
+        assert 0 < rate.low < rate.typical < rate.high
+        for fact in (rate.quoted, rate.traced):
+            assert fact.date[:2] == "20"
+            assert set(fact.source.split(", ")) <= set(facts.references())
+
+
+def test_spare_replicas_by_counting():
+    a, needed = 1 / (1 + 0.2 * 0.5), 3
+    held = spot.fleet_replicas(needed, 0.2, 0.5, sure=0.99)
+    odds = [sum(math.comb(n, k) * a**k * (1 - a) ** (n - k) for k in range(needed, n + 1)) for n in (held - 1, held)]
+    assert odds[0] < 0.99 <= odds[1]
+    assert spot.fleet_replicas(3, 1e-6) == 3
+
+
+@pytest.mark.parametrize("name", ["default", "train-70b", "inference-saas", "ai-hpc"])
+def test_offers_of_a_customer(name):
+    who = customer.load(facts.DATA / "customers" / f"{name}.yaml")
+    run = spot.run_alone(planner.plan(who))
+    assert (run is None) == (not who.trains or who.tenure == "own")
+    offers = spot.offers(who, "H100 SXM", 64, runs.checkpoint_bytes(who) if who.trains else 1e11)
+    kinds = [offer.kind for offer in offers]
+    assert kinds[0] == "on_demand"
+    assert kinds[-1] == "spot"
+    for offer in offers:
+        assert 0 < offer.low <= offer.typical <= offer.high
+    assert offers[-1].typical > offers[-1].usd
