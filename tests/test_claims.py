@@ -1,6 +1,11 @@
 """The claims ledger: complete, sourced, and following the facts."""
 
 import math
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -94,3 +99,22 @@ def test_a_dearer_h200_is_no_longer_worth_its_price(monkeypatch, rows):
 def test_the_ledger_follows_the_customer():
     long = default().model_copy(update={"context_tokens": 65536})
     assert decide("C05", long).sentence != decide("C05", default()).sentence
+
+
+def test_a_fact_edited_in_its_file_changes_the_ledger(tmp_path):
+    """A copy of library and data, with one figure of the H200 edited as a maintainer would."""
+    root = facts.DATA.parent
+    for part in ("lib", "data"):
+        shutil.copytree(root / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    sheet = tmp_path / "data" / "gpus.yaml"
+    edited, count = re.subn(r"(?s)(H200 SXM:.*?memory_gb: )141\b", r"\g<1>120", sheet.read_text(), count=1)
+    assert count == 1
+    sheet.write_text(edited)
+    ask = "from hopperbook import claims, customer, facts\nprint(facts.DATA)\nfor c in ('C04', 'C08'):\n"
+    ask += "    print(claims.decide(c, customer.default()).verdict)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "lib")}
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, env=environment)
+    where, untouched, changed = said.stdout.split()
+    assert where == str(tmp_path / "data")
+    assert (untouched, changed) == (decide("C04", default()).verdict, "wrong")
+    assert decide("C08", default()).verdict == "holds"
