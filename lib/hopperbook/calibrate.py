@@ -83,7 +83,8 @@ def serving_loss(
     for load, row in zip(loads, rows, strict=True):
         d = variants.setdefault(id(load.deployment), serving.with_engine(load.deployment, **constants))
         if load.concurrency is None:
-            rate = load.replicas * serving.offline(d, load.input_tokens, load.output_tokens)[0]
+            each = serving.offline(d, load.input_tokens, load.output_tokens, load.requests_each)[0]
+            rate = load.replicas * each
             errors.setdefault("output_tokens_per_s", []).append(_log(rate, row["output_tokens_per_s"]))
             continue
         loop = load.loop(d)

@@ -38,6 +38,8 @@ def predict_serving(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
         line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "serving", "beyond": False}
         try:
             line |= _answer(row)
+            if not cell(row, "concurrency") and {"ttft_ms", "tpot_ms"} & set(quantities):
+                line["note"] += "; ttft_ms and tpot_ms need a concurrency"
         except InputError as problem:
             line["note"] = str(problem)
         lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "beyond")})
@@ -132,15 +134,20 @@ class Load:
     step_tokens: int | None
     note: str
 
+    @property
+    def requests_each(self) -> int | None:
+        """Requests of one replica, where the run says how many it had."""
+        return None if self.requests is None else -(-self.requests // self.replicas)
+
     def loop(self, deployment: serving.Deployment | None = None) -> simulation.Loop:
         """Run the closed loop of one replica (of another deployment, if given)."""
-        users, total = self.concurrency or self.requests or 1, self.requests
+        users = self.concurrency or self.requests or 1
         return simulation.closed_loop(
             deployment or self.deployment,
             -(-users // self.replicas),
             self.input_tokens,
             self.output_tokens,
-            requests=None if total is None else -(-total // self.replicas),
+            requests=self.requests_each,
             length_ratio=self.length_ratio,
             step_tokens=self.step_tokens,
         )
@@ -225,15 +232,12 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     notes = [load.note]
     if load.concurrency is None:
         if d.model.experts and d.engine.tuned_experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
-            d = serving.fastest_layout(d, load.input_tokens, load.output_tokens)
+            d = serving.fastest_layout(d, load.input_tokens, load.output_tokens, load.requests_each)
             notes.append(
                 f"experts in the fastest layout: moe_tp {d.moe_tp} moe_ep {d.moe_ep} attention_dp {d.attention_dp}"
             )
-        if load.requests is None:
-            rate, batch = serving.offline(d, load.input_tokens, load.output_tokens)
-        else:
-            loop = load.loop(serving.unstreamed(d))
-            rate, batch = loop.output_tokens_per_s, round(loop.batch)
+        rate, batch = serving.offline(d, load.input_tokens, load.output_tokens, load.requests_each)
+        if load.requests:
             notes.append(f"{load.requests:,} requests at once")
         line["output_tokens_per_s"] = load.replicas * rate
         notes.append(f"batch {batch}")

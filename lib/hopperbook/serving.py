@@ -503,8 +503,13 @@ def unstreamed(d: Deployment) -> Deployment:
     return with_engine(d, sequence_s=0.0, frontend_s=0.0, tokenise_s=0.0)
 
 
-def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[float, int]:
-    """Return the highest steady throughput and the batch that reaches it, under the KV memory and batch limits.
+def offline(d: Deployment, input_tokens: float, output_tokens: float, requests: int | None = None) -> tuple[float, int]:
+    r"""Return the highest throughput and the batch that reaches it, under the KV memory and batch limits.
+
+    .. math:: \frac{N\,o}{\lfloor N / S \rfloor\, t(S) + t(N \bmod S)},\qquad t(b) = o\,t_\mathrm{decode}(b)
+              + b\,t_\mathrm{prefill}
+
+    for N requests that are queued at once, S of which fit; the last of them run in a smaller batch.
 
     Parameters
     ----------
@@ -512,6 +517,8 @@ def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[f
         The deployment.
     input_tokens, output_tokens : float
         Lengths.
+    requests : int, optional
+        Requests of the whole run, N; without it the steady state of endlessly many.
 
     Returns
     -------
@@ -530,13 +537,19 @@ def offline(d: Deployment, input_tokens: float, output_tokens: float) -> tuple[f
     if slots < 1:
         return 0.0, 0
     d = unstreamed(d)
+    if requests:
+        batch = min(slots, requests)
+        waves, rest = divmod(requests, batch)
+        full, last = sweep(d, input_tokens, output_tokens, [batch, max(rest, 1)]).output_tokens_per_s
+        seconds = output_tokens * (waves * batch / full + rest / last)
+        return float(requests * output_tokens / seconds), batch
     found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
     best = int(np.argmax(found.output_tokens_per_s))
     return float(found.output_tokens_per_s[best]), int(found.batch[best])
 
 
 @lru_cache(maxsize=4096)
-def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float) -> Deployment:
+def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float, requests: int | None = None) -> Deployment:
     """Return the layout of experts and attention over the same GPUs that has the highest offline throughput.
 
     Parameters
@@ -545,16 +558,22 @@ def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float) -> 
         A Mixture-of-Experts deployment.
     input_tokens, output_tokens : float
         Lengths.
+    requests : int, optional
+        As in :func:`offline`.
 
     Returns
     -------
     Deployment
         The fastest that fits; the one given where none does.
     """
-    choices = []
-    for ep in (e for e in range(1, d.tp + 1) if d.tp % e == 0 and d.model.experts % e == 0):
-        for dp in {1, d.tp} if d.attention_dp == 1 and d.model.heads % d.tp == 0 else {d.attention_dp}:
-            trial = replace(d, moe_ep=ep, moe_tp=d.tp // ep, attention_dp=dp)
-            choices.append((offline(trial, input_tokens, output_tokens)[0], trial))
-    rate, best = max(choices, key=lambda c: c[0])
-    return best if rate > 0 else d
+    rates = [offline(trial, input_tokens, output_tokens, requests)[0] for trial in _layouts(d)]
+    best = int(np.argmax(rates))
+    return _layouts(d)[best] if rates[best] > 0 else d
+
+
+@lru_cache(maxsize=512)
+def _layouts(d: Deployment) -> tuple[Deployment, ...]:
+    """Return a deployment with every layout of its experts, attention cut or replicated, each made once."""
+    spread = [e for e in range(1, d.tp + 1) if d.tp % e == 0 and d.model.experts % e == 0]
+    replicas = (1, d.tp) if d.attention_dp == 1 and d.tp > 1 and d.model.heads % d.tp == 0 else (d.attention_dp,)
+    return tuple(replace(d, moe_ep=e, moe_tp=d.tp // e, attention_dp=dp) for e in spread for dp in replicas)
