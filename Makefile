@@ -33,7 +33,7 @@ chapters: $(STAMP)  ## execute the chapters for the default customer and store t
 browser: $(STAMP)  ## open every page of the built book in headless Chromium, network blocked (needs Debian's chromium)
 	$(BIN)/hopperbook check --browser
 
-bench: $(STAMP)  ## timings of the build, the planner, the calculators
+bench: $(STAMP)  ## timings of calculators and build; peers beside ours, each in its own environment below .build/peers
 	$(BIN)/python tests/bench.py
 
 lock: $(STAMP)  ## resolve requirements.in again
