@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from hopperbook import evidence, facts, story
 
@@ -36,7 +35,7 @@ def aims() -> tuple[dict[str, Any], ...]:
     >>> aims()[0]["quantity"]
     'tpot_ms'
     """
-    return tuple(yaml.safe_load((facts.DATA / "aims.yaml").read_text())["aims"])
+    return tuple(facts.read_yaml("aims.yaml")["aims"])
 
 
 def requests() -> pd.DataFrame:

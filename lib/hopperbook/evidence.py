@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -153,8 +152,7 @@ def _function(name: str) -> Callable[[pd.DataFrame, list[str]], pd.DataFrame] | 
 @cache
 def intervals() -> dict[str, dict[str, float]]:
     """Return the 80 % factors of each family from ``data/intervals.yaml``."""
-    path = facts.DATA / "intervals.yaml"
-    return yaml.safe_load(path.read_text())["families"] if path.exists() else {}
+    return facts.read_yaml("intervals.yaml")["families"]
 
 
 def interval(family: str, quantity: str, beyond: bool = False) -> tuple[float, float]:

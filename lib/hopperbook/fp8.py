@@ -11,7 +11,6 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import yaml
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -542,4 +541,4 @@ def published_accumulator() -> dict[str, Any]:
     >>> published_accumulator()["bits"]
     14
     """
-    return yaml.safe_load((facts.DATA / "fp8" / "published.yaml").read_text())["accumulator"]
+    return facts.read_yaml("fp8/published.yaml")["accumulator"]

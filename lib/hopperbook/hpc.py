@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import yaml
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -26,7 +25,7 @@ def constants() -> dict[str, Any]:
     >>> constants()["kernels"]["7-point stencil"]["flop_per_byte"]
     0.5
     """
-    return yaml.safe_load((facts.DATA / "constants" / "hpc.yaml").read_text())
+    return facts.read_yaml("constants/hpc.yaml")
 
 
 def peak_flop_per_s(gpu: facts.GPU, units: str) -> float:

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import yaml
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -23,7 +22,7 @@ OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p")
 @cache
 def constants() -> dict[str, dict[str, float]]:
     """Return the fitted constants of each kind of fabric, from ``data/constants/interconnect.yaml``."""
-    return yaml.safe_load((facts.DATA / "constants" / "interconnect.yaml").read_text())["fabrics"]
+    return facts.read_yaml("constants/interconnect.yaml")["fabrics"]
 
 
 def traffic_factor(op: str, gpus: Any) -> Any:

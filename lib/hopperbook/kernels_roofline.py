@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import yaml
 
 from hopperbook import facts
 
@@ -73,7 +72,7 @@ def _peaks(gpu: facts.GPU) -> Chip:
 @cache
 def constants() -> dict[str, float]:
     """Return the named constants of ``data/constants/kernels.yaml``."""
-    rows = yaml.safe_load((facts.DATA / "constants" / "kernels.yaml").read_text())
+    rows = facts.read_yaml("constants/kernels.yaml")
     return {name: float(row["value"]) for name, row in rows.items()}
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 
-from hopperbook.facts import DATA
+from hopperbook import facts
 from hopperbook.transformer import (
     PRECISION_BITS,
     Model,
@@ -44,7 +43,7 @@ def constants(group: str) -> dict[str, float]:
     >>> constants("inference")["usable_fraction"]
     0.92
     """
-    content = yaml.safe_load((DATA / "constants" / "memory.yaml").read_text())
+    content = facts.read_yaml("constants/memory.yaml")
     return {name: float(fact["value"]) for name, fact in content[group].items()}
 
 

@@ -8,7 +8,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-import yaml
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
@@ -51,7 +50,7 @@ class Engine:
 @cache
 def engines() -> dict[str, Engine]:
     """Return every engine's record by name."""
-    rows = yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["engines"]
+    rows = facts.read_yaml("constants/serving.yaml")["engines"]
     return {name: Engine(name=name, **row) for name, row in rows.items()}
 
 
@@ -94,7 +93,7 @@ def engine(name: str, version: str = "") -> Engine:
 
 @cache
 def _runs() -> tuple[dict[str, Any], ...]:
-    return tuple(yaml.safe_load((facts.DATA / "constants" / "serving.yaml").read_text())["runs"])
+    return tuple(facts.read_yaml("constants/serving.yaml")["runs"])
 
 
 def published_budget(source: str, d: Deployment, input_tokens: int, users: int) -> int | None:

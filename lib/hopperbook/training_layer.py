@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from hopperbook import facts, kernels
@@ -74,7 +73,7 @@ class Framework:
 @functools.cache
 def constants() -> dict[str, Any]:
     """Return the content of ``data/constants/training.yaml``."""
-    return yaml.safe_load((facts.DATA / "constants" / "training.yaml").read_text())
+    return facts.read_yaml("constants/training.yaml")
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from hopperbook.facts.prices import (
     purchase,
     scaled,
 )
-from hopperbook.facts.tables import DATA, records, references, table
+from hopperbook.facts.tables import DATA, read_yaml, records, references, table
 
 __all__ = [
     "DATA",
@@ -54,6 +54,7 @@ __all__ = [
     "price",
     "price_summary",
     "purchase",
+    "read_yaml",
     "records",
     "references",
     "scaled",

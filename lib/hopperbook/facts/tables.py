@@ -19,6 +19,31 @@ ENTRY = re.compile(r"@(\w+)\{([^,\s]+),(.*?)\n\}", re.DOTALL)
 FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*?)\},?\s*$", re.MULTILINE | re.DOTALL)
 
 
+#: The safe loader in C where PyYAML was built with it: ten times as fast.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(name: str | Path) -> Any:
+    """Read a YAML file of ``data/``.
+
+    Parameters
+    ----------
+    name : str or Path
+        Path below ``data/``, such as ``constants/memory.yaml``.
+
+    Returns
+    -------
+    dict or list
+        As in the file.
+
+    Examples
+    --------
+    >>> sorted(read_yaml("constants/memory.yaml"))[:1]
+    ['inference']
+    """
+    return yaml.load((DATA / name).read_text(encoding="utf-8"), Loader=LOADER)
+
+
 def _path(name: str) -> Path:
     candidates = (
         [DATA / f"{name}{suffix}" for suffix in (".yaml", ".csv")] if re.fullmatch(r"[\w/-]{1,80}", name) else []
@@ -40,7 +65,7 @@ def _csv(path: Path) -> pd.DataFrame:
 def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".csv":
         return [{str(key): value for key, value in row.items()} for row in _csv(path).to_dict("records")]
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     return content if isinstance(content, list) else [{"name": name, **row} for name, row in content.items()]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import yaml
-
 from hopperbook import facts
 from hopperbook.cost import Ownership, own_usd_per_month, positive, power_usd_per_month
 from hopperbook.customer import Customer
@@ -76,7 +74,7 @@ def assumptions(of: str = "cost") -> dict[str, float]:
     >>> assumptions()["interest_per_year"], assumptions("planner")["switch_ports"]
     (0.08, 64.0)
     """
-    content = yaml.safe_load((facts.DATA / "constants" / f"{of}.yaml").read_text())
+    content = facts.read_yaml(f"constants/{of}.yaml")
     return {name: float(row["value"]) for name, row in content.items()}
 
 
