@@ -558,3 +558,10 @@ def test_the_bill_lists_the_cards_of_small_services_unless_they_are_owned():
         name: "Cards for small services" in [i.what for i in bill.bill(planner.plan(shipped(name)))] for name in SHIPPED
     }
     assert listed == {"default": False, "train-70b": False, "inference-saas": True, "ai-hpc": True}
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_answer_of_one_token_has_no_time_between_tokens():
+    made = planner.plan(shop(output_tokens=1, prompt_tokens=500, concurrency=4))
+    assert made.recommendation.p_tpot == 1
+    assert planner.as_json(made)["recommendation"]["tpot_ms"]["value"] == 0

@@ -44,7 +44,8 @@ def probability(predicted: Any, limit: float, factors: tuple[float, float]) -> A
 
     low, high = np.log(factors[0]), np.log(factors[1])
     sigma = max((high - low) / (2 * Z80), 1e-9)
-    return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
+    with np.errstate(divide="ignore"):  # an answer of one token has no time between tokens: it keeps any limit
+        return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
 
 
 def bands(customer: Customer) -> dict[str, tuple[float, float]]:
