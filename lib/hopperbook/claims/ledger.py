@@ -11,6 +11,7 @@ from hopperbook.claims import models, money, parts
 from hopperbook.claims.finding import VERDICTS, Finding
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
+from hopperbook.planner.upgrade import eased
 
 DECIDED_BY: dict[str, Callable[[Customer], Finding]] = {**parts.CLAIMS, **models.CLAIMS, **money.CLAIMS}
 
@@ -43,7 +44,7 @@ def decide(claim: str, customer: Customer) -> Finding:
     """
     if claim not in DECIDED_BY:
         raise InputError("claim", claim, "C01 to C29", DECIDED_BY)
-    found = DECIDED_BY[claim](customer)
+    found = DECIDED_BY[claim](eased(customer))  # no claim can be decided for targets that no part keeps
     if found.verdict not in VERDICTS:
         raise InputError("verdict", found.verdict, "one of " + ", ".join(VERDICTS), VERDICTS)
     return found

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hopperbook.customer import Customer
-from hopperbook.planner import runs
+from hopperbook.planner import fleet, runs
 from hopperbook.planner.odds import SURE, bands, probability
-from hopperbook.planner.tenure import Tenure
+from hopperbook.planner.tenure import Tenure, tenures
 
 #: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
 UNTRAINED_USD = 1e12
@@ -110,3 +110,39 @@ def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
     free = 1 - serving.day_hours / 24
     cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
     return same.assign(tenure="shared", available=True, days=same.days / free, **cost)
+
+
+LARGEST_CLUSTER = 16_384  # as the customer's field allows
+
+
+def shown(customer: Customer, trained: Any, rows: pd.DataFrame) -> Any:
+    """Return a run to explain: the one chosen, else the quickest, else the smallest cluster that holds the states.
+
+    Parameters
+    ----------
+    customer : Customer
+        The load.
+    trained : Series or None
+        The run that the plan chose.
+    rows : DataFrame
+        The plan's training table.
+
+    Returns
+    -------
+    Series or None
+        A run; None where not even the largest cluster that may be asked for holds the states.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> few = {"name": "A", "model": "llama-3.1-70b", "training_task": "pretrain", "training_tokens": 1e9, "max_gpus": 8}
+    >>> int(shown(check(few), None, pd.DataFrame()).gpus)
+    8
+    """
+    if trained is not None:
+        return trained
+    if len(rows):
+        return rows.loc[rows.days.idxmin()]
+    ways = {part: tenures(customer, part) for part in fleet.PARTS}
+    wider, _ = timed(customer.model_copy(update={"max_gpus": LARGEST_CLUSTER}), ways)
+    return wider.sort_values(["gpus", "days"], kind="stable").iloc[0] if len(wider) else None
