@@ -89,3 +89,16 @@ def test_the_fp8_chapter_follows_another_model_and_recipe(tmp_path, model, recip
     )
     assert any(f"FP8 {recipe} lies on BF16" in text for text in shown)
     assert any(f"Your recipe ({recipe}) takes kernels with one scale {scales}:" in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "Qwen/Qwen2.5-7B", "max_gpus": 1, "training_task": "pretrain", "training_tokens": 1e9},
+        {"model": "deepseek-ai/DeepSeek-V3", "max_gpus": 64, "training_task": "pretrain", "training_tokens": 1e13},
+    ],
+)
+def test_the_training_chapter_explains_what_fits_nowhere(tmp_path, change):
+    done = execute.run_one(ROOT / "chapters" / "05-training.ipynb", change, tmp_path / "out.ipynb")
+    text = done.read_text()
+    assert "holds its states" in text or change["max_gpus"] == 1

@@ -118,3 +118,9 @@ def test_a_fact_edited_in_its_file_changes_the_ledger(tmp_path):
     assert where == str(tmp_path / "data")
     assert (untouched, changed) == (decide("C04", default()).verdict, "wrong")
     assert decide("C08", default()).verdict == "holds"
+
+
+@pytest.mark.parametrize("change", [{"model": "Qwen/Qwen2.5-7B"}, {"tpot_target_ms": 1.0, "ttft_target_ms": 5.0}])
+def test_claims_are_decided_for_odd_heads_and_targets_that_nothing_keeps(change):
+    for row in ledger(default().model_copy(update=change)).itertuples():
+        assert math.isfinite(row.value) and row.verdict in VERDICTS, row.id

@@ -12,7 +12,12 @@ from hopperbook.claims.models import SEVENTY, _training_rate
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
 from hopperbook.customer import load as load_customer
-from hopperbook.planner.upgrade import path, tokens_per_s_per_gpu
+from hopperbook.planner.upgrade import eased, path, tokens_per_s_per_gpu
+
+
+def _rate(customer: Customer, gpu: str, model: str) -> float:
+    """Return tokens a second and GPU of a model, at targets that one of the parts keeps with it."""
+    return tokens_per_s_per_gpu(eased(customer.model_copy(update={"model": model})), gpu)
 
 
 def _price(gpu: str, customer: Customer) -> float:
@@ -78,10 +83,7 @@ def scenario_c(customer: Customer) -> Finding:
 
 def a100_value(customer: Customer) -> Finding:
     """C21: A100 up to 30B."""
-    per = {
-        g: _price(g, customer) / max(tokens_per_s_per_gpu(customer, g, "Qwen/Qwen2.5-32B"), 1e-9)
-        for g in (A100, H100, H200)
-    }
+    per = {g: _price(g, customer) / max(_rate(customer, g, "Qwen/Qwen2.5-32B"), 1e-9) for g in (A100, H100, H200)}
     ratio = per[A100] / min(per[H100], per[H200])
     small = _shares(customer, 0, 31)["A100"]
     return Finding(
@@ -129,7 +131,7 @@ def inference_only(customer: Customer) -> Finding:
     """C24: little for small models, much for 70B."""
     gain = {}
     for name in ("meta-llama/Llama-3.2-3B", SEVENTY):
-        rates = [tokens_per_s_per_gpu(customer, g, name) for g in (H100, A100)]
+        rates = [_rate(customer, g, name) for g in (H100, A100)]
         gain[name] = rates[0] / max(rates[1], 1e-9)
     small, large = gain.values()
     return Finding(
@@ -143,7 +145,7 @@ def inference_only(customer: Customer) -> Finding:
 
 def still_worth(customer: Customer) -> Finding:
     """C25: H100 stays worth buying."""
-    worth = tokens_per_s_per_gpu(customer, H200, SEVENTY) / max(tokens_per_s_per_gpu(customer, H100, SEVENTY), 1e-9)
+    worth = _rate(customer, H200, SEVENTY) / max(_rate(customer, H100, SEVENTY), 1e-9)
     asked = _price(H200, customer) / _price(H100, customer)
     return Finding(
         HOLDS if asked > worth else CONDITIONS,
@@ -197,7 +199,7 @@ def two_years(customer: Customer) -> Finding:
     for g in (H100, H200):
         ways = planner.tenure.tenures(horizon, g)
         price = min(w.typical for w in ways if w.kind != "kept")
-        per[g] = price / max(tokens_per_s_per_gpu(horizon, g, SEVENTY), 1e-9)
+        per[g] = price / max(_rate(horizon, g, SEVENTY), 1e-9)
     ratio = per[H200] / per[H100]
     b200 = facts.price("B200 SXM", "other").typical / facts.price(H200, "other").typical
     flop = facts.gpu("B200 SXM").dense_flop_per_s["fp8"] / facts.gpu(H200).dense_flop_per_s["fp8"]

@@ -70,8 +70,9 @@ def larger_batches(customer: Customer) -> Finding:
     from hopperbook.models import load
 
     model = load(customer.model)
+    tp = next(t for t in (8, 4, 2, 1) if model.heads % t == 0)
     users = [
-        memory.inference(model, facts.gpu(g).memory_bytes, context_tokens=customer.held_tokens, tp=8).users
+        memory.inference(model, facts.gpu(g).memory_bytes, context_tokens=customer.held_tokens, tp=tp).users
         for g in (A100, H100, H200)
     ]
     flop = facts.gpu(H100).dense_flop_per_s["bf16"] / facts.gpu(A100).dense_flop_per_s["bf16"]

@@ -134,9 +134,9 @@ def shown(customer: Customer, trained: Any, rows: pd.DataFrame) -> Any:
 
     Examples
     --------
-    >>> from hopperbook.customer import check
-    >>> few = {"name": "A", "model": "llama-3.1-70b", "training_task": "pretrain", "training_tokens": 1e9, "max_gpus": 8}
-    >>> int(shown(check(few), None, pd.DataFrame()).gpus)
+    >>> from hopperbook.customer import default
+    >>> one = default().model_copy(update={"training_task": "pretrain", "max_gpus": 1})
+    >>> int(shown(one, None, pd.DataFrame()).gpus)
     8
     """
     if trained is not None:

@@ -71,7 +71,7 @@ def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None
 
 @functools.lru_cache(maxsize=64)
 def eased(customer: Customer) -> Customer:
-    """Double a customer's latency targets until one of the three parts keeps them, so that there is something to compare.
+    """Double a customer's latency targets until one of the three parts keeps them, so that they can be compared.
 
     Parameters
     ----------
