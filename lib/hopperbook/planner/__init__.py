@@ -2,7 +2,7 @@
 
 from hopperbook.planner.borders import borders, decision_map, power_w
 from hopperbook.planner.choose import Plan, plan
-from hopperbook.planner.fleet import eight_bits
+from hopperbook.planner.fleet import counterpart
 from hopperbook.planner.odds import bands
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 
@@ -13,8 +13,8 @@ __all__ = [
     "bands",
     "borders",
     "configuration",
+    "counterpart",
     "decision_map",
-    "eight_bits",
     "headline",
     "layout",
     "plan",

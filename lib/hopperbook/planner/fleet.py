@@ -63,6 +63,32 @@ def eight_bits(gpu: facts.GPU, model: Model) -> str:
     return "fp8_block" if model.experts else "fp8"
 
 
+def counterpart(precision: str, gpu: facts.GPU, model: Model) -> str:
+    """Name the format that a part serves in place of another's: eight bits become its own eight bits, others stay.
+
+    Parameters
+    ----------
+    precision : str
+        Format of the weights on some part.
+    gpu : GPU
+        The part asked about.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    str
+        A key of ``transformer.PRECISION_BITS``.
+
+    Examples
+    --------
+    >>> a100, llama = facts.gpu("A100 SXM"), load("llama-3.1-8b")
+    >>> counterpart("fp8", a100, llama), counterpart("int4", a100, llama)
+    ('int8', 'int4')
+    """
+    return eight_bits(gpu, model) if precision in ("fp8", "fp8_block", "int8") else precision
+
+
 def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str, str]]:
     """List the formats of weights and cache to try on a part.
 
