@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from hopperbook import customer, facts, planner
 from hopperbook.planner import runs, spot
-from hopperbook.training_run import FAILURES_PER_GPU_HOUR, goodput
+from hopperbook.training_run import goodput, run_constants
 
 
 def test_by_hand():
     # one node lost every ten hours, a checkpoint of 0.1 h, half an hour to restart; failures of hardware besides
     written = 0.1 * 3600 * 8 * 1e9
-    mean = 1 / (0.1 + 8 * FAILURES_PER_GPU_HOUR)
+    mean = 1 / (0.1 + 8 * run_constants()["failures_per_gpu_hour"])
     part = math.sqrt(0.1 / (2 * mean))
     every = math.sqrt(2 * 0.1 * mean) * (1 + part / 3 + part**2 / 9) - 0.1
     hours = mean * math.exp(0.5 / mean) * (math.exp((every + 0.1) / mean) - 1)
@@ -35,7 +35,7 @@ def test_against_a_simulated_run():
                 paid += again
             paid += restart
         paid += every + write
-    rate = 1 / mean - 8 * FAILURES_PER_GPU_HOUR
+    rate = 1 / mean - 8 * run_constants()["failures_per_gpu_hour"]
     assert spot.stretch(8, write * 3600 * 8e9, rate, restart) == pytest.approx(paid / (20_000 * every), rel=0.02)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,26 @@ from hopperbook.training import LAYOUT_COLUMNS, framework, step
 from hopperbook.transformer import Model
 from hopperbook.units import DAY_S, HOUR_S
 
-#: Failures that stop a job, a GPU and hour: 419 unexpected ones of 16,384 GPUs in 54 days (grattafiori-2024-llama3).
-FAILURES_PER_GPU_HOUR = 419 / (16384 * 54 * 24)
+
+@functools.cache
+def run_constants() -> dict[str, float]:
+    """Return the constants of a run's goodput from ``data/constants/run.yaml``, each with its unit in its name.
+
+    Returns
+    -------
+    dict of float
+        ``failures_per_gpu_hour``, ``checkpoint_bytes_per_s_per_gpu``, ``restart_s``.
+
+    Notes
+    -----
+    Source: ``grattafiori-2024-llama3`` for the failures; the others are assumed.
+
+    Examples
+    --------
+    >>> round(1 / (16384 * run_constants()["failures_per_gpu_hour"]), 1)  # hours between failures of that cluster
+    3.1
+    """
+    return {name: float(row["value"]) for name, row in facts.read_yaml("constants/run.yaml").items()}
 
 
 def usable_bytes(gpu: facts.GPU) -> float:
@@ -166,10 +185,12 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("gpus").reset_index(drop=True)
 
 
-def goodput(gpus: Any, state_bytes: float, *, write_bytes_per_s_per_gpu: float = 1e9, restart_s: float = 600.0) -> Any:
+def goodput(gpus: Any, state_bytes: float) -> Any:
     r"""Share of a run's time that is progress, with checkpoints as often as is best.
 
     .. math:: \eta = 1 - \sqrt{2 \delta / M} - R / M, \quad M = 1 / (g \lambda)
+
+    with delta the seconds that writing a checkpoint stalls the job and R those of a restart (:func:`run_constants`).
 
     Parameters
     ----------
@@ -177,10 +198,6 @@ def goodput(gpus: Any, state_bytes: float, *, write_bytes_per_s_per_gpu: float =
         GPUs of the job, g.
     state_bytes : float
         Bytes of a checkpoint, all ranks together.
-    write_bytes_per_s_per_gpu : float
-        Rate at which a GPU's share is written; the write stalls the job for delta.
-    restart_s : float
-        Time to notice a failure, replace a node and load, R.
 
     Returns
     -------
@@ -197,10 +214,10 @@ def goodput(gpus: Any, state_bytes: float, *, write_bytes_per_s_per_gpu: float =
     >>> float(goodput(16384, 405e9 * 14).round(2))
     0.94
     """
-    g = np.asarray(gpus, dtype=float)
-    mean_s = HOUR_S / (g * FAILURES_PER_GPU_HOUR)
-    write_s = state_bytes / (g * write_bytes_per_s_per_gpu)
-    return np.clip(1 - np.sqrt(2 * write_s / mean_s) - restart_s / mean_s, 0.05, 1.0)
+    g, c = np.asarray(gpus, dtype=float), run_constants()
+    mean_s = HOUR_S / (g * c["failures_per_gpu_hour"])
+    write_s = state_bytes / (g * c["checkpoint_bytes_per_s_per_gpu"])
+    return np.clip(1 - np.sqrt(2 * write_s / mean_s) - c["restart_s"] / mean_s, 0.05, 1.0)
 
 
 def days(tokens: float, tokens_per_s: Any, share: Any = 1.0) -> Any:

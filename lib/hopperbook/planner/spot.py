@@ -16,11 +16,10 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, tenures
-from hopperbook.training_run import FAILURES_PER_GPU_HOUR
+from hopperbook.training_run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
 NODE_GPUS = 8
-WRITE_BYTES_PER_S_PER_GPU = 1e9  # as hopperbook.training_run.goodput writes a checkpoint
 NEVER_PER_HOUR, ALWAYS_PER_HOUR = 1e-6, 1e2  # ends of the rates between which a border is looked for
 
 
@@ -125,9 +124,10 @@ def stretch(gpus: Any, checkpoint_bytes: float, per_node_hour: Any, restart_hour
     (1.0, 1.36)
     """
     restart = assumptions()["spot_restart_hours"] if restart_hours is None else restart_hours
-    g = np.asarray(gpus, dtype=float)
-    mean = 1 / (np.ceil(g / NODE_GPUS) * np.asarray(per_node_hour, dtype=float) + g * FAILURES_PER_GPU_HOUR)
-    write = checkpoint_bytes / (g * WRITE_BYTES_PER_S_PER_GPU) / HOUR_S
+    g, c = np.asarray(gpus, dtype=float), run_constants()
+    interrupted = np.ceil(g / NODE_GPUS) * np.asarray(per_node_hour, dtype=float)
+    mean = 1 / (interrupted + g * c["failures_per_gpu_hour"])
+    write = checkpoint_bytes / (g * c["checkpoint_bytes_per_s_per_gpu"]) / HOUR_S
     part = np.sqrt(write / (2 * mean))
     every = np.where(write < 2 * mean, np.sqrt(2 * write * mean) * (1 + part / 3 + part**2 / 9) - write, mean)
     with np.errstate(over="ignore"):
