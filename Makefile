@@ -16,9 +16,10 @@ $(STAMP): requirements.lock pyproject.toml
 report: $(STAMP)  ## build the report of the default customer
 	$(BIN)/hopperbook build
 
-test: $(STAMP)  ## unit tests, doctests, every chapter by nbval, links, two customers' reports
+test: $(STAMP)  ## unit tests, doctests, every chapter by nbval and again as on other processors, links, two customers' reports
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest -p no:cacheprovider --nbval -n 2 --dist loadfile chapters
+	$(BIN)/python tests/processors.py
 	$(BIN)/hopperbook check
 
 lint: $(STAMP)  ## ruff, mypy, layers

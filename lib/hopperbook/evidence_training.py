@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, interconnect, models, transformer
+from hopperbook import facts, interconnect, models, transformer, units
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, interval, number
 from hopperbook.training import TASKS, framework, step
@@ -122,7 +122,7 @@ def _answer_group(
     if not options.recompute_stated and np.any(need > room):
         least = timed(options._replace(recompute="full"), [layout for _, layout in pairs]).memory_bytes
     low, _ = interval("training/memory_gib", "memory_gib")
-    rank = np.where(need <= room, result.total_s / _tokens(pairs), np.inf)
+    rank = np.where(need <= room, np.round(result.total_s / _tokens(pairs), 15), np.inf)
     of_row = np.array([at for at, _ in pairs])
     for at in np.unique(of_row):
         mine = np.flatnonzero(of_row == at)
@@ -130,14 +130,15 @@ def _answer_group(
         best = mine[np.argmin(rank[mine])] if fits else mine[np.argmin(least[mine])]
         words = list(notes[at])
         if least[best] * low > capacity:
-            words.append(f"needs about {least[best] / GIB:.0f} GiB of {capacity / GIB:.0f} GiB a GPU: does not fit")
+            short = f"{units.fixed(least[best] / GIB)} GiB of {units.fixed(capacity / GIB)} GiB a GPU"
+            words.append(f"needs about {short}: does not fit")
             table.iat[at, column("note")] = "; ".join(words)
             continue
         layout = pairs[best][1]
         if len(mine) > 1:
             words.append(f"micro-batch {layout.micro_batch}, vpp {layout.vpp} taken: the fastest that fits")
         if not fits:
-            words.append(f"memory is tight: about {need[best] / GIB:.0f} GiB without recomputation")
+            words.append(f"memory is tight: about {units.fixed(need[best] / GIB)} GiB without recomputation")
         _write(table, at, options, layout, result, best, quantities)
         table.iat[at, column("note")] = "; ".join(filter(None, words))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook import facts
+from hopperbook import facts, units
 from hopperbook.transformer import (
     PRECISION_BITS,
     Model,
@@ -320,5 +320,5 @@ def remedies(budget: Budget, users: int, *, precision: str, kv_precision: str, t
     if needed / 2 <= room + budget.weights_bytes / 2:
         found.append(f"TP {2 * tp}")
     if room > 0:
-        found.append(f"{needed / room:.1f} times the replicas")
+        found.append(f"{units.fixed(needed / room, 1)} times the replicas")
     return found or [f"TP {4 * tp} or a GPU with more memory"]

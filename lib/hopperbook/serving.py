@@ -544,7 +544,7 @@ def offline(d: Deployment, input_tokens: float, output_tokens: float, requests: 
         seconds = output_tokens * (waves * batch / full + rest / last)
         return float(requests * output_tokens / seconds), batch
     found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
-    best = int(np.argmax(found.output_tokens_per_s))
+    best = int(np.argmax(np.round(found.output_tokens_per_s, 6)))
     return float(found.output_tokens_per_s[best]), int(found.batch[best])
 
 
@@ -567,7 +567,7 @@ def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float, req
         The fastest that fits; the one given where none does.
     """
     rates = [offline(trial, input_tokens, output_tokens, requests)[0] for trial in _layouts(d)]
-    best = int(np.argmax(rates))
+    best = int(np.argmax(np.round(rates, 6)))
     return _layouts(d)[best] if rates[best] > 0 else d
 
 

@@ -185,7 +185,7 @@ def _on(
     assert budget is not None
     if budget.users < 1:
         lacking = budget.kv_user_bytes - budget.kv_room_bytes
-        reason = f"does not fit: {lacking / units.GIB:.0f} GiB too little on each of {ranks} GPUs"
+        reason = f"does not fit: {units.fixed(lacking / units.GIB)} GiB too little on each of {ranks} GPUs"
         return {"gpu": part.name, "tp": ranks, "replicas": 0, "gpus": 0, "fits": False, "reason": reason}
     replicas = -(-load_["concurrency"] // budget.users)
     users = -(-load_["concurrency"] // replicas)
@@ -251,9 +251,9 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
         }
         if row["fits"]:
             line |= {
-                "weights GiB": f"{row['weights_gib_per_gpu']:.1f}",
-                "KV GiB": f"{row['kv_gib_per_gpu']:.1f}",
-                "free GiB": f"{row['free_gib_per_gpu']:.1f}",
+                "weights GiB": units.fixed(row["weights_gib_per_gpu"], 1),
+                "KV GiB": units.fixed(row["kv_gib_per_gpu"], 1),
+                "free GiB": units.fixed(row["free_gib_per_gpu"], 1),
             }
         else:
             line |= {"weights GiB": "", "KV GiB": "", "free GiB": ""}
@@ -263,7 +263,11 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
             ("output_tokens_per_s", "tokens/s"),
         ):
             found = row.get(name)
-            line[unit] = f"{found['value']:,.0f} ({found['low']:,.0f}-{found['high']:,.0f})" if found else ""
+            line[unit] = (
+                f"{units.fixed(found['value'])} ({units.fixed(found['low'])}-{units.fixed(found['high'])})"
+                if found
+                else ""
+            )
         table.append(line | {"note": row.get("reason", "")})
     return table
 

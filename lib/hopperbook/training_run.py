@@ -181,7 +181,9 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     2
     """
     fitting = table[table.fits]
-    rows = fitting.loc[fitting.groupby("gpus").tokens_per_s_per_gpu.idxmax()] if len(fitting) else fitting
+    rows = (
+        fitting.loc[fitting.tokens_per_s_per_gpu.round(6).groupby(fitting.gpus).idxmax()] if len(fitting) else fitting
+    )
     return rows.sort_values("gpus").reset_index(drop=True)
 
 

@@ -7,6 +7,9 @@ shown, and only here.  GB is 1e9 bytes, GiB is 2**30 bytes; the two are never mi
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
 KIB, MIB, GIB, TIB = 2.0**10, 2.0**20, 2.0**30, 2.0**40
@@ -22,10 +25,36 @@ DURATION_STEPS = (
     (math.inf, DAY_S, "days"),
 )
 NBSP, THIN, MINUS, TIMES = "\u00a0", "\u202f", "\u2212", "\u00d7"
+STORED_DIGITS = 6  # of a number kept in a notebook, a chart, a CSV or results.json
+_SETTLED_DIGITS = 12  # what processors agree on; a double holds nearly 16
+
+
+def settled(value: float) -> float:
+    """Drop the last bits of a number, on which processors disagree: a sum's order differs with their vector width.
+
+    Whatever is rounded for a page passes here first, so that a value which lies on a rounding border by arithmetic
+    (0.125 at two digits, seen as 0.12499999999999999 elsewhere) falls to one side everywhere.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+
+    Returns
+    -------
+    float
+        The number to twelve significant digits; zero and non-finite values pass through.
+
+    Examples
+    --------
+    >>> settled(0.1 + 0.2), settled(0.12499999999999999) == 0.125
+    (0.3, True)
+    """
+    return float(f"{value:.{_SETTLED_DIGITS}g}") if math.isfinite(value) else float(value)
 
 
 def rounded(value: float, digits: int = 2) -> float:
-    """Round to significant digits.
+    """Round to significant digits, alike on every processor.
 
     Parameters
     ----------
@@ -44,9 +73,36 @@ def rounded(value: float, digits: int = 2) -> float:
     >>> rounded(1483.2), rounded(0.01239, 3)
     (1500.0, 0.0124)
     """
+    value = settled(value)
     if value == 0 or not math.isfinite(value):
-        return float(value)
-    return round(float(value), digits - 1 - math.floor(math.log10(abs(value))))
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def stored(value: Any, digits: int = STORED_DIGITS) -> Any:
+    """Return a value as it is kept in a notebook: floats rounded, so that no processor changes a byte of the book.
+
+    Parameters
+    ----------
+    value : object
+        NumPy and Python numbers become Python ones, floats rounded; everything else passes.
+    digits : int
+        Significant digits kept of a float.
+
+    Returns
+    -------
+    object
+        A value that JSON can hold; a missing or infinite number is None.
+
+    Examples
+    --------
+    >>> stored(0.1 + 0.2), stored(float("nan")), stored(70553706496), stored("H100")
+    (0.3, None, 70553706496, 'H100')
+    """
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return rounded(value, digits) if math.isfinite(value) else None
+    return value
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -94,7 +150,51 @@ def integer(value: float) -> str:
     >>> integer(70553706496)
     '70,553,706,496'
     """
-    return f"{round(value):,}".replace("-", MINUS)
+    return f"{value if isinstance(value, int) else round(settled(value)):,}".replace("-", MINUS)
+
+
+def fixed(value: float, decimals: int = 0) -> str:
+    """Show a number with a fixed number of decimals, alike on every processor.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+    decimals : int
+        Digits behind the point.
+
+    Returns
+    -------
+    str
+        Text such as ``1.27``.
+
+    Examples
+    --------
+    >>> fixed(1.2749999999999999, 2), fixed(0.5 * 0.25, 2)
+    ('1.27', '0.12')
+    """
+    return f"{settled(value):,.{decimals}f}".replace("-", MINUS)
+
+
+def ceiling(value: Any) -> Any:
+    """Round up to whole numbers, blind to the last bits: what is whole by arithmetic stays so on every processor.
+
+    Parameters
+    ----------
+    value : float or array
+        Counts not below zero.
+
+    Returns
+    -------
+    float or array of float
+        The least whole numbers not below them.
+
+    Examples
+    --------
+    >>> float(ceiling(3 * (0.1 + 0.2) / 0.3)), float(ceiling(3.001))
+    (3.0, 4.0)
+    """
+    return np.ceil(np.asarray(value, float) * (1 - 1e-12) - 1e-12)
 
 
 def quantity(value: float, unit: str, digits: int = 2) -> str:
@@ -142,7 +242,7 @@ def percent(fraction: float, digits: int = 2) -> str:
     >>> percent(0.341) == "34\\u202f%"
     True
     """
-    value = 100 * fraction
+    value = settled(100 * fraction)
     whole = number(value, max(digits, 3 if abs(value) >= 100 else 2))
     shown = f"{value:.1f}" if abs(value) < 10 and digits > 1 else whole
     return f"{shown.replace('-', MINUS)}{THIN}%"
@@ -172,7 +272,7 @@ def money(usd: float, digits: int = 3) -> str:
     """
     if usd is None or not math.isfinite(usd):
         return "n/a"
-    sign, usd = (MINUS if usd < 0 else ""), abs(usd)
+    sign, usd = (MINUS if usd < 0 else ""), settled(abs(usd))
     if usd >= 999_500_000:
         return f"{sign}${number(usd / 1e9, digits)}{NBSP}billion"
     if usd >= 999_500:
@@ -200,7 +300,7 @@ def gib(value_bytes: float) -> str:
     >>> gib(141_107_412_992) == "131\\u00a0GiB"
     True
     """
-    value = value_bytes / GIB
+    value = settled(value_bytes / GIB)
     return f"{integer(value) if abs(value) >= 10 else number(value)}{NBSP}GiB"
 
 
@@ -222,6 +322,7 @@ def bytes_per_s(value: float) -> str:
     >>> bytes_per_s(4.8e12) == "4.80\\u00a0TB/s", bytes_per_s(450e9) == "450\\u00a0GB/s"
     (True, True)
     """
+    value = settled(value)
     return quantity(value / TB, "TB/s", 3) if value >= TB else quantity(value / GB, "GB/s", 3)
 
 
@@ -270,6 +371,7 @@ def duration(seconds: float, digits: int = 2) -> str:
     """
     if seconds is None or not math.isfinite(seconds):
         return "n/a"
+    seconds = settled(seconds)
     _, size, unit = next(step for step in DURATION_STEPS if abs(seconds) < step[0])
     return quantity(seconds / size, unit, digits)
 
@@ -319,6 +421,7 @@ def parameters(count: float) -> str:
     >>> parameters(70553706496) == "70.6\\u00a0billion"
     True
     """
+    count = settled(count)
     return quantity(count / 1e9, "billion", 3) if count >= 1e9 else quantity(count / 1e6, "million", 3)
 
 
@@ -340,9 +443,10 @@ def tokens(count: float) -> str:
     >>> tokens(4096), tokens(15e12) == "15\\u00a0trillion"
     ('4,096', True)
     """
+    count = settled(count)
     for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
         if count >= size:
-            return f"{count / size:.4g}{NBSP}{word}"
+            return f"{settled(count / size):.4g}{NBSP}{word}"
     return integer(count)
 
 

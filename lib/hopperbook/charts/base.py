@@ -114,32 +114,6 @@ def gpu_style(name: str) -> Style:
     return OTHER_STYLE
 
 
-def significant(value: Any, digits: int = 6) -> Any:
-    """Return a number rounded for a specification, so that the last bits of a sum do not change the book's bytes.
-
-    Parameters
-    ----------
-    value : object
-        NumPy and Python numbers are rounded and turned into Python ones; everything else passes.
-    digits : int
-        Significant digits kept.
-
-    Returns
-    -------
-    object
-        A value that JSON can hold; a missing number is None.
-
-    Examples
-    --------
-    >>> significant(0.1 + 0.2), significant(float("nan")), significant("H100")
-    (0.3, None, 'H100')
-    """
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float):
-        return units.rounded(value, digits) if math.isfinite(value) else None
-    return value
-
-
 def data(rows: Rows) -> alt.InlineData:
     """Return rows as the data of a layer.
 
@@ -154,7 +128,7 @@ def data(rows: Rows) -> alt.InlineData:
         The rows, rounded to six digits.
     """
     records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
-    rounded = tuple({str(key): significant(value) for key, value in row.items()} for row in records)
+    rounded = tuple({str(key): units.stored(value) for key, value in row.items()} for row in records)
     return alt.InlineData(values=rounded)  # type: ignore[arg-type]  # a tuple, which Altair does not copy over and over
 
 
@@ -239,7 +213,7 @@ def spread(values: Iterable[float], room: float = 1.25) -> tuple[float, float]:
     known = [float(value) for value in values if value is not None and math.isfinite(value) and value > 0]
     if not known:
         raise InputError("values", [], "at least one number above zero")
-    return significant(min(known) / room), significant(max(known) * room)
+    return units.stored(min(known) / room), units.stored(max(known) * room)
 
 
 def log_axis(low: float, high: float, title: str, channel: Any, field: str, grid: bool = False, **more: Any) -> Any:
@@ -337,7 +311,7 @@ def responsive(
     datasets = narrow.pop("datasets") | wide.pop("datasets")
     about: dict[str, Any] = {"key": list(key), "narrow": narrow | {"width": NARROW} | fit}
     if csv is not None:
-        rows = [[significant(value) for value in row] for row in csv.itertuples(index=False)]
+        rows = [[units.stored(value) for value in row] for row in csv.itertuples(index=False)]
         about["csv"] = {"columns": list(csv.columns), "rows": rows}
     head = {"$schema": alt.SCHEMA_URL, "config": CONFIG, "datasets": datasets}
     return Spec(head | wide | {"width": width} | fit | {"usermeta": {"hopperbook": about}})

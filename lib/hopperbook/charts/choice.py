@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from hopperbook import units
 from hopperbook.charts.base import INK, WIDE, Rows, Spec, data, frame, label, log_axis, responsive, spread, stack
 from hopperbook.charts.places import along, pixels
 from hopperbook.charts.speed import gpu_scales, in_order, words_at
@@ -289,7 +290,7 @@ def break_even(
                     meets[0], *table[table["plan"] == plans[0]][["month", "cost"]].sort_values("month").to_numpy().T
                 )
             )
-            words = f"even in month {meets[0]:.0f} (range {meets[1]:.0f} to {meets[2]:.0f})"
+            words = f"even in month {units.fixed(meets[0])} (range {units.fixed(meets[1])} to {units.fixed(meets[2])})"
             at = [{"month": meets[0], "cost": cost, "label": words}]
             layers.append(alt.Chart(data(at)).mark_point(filled=True, color=INK, opacity=1, size=80).encode(x=x, y=y))
             layers.append(label(at, x, alt.value(6), align="right" if meets[0] > last / 2 else "left", dx=4))

@@ -23,7 +23,6 @@ from hopperbook.charts.base import (
     label,
     log_axis,
     responsive,
-    significant,
     spread,
     stack,
 )
@@ -207,14 +206,14 @@ def _axes(
     heights = [float(v) for v in table[columns].to_numpy().ravel() if pd.notna(v)] + ([] if limit is None else [limit])
     low, high = float(table["x"].min()), float(table["x"].max())
     if logs[0]:
-        x = log_axis(low, significant(high * (high / low) ** room), titles[0], alt.X, "x")
+        x = log_axis(low, units.stored(high * (high / low) ** room), titles[0], alt.X, "x")
     else:
-        scale = alt.Scale(domain=[low, significant(high + room * (high - low))], nice=False, zero=False)
+        scale = alt.Scale(domain=[low, units.stored(high + room * (high - low))], nice=False, zero=False)
         x = alt.X("x:Q", title=titles[0], scale=scale, axis=alt.Axis(tickCount=6, format=",~r"))
     if logs[1]:
         ends = spread(heights)
         return x, log_axis(*ends, titles[1], alt.Y, "y", grid=True), ends
-    ends = min(0.0, *heights), significant(1.05 * max(heights))
+    ends = min(0.0, *heights), units.stored(1.05 * max(heights))
     scale = alt.Scale(domain=list(ends), nice=False)
     return x, alt.Y("y:Q", title=titles[1], scale=scale, axis=alt.Axis(grid=True, tickCount=5, format=",~r")), ends
 

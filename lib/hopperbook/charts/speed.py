@@ -23,7 +23,6 @@ from hopperbook.charts.base import (
     label,
     log_axis,
     responsive,
-    significant,
     spread,
     stack,
 )
@@ -160,7 +159,7 @@ def roofline(
         for x in (low, row._4, high)
     ]
     heights = [row["tflop_per_s"] for row in roofs] + (list(dots["tflop_per_s"]) if len(dots) else [])
-    bottom, top = significant(min(heights) / 1.2), significant(max(heights) * 2.0)
+    bottom, top = units.stored(min(heights) / 1.2), units.stored(max(heights) * 2.0)
     names = in_order(table["gpu"])
     x = log_axis(low, high, x_title, alt.X, "intensity")
     y = log_axis(bottom, top, y_title, alt.Y, "tflop_per_s", grid=True)

@@ -23,7 +23,7 @@ def fp8_training(customer: Customer) -> Finding:
         CONDITIONS if gain > 1.1 else MISLEADS,
         f"What is dynamic is the scale of each tensor, not its format, and attention, norms and the head stay in 16"
         f" bits. A step"
-        f" of 70B gains {gain:.2f} times, not the 2 of the peak; accuracy holds where the recipe fits (chapter on"
+        f" of 70B gains {units.fixed(gain, 2)} times, not the 2 of the peak; accuracy holds where the recipe fits (chapter on"
         f" FP8).",
         "FP8 over BF16, whole training step", gain, 1.1, 2.0, ("nvidia-transformer-engine", "micikevicius-2022-fp8"),
     )  # fmt: skip
@@ -49,8 +49,8 @@ def training_ratio(customer: Customer) -> Finding:
     )
     return Finding(
         MISLEADS if fp8 < 6 else CONDITIONS,
-        f"Like for like an H100 trains {min(small, same):.1f} to {max(small, same):.1f} times as fast as an A100,"
-        f" and {fp8:.1f} times"
+        f"Like for like an H100 trains {units.fixed(min(small, same), 1)} to {units.fixed(max(small, same), 1)} times as fast as an A100,"
+        f" and {units.fixed(fp8, 1)} times"
         f" in FP8 against BF16. Nine was another model on another network.",
         "H100 in FP8 over A100 in BF16, training 70B", fp8, 6.0, 9.0,
         ("nvidia-h100-whitepaper-2023", "korthikanti-2022-activations"),
@@ -63,7 +63,7 @@ def inference_ratio(customer: Customer) -> Finding:
     everyday = _serving_rate(model, H100, customer) / max(_serving_rate(model, A100, customer), 1e-9)
     return Finding(
         MISLEADS if everyday < 15 else CONDITIONS,
-        f"At your lengths and targets an H100 serves {everyday:.1f} times what an A100 does. Thirty was a model of"
+        f"At your lengths and targets an H100 serves {units.fixed(everyday, 1)} times what an A100 does. Thirty was a model of"
         f" 530 billion"
         f" parameters held to a latency that A100 barely meets, over a new network of switches.",
         "H100 over A100, throughput within your targets", everyday, 15.0, 30.0, ("nvidia-h100-whitepaper-2023",),
@@ -81,7 +81,7 @@ def weights(customer: Customer) -> Finding:
     got = weight_bytes(load(SEVENTY), "bf16") / 1e9
     return Finding(
         HOLDS if abs(got / 140 - 1) < 0.05 else WRONG,
-        f"Exactly: {parameters(load(SEVENTY)):,} parameters, {got:.1f} GB, which a driver shows as"
+        f"Exactly: {parameters(load(SEVENTY)):,} parameters, {units.fixed(got, 1)} GB, which a driver shows as"
         f" {units.gib(weight_bytes(load(SEVENTY), 'bf16'))}.",
         "GB of weights, 70B in BF16", got, 147.0, 140.0, ("grattafiori-2024-llama3",),
     )  # fmt: skip
@@ -97,7 +97,7 @@ def seventy_on_one(customer: Customer) -> Finding:
     room = sixteen.kv_room_bytes / units.GIB
     return Finding(
         MISLEADS if room < 0 < eight.users else HOLDS if room > 0 else WRONG,
-        f"In BF16 the weights go in and nothing else does: the cache would have {room:.0f} GiB. In FP8 there is room"
+        f"In BF16 the weights go in and nothing else does: the cache would have {units.fixed(room)} GiB. In FP8 there is room"
         f" for"
         f" {eight.users} users of {customer.held_tokens:,} tokens.",
         "GiB left for the cache, BF16 on one H200", room, 0.0, math.nan,
@@ -112,9 +112,9 @@ def long_context(customer: Customer) -> Finding:
     shrink = mha / kv_bytes_per_token(load(SEVENTY))
     return Finding(
         between(ratios[32768], 1.1, 1.3, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
-        f"Four H200 serve 70B at 32K tokens {ratios[32768]:.2f} times as fast as four H100, at 2K {ratios[2048]:.2f}"
+        f"Four H200 serve 70B at 32K tokens {units.fixed(ratios[32768], 2)} times as fast as four H100, at 2K {units.fixed(ratios[2048], 2)}"
         f" times. Engines queue"
-        f" rather than swap, and grouped heads shrink the cache {shrink:.0f} times.",
+        f" rather than swap, and grouped heads shrink the cache {units.fixed(shrink)} times.",
         "H200 over H100 at 32,768 tokens", ratios[32768], 1.3, math.nan, ("aiconfigurator-2025", "ainslie-2023-gqa"),
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def qps(customer: Customer) -> Finding:
     low, high, middle = min(grid), max(grid), float(np.median(grid))
     return Finding(
         CONDITIONS if high >= 1.5 else MISLEADS,
-        f"Over models, lengths and layouts the ratio runs from {low:.2f} to {high:.2f}, {middle:.2f} in the middle:"
+        f"Over models, lengths and layouts the ratio runs from {units.fixed(low, 2)} to {units.fixed(high, 2)}, {units.fixed(middle, 2)} in the middle:"
         f" 1.5 and more only"
         f" where an H100's memory holds back the batch.",
         "H200 over H100, median of the grid", middle, 1.5, 1.75, ("aiconfigurator-2025",),
@@ -148,7 +148,7 @@ def week(customer: Customer) -> Finding:
     days = 7 / same
     return Finding(
         HOLDS if 2 <= days <= 3.2 else CONDITIONS if 7 / fp8 <= 3.2 else WRONG,
-        f"On as many GPUs a week of A100 becomes {days:.1f} days of H100 in BF16 and {7 / fp8:.1f} in FP8. H200"
+        f"On as many GPUs a week of A100 becomes {units.fixed(days, 1)} days of H100 in BF16 and {units.fixed(7 / fp8, 1)} in FP8. H200"
         f" trains at the pace of"
         f" H100.",
         "days that a week of A100 takes on H100, BF16", days, 3.2, 2.5, ("stas-ml-engineering", "mosaicml-llm-foundry"),
@@ -172,9 +172,9 @@ def interconnect_matters(customer: Customer) -> Finding:
     )
     return Finding(
         HOLDS if slow / fast > 1.2 else CONDITIONS,
-        f"A step of 70B on four servers takes {slow / fast:.1f} times as long over one port of 100 GbE as over NDR;"
+        f"A step of 70B on four servers takes {units.fixed(slow / fast, 1)} times as long over one port of 100 GbE as over NDR;"
         f" from HDR to NDR it"
-        f" gains {hdr / fast - 1:.0%}: what is hidden behind computation no bandwidth improves.",
+        f" gains {units.percent(hdr / fast - 1)}: what is hidden behind computation no bandwidth improves.",
         "step over 100 GbE over step over NDR", slow / fast, 1.2, math.nan, ("nvidia-nccl-tests",),
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def scenario_a(customer: Customer) -> Finding:
         WRONG if need > has and slow / fast > 3 else CONDITIONS,
         f"Eight H100 do not hold the states: fully sharded, each needs {units.gib(need)} and shows {units.gib(has)}."
         f" Over 10 GbE a step takes"
-        f" {slow / fast:.0f} times as long as over InfiniBand: the two are no alternatives.",
+        f" {units.fixed(slow / fast)} times as long as over InfiniBand: the two are no alternatives.",
         "GiB a GPU over what an H100 shows", need / has, 1.0, math.nan,
         ("rajbhandari-2020-zero", facts.gpu(H100).source),
     )  # fmt: skip
@@ -219,8 +219,8 @@ def pcie(customer: Customer) -> Finding:
     four, single = rate["H100 PCIe"] / rate[H100], one["H100 PCIe"] / one[H100]
     return Finding(
         CONDITIONS if four > 1.3 else HOLDS,
-        f"On one card an H100 PCIe takes {single:.1f} times as long a token, its memory being slower; with 70B over"
-        f" four cards {four:.1f} times,"
+        f"On one card an H100 PCIe takes {units.fixed(single, 1)} times as long a token, its memory being slower; with 70B over"
+        f" four cards {units.fixed(four, 1)} times,"
         f" for they meet over PCIe. Enough for a small model, dear for a large one.",
         "PCIe over SXM, ms a token of 70B on four", four, 1.3, 1.0, (facts.gpu("H100 PCIe").source,),
     )  # fmt: skip

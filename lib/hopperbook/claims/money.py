@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hopperbook import facts, hpc, planner
+from hopperbook import facts, hpc, planner, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.claims.models import SEVENTY, _training_rate
 from hopperbook.claims.parts import A100, H100, H200
@@ -40,9 +40,9 @@ def by_size(customer: Customer) -> Finding:
     ratio = cost[H100] / cost[A100]
     return Finding(
         CONDITIONS if small["A100"] > 0.1 else MISLEADS,
-        f"To train 70B an H100 costs {ratio:.2f} times what an A100 costs a token in BF16 and {fp8 / cost[A100]:.2f}"
+        f"To train 70B an H100 costs {units.fixed(ratio, 2)} times what an A100 costs a token in BF16 and {units.fixed(fp8 / cost[A100], 2)}"
         f" times in FP8. To serve up to"
-        f" 30B, A100 is cheapest for {small['A100']:.0%} of the loads drawn.",
+        f" 30B, A100 is cheapest for {units.percent(small['A100'])} of the loads drawn.",
         "cost a token trained, H100 over A100, BF16", ratio, 1.0, math.nan,
         (facts.price(H100, customer.market).source.split(", ")[0],),
     )  # fmt: skip
@@ -58,7 +58,7 @@ def scenario_b(customer: Customer) -> Finding:
     least = f"{int(few.gpus)} × {few.gpu}" if few is not None else "nothing"
     return Finding(
         between(gpus, 4, 8, below=CONDITIONS, inside=HOLDS, above=MISLEADS),
-        f"It depends on the users: {case.concurrency} of long conversations need {gpus:.0f} × {part}, {32} of them"
+        f"It depends on the users: {case.concurrency} of long conversations need {units.fixed(gpus)} × {part}, {32} of them"
         f" {least}. Small services do"
         f" share cards by MIG.",
         "GPUs for the scenario's load", gpus, 8.0, 6.0, ("nvidia-mig-user-guide", "aiconfigurator-2025"),
@@ -74,9 +74,9 @@ def scenario_c(customer: Customer) -> Finding:
     slow = hpc.slowdown(facts.gpu(A100))
     return Finding(
         HOLDS if hours <= 24 and facts.gpu(part).architecture == "Hopper" else CONDITIONS,
-        f"A day of {case.hpc_hours_per_day:g} hours of science and {24 * case.busy_fraction:.0f} of serving fits"
-        f" eight {part}: {hours:.0f} hours. On"
-        f" A100 the science alone takes {slow:.1f} times as long.",
+        f"A day of {case.hpc_hours_per_day:g} hours of science and {units.fixed(24 * case.busy_fraction)} of serving fits"
+        f" eight {part}: {units.fixed(hours)} hours. On"
+        f" A100 the science alone takes {units.fixed(slow, 1)} times as long.",
         "hours of the shared day", hours, 24.0, math.nan, ("williams-2009-roofline", "schmidt-2024-cudasw4"),
     )  # fmt: skip
 
@@ -88,9 +88,9 @@ def a100_value(customer: Customer) -> Finding:
     small = _shares(customer, 0, 31)["A100"]
     return Finding(
         between(ratio, 1.0, 1.5, below=HOLDS, inside=CONDITIONS, above=MISLEADS),
-        f"By the hour A100 is cheapest; by the token of a 32B model at full load it costs {ratio:.2f} times the best"
+        f"By the hour A100 is cheapest; by the token of a 32B model at full load it costs {units.fixed(ratio, 2)} times the best"
         f" of H100 and H200. It wins"
-        f" {small:.0%} of the loads up to 30B, those that do not fill a faster card.",
+        f" {units.percent(small)} of the loads up to 30B, those that do not fill a faster card.",
         "cost a token on A100 over the best other, 32B", ratio, 1.0, math.nan,
         tuple(facts.price(A100, customer.market).source.split(", ")[:2]),
     )  # fmt: skip
@@ -105,7 +105,7 @@ def growing(customer: Customer) -> Finding:
     return Finding(
         HOLDS if keep < replace_ else CONDITIONS,
         f"Over {customer.horizon_months} months it costs least to {best['name'][0].lower()}{best['name'][1:]};"
-        f" replacing all costs {replace_ / keep:.2f} times as much as keeping and"
+        f" replacing all costs {units.fixed(replace_ / keep, 2)} times as much as keeping and"
         f" adding, since a paid-for A100 costs only its power and care.",
         "cost of replacing over keeping and adding", replace_ / keep, 1.0, math.nan,
         ("mlperf-training-4.1", "epoch-2025-hardware-prices"),
@@ -120,8 +120,8 @@ def small_team(customer: Customer) -> Finding:
     early = float((few.winner[np.ix_(rows, few.parameters < 31e9)] == "H200").mean())
     return Finding(
         CONDITIONS if below["H200"] > 0.1 else HOLDS,
-        f"H200 is cheapest for {below['H200']:.0%} of the loads below 31B and {above['H200']:.0%} from 60B on. With"
-        f" up to 16 users it wins {early:.0%} below 31B:"
+        f"H200 is cheapest for {units.percent(below['H200'])} of the loads below 31B and {units.percent(above['H200'])} from 60B on. With"
+        f" up to 16 users it wins {units.percent(early)} below 31B:"
         f" the border runs by users as much as by size.",
         "loads below 31B that H200 wins, %", 100 * below["H200"], 10.0, 0.0, ("aiconfigurator-2025",),
     )  # fmt: skip
@@ -136,7 +136,7 @@ def inference_only(customer: Customer) -> Finding:
     small, large = gain.values()
     return Finding(
         between(small, 1.2, 3.0, below=HOLDS, inside=CONDITIONS, above=WRONG),
-        f"At full load a 3B model gains {small:.1f} times and a 70B model {large:.1f} times. The larger gains more,"
+        f"At full load a 3B model gains {units.fixed(small, 1)} times and a 70B model {units.fixed(large, 1)} times. The larger gains more,"
         f" but the small one gains, too: from"
         f" bandwidth and FP8.",
         "H100 over A100, 3B model", small, 1.2, 1.0, ("aiconfigurator-2025",),
@@ -149,7 +149,7 @@ def still_worth(customer: Customer) -> Finding:
     asked = _price(H200, customer) / _price(H100, customer)
     return Finding(
         HOLDS if asked > worth else CONDITIONS,
-        f"For 70B at your lengths an H200 is worth {worth:.2f} H100; the market asks {asked:.2f}. For training it is"
+        f"For 70B at your lengths an H200 is worth {units.fixed(worth, 2)} H100; the market asks {units.fixed(asked, 2)}. For training it is"
         f" worth one H100 and more room.",
         "price asked over price worth, H200", asked / worth, 1.0, math.nan,
         tuple(facts.price(H200, customer.market).source.split(", ")[:2]),
@@ -161,7 +161,7 @@ def smooth_move(customer: Customer) -> Finding:
     cc = float(facts.gpu(H100).compute_capability)
     return Finding(
         CONDITIONS,
-        f"Compute capability {cc:.1f} needs CUDA 11.8 or later, and wheels built for it or carrying PTX; attention"
+        f"Compute capability {units.fixed(cc, 1)} needs CUDA 11.8 or later, and wheels built for it or carrying PTX; attention"
         f" kernels and NCCL want new builds; FP8"
         f" wants recipes and a check of quality. The frameworks' code stays.",
         "compute capability of H100", cc, 8.9, 8.0, ("nvidia-hopper-compatibility", "shah-2024-flashattention3"),
@@ -206,9 +206,9 @@ def two_years(customer: Customer) -> Finding:
     wide = facts.gpu("B200 SXM").memory_bandwidth_bytes_per_s / facts.gpu(H200).memory_bandwidth_bytes_per_s
     return Finding(
         between(ratio, 0.9, 1.1, below=CONDITIONS, inside=CONDITIONS, above=MISLEADS),
-        f"Over two years a token of 70B costs {ratio:.2f} times as much on H200 as on H100. B200 rents for"
-        f" {b200:.1f} times an H200 and has {flop:.1f} times"
-        f" its FP8 and {wide:.1f} times its bandwidth: resale of either will feel it.",
+        f"Over two years a token of 70B costs {units.fixed(ratio, 2)} times as much on H200 as on H100. B200 rents for"
+        f" {units.fixed(b200, 1)} times an H200 and has {units.fixed(flop, 1)} times"
+        f" its FP8 and {units.fixed(wide, 1)} times its bandwidth: resale of either will feel it.",
         "cost a token over two years, H200 over H100", ratio, 1.0, 1.0,
         tuple(facts.price("B200 SXM", "other").source.split(", ")[:2]),
     )  # fmt: skip

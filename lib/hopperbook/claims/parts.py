@@ -21,9 +21,9 @@ def peaks(customer: Customer) -> Finding:
     rate = [2 * 8192.0**3 / float(kernels.gemm_s(g, "bf16", 8192.0, 8192, 8192).seconds) for g in (a, h)]
     return Finding(
         MISLEADS if shown > 1.5 * like else HOLDS,
-        f"One is dense, the other sparse. Like beside like it is {like:.2f} times, not {shown:.2f}; matrix products"
+        f"One is dense, the other sparse. Like beside like it is {units.fixed(like, 2)} times, not {units.fixed(shown, 2)}; matrix products"
         f" reach"
-        f" {rate[1] / rate[0]:.2f} times.",
+        f" {units.fixed(rate[1] / rate[0], 2)} times.",
         "H100 over A100, FP16", like, 1.5 * like, shown, (a.source, h.source, "aiconfigurator-2025"),
     )  # fmt: skip
 
@@ -41,9 +41,9 @@ def memory_sizes(customer: Customer) -> Finding:
     slow = facts.gpu("H100 PCIe").memory_bandwidth_bytes_per_s / 1e12
     return Finding(
         HOLDS if off < 0.02 else WRONG,
-        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {reached:.0%} of the"
+        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {units.percent(reached)} of the"
         f" bandwidth,"
-        f" and an H100 PCIe has {slow:.1f} TB/s.",
+        f" and an H100 PCIe has {units.fixed(slow, 1)} TB/s.",
         "largest difference from the data sheets, %", 100 * off, 2.0, 0.0, tuple(p.source for p in parts),
     )  # fmt: skip
 
@@ -57,9 +57,9 @@ def nvlink(customer: Customer) -> Finding:
     both = 2 * h.nvlink_bytes_per_s_per_direction
     return Finding(
         CONDITIONS,
-        f"Both directions added. Each way it is {both / 2e9:.0f} GB/s on H100, and an all-reduce of 1 GiB over eight"
+        f"Both directions added. Each way it is {units.fixed(both / 2e9)} GB/s on H100, and an all-reduce of 1 GiB over eight"
         f" runs at"
-        f" {bus / 1e9:.0f} GB/s of bus bandwidth.",
+        f" {units.fixed(bus / 1e9)} GB/s of bus bandwidth.",
         "GB/s each way, H100", both / 2e9, 900.0, 900.0, (h.source, "nvidia-nccl-tests"),
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def larger_batches(customer: Customer) -> Finding:
     gain = users[1] / max(users[0], 1)
     return Finding(
         WRONG if gain < 1.1 else MISLEADS,
-        f"H100 has {flop:.1f} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in"
+        f"H100 has {units.fixed(flop, 1)} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in"
         f" the same"
         f" format; H200, with no more FLOP/s, holds {users[2]}. Memory sets the batch.",
         "users held, H100 over A100", gain, 1.1, flop, (facts.gpu(H100).source, "kwon-2023-vllm"),
@@ -93,7 +93,7 @@ def mig_generations(customer: Customer) -> Finding:
     per_slice = facts.gpu(H100).memory_bandwidth_bytes_per_s / facts.gpu(A100).memory_bandwidth_bytes_per_s
     return Finding(
         MISLEADS if new <= old else HOLDS,
-        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {per_slice:.1f} times the"
+        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {units.fixed(per_slice, 1)} times the"
         f" bandwidth, its own"
         f" media engines and confidential computing; the smallest slice of an H200 has {units.gib(small[2])}.",
         "ways to fill a card, H100 over A100", new / old, 1.05, math.nan, ("nvidia-mig-user-guide",),
@@ -108,8 +108,8 @@ def dpx(customer: Customer) -> Finding:
     alone = hpc.cell_updates_per_s(h.sms, h.boost_clock_hz, True) / soft
     return Finding(
         between(sw, 5.0, 7.0, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
-        f"Whole programs that align sequences gain {sw:.1f} times over A100, of which the instructions themselves are"
-        f" {alone:.1f}. Seven is a best kernel's.",
+        f"Whole programs that align sequences gain {units.fixed(sw, 1)} times over A100, of which the instructions themselves are"
+        f" {units.fixed(alone, 1)}. Seven is a best kernel's.",
         "Smith-Waterman, H100 over A100", sw, 5.0, 7.0, ("schmidt-2024-cudasw4", "nvidia-dpx-blog-2022"),
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def only_choice_for_hpc(customer: Customer) -> Finding:
     low = float(np.min(gain))
     return Finding(
         CONDITIONS if worth > 0 else WRONG,
-        f"H100 gains {low:.1f} to {max(gain):.1f} times over A100 and costs {price:.1f} times as much to rent: it"
+        f"H100 gains {units.fixed(low, 1)} to {units.fixed(max(gain), 1)} times over A100 and costs {units.fixed(price, 1)} times as much to rent: it"
         f" pays for"
         f" {worth} of {len(names)} kernels. On {flat} of them H200 is no faster than H100.",
         "least gain of H100 over A100 over its price", low / price, 1.0, math.nan,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from hopperbook import units
 from hopperbook.display.core import RESULT_MIME, publish
 from hopperbook.errors import InputError
 
@@ -119,10 +119,8 @@ def result(
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a NumPy scalar as a Python one, a missing number as None; refuse anything that is not a scalar."""
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if not isinstance(value, str | int | float | bool):
+    """Return a scalar as it is stored, a missing number as None; refuse anything that is not a scalar."""
+    value = units.stored(value)
+    if value is not None and not isinstance(value, str | int | float | bool):
         raise InputError(name, value, "a number, a text, true or false")
     return value

@@ -234,7 +234,7 @@ def _data(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     """Return a table's data for the CSV that the page offers."""
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError("name", name, "letters, digits and hyphens")
-    rows = frame.astype(object).where(frame.notna(), None).values.tolist()
+    rows = [[units.stored(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
     return {"name": name, "columns": [str(column) for column in frame.columns], "rows": rows}
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopperbook import facts, serving
+from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner import fleet
@@ -115,7 +115,7 @@ def _network(role: str, system: facts.System, count: int) -> list[Item]:
     ports = count * system.nics
     leaves = math.ceil(ports / (each / 2)) if ports > each else 1
     spines = math.ceil(leaves / 2) if leaves > 1 else 0
-    speed = f"{8 * system.nic_bytes_per_s_per_direction / 1e9:.0f} Gb/s"
+    speed = f"{units.fixed(8 * system.nic_bytes_per_s_per_direction / 1e9)} Gb/s"
     tiers = f"{leaves} at the servers and {spines} above them, not oversubscribed" if spines else "one tier holds all"
     return [
         Item("Network ports", ports, speed, f"{system.nics} a server, rail-optimised"),
@@ -128,15 +128,20 @@ def _site(role: str, system: facts.System, count: int) -> list[Item]:
     a = assumptions("planner")
     power_kw = count * (system.rated_power_w or facts.node_power(system.name).high) / 1e3
     height = (system.rack_units or 8) * count
-    racks = max(math.ceil(power_kw / a["rack_kw"]), math.ceil(height / a["rack_units"]))
+    racks = max(int(units.ceiling(power_kw / a["rack_kw"])), int(units.ceiling(height / a["rack_units"])))
     pue = facts.cost("pue").typical
     return [
-        Item(f"Power, {role}", round(power_kw * pue, 1), "kW", f"{power_kw:.1f} kW of servers times a PUE of {pue:g}"),
+        Item(
+            f"Power, {role}",
+            units.rounded(power_kw * pue, 3),
+            "kW",
+            f"{units.fixed(power_kw, 1)} kW of servers times a PUE of {pue:g}",
+        ),
         Item(
             f"Racks, {role}",
             racks,
-            f"of {a['rack_units']:.0f} units",
-            f"{height} units and at most {a['rack_kw']:.0f} kW a rack",
+            f"of {units.fixed(a['rack_units'])} units",
+            f"{height} units and at most {units.fixed(a['rack_kw'])} kW a rack",
         ),
     ]
 
@@ -160,9 +165,9 @@ def _memory_reason(role: str) -> str:
 def _nvme_tb(model: Any, customer: Customer, role: str, count: int) -> float:
     """Return local storage: four checkpoints and the tokens of the run, or ten copies of the weights."""
     if role == "serving":
-        return max(2.0, math.ceil(10 * weight_bytes(model) / TB))
+        return max(2.0, float(units.ceiling(10 * weight_bytes(model) / TB)))
     states = 4 * 14 * parameters(model) / TB / count
-    return max(4.0, math.ceil(states + 4 * customer.training_tokens / TB))
+    return max(4.0, float(units.ceiling(states + 4 * customer.training_tokens / TB)))
 
 
 def _storage_reason(role: str) -> str:

@@ -148,7 +148,7 @@ def rented(customer: Customer) -> dict[str, Tenure]:
 def _costs(customer: Customer, name: str, ways: dict[str, Tenure], users: np.ndarray) -> np.ndarray:
     """Return the cost a month of the cheapest way to serve a model to each number of users, a row a part."""
     hourly = np.array([way.typical for way in ways.values()])
-    return MONTH_H * gpus_billed(customer, name, ways, users) * hourly[:, None]
+    return np.round(MONTH_H * gpus_billed(customer, name, ways, users) * hourly[:, None], 6)
 
 
 TIE = 1.08  # costs nearer than this are a tie, which goes to the neighbours' winner

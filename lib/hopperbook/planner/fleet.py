@@ -339,7 +339,8 @@ def shortage(d: Deployment, held_tokens: int) -> str:
     weights = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision)
     lacking = weights + d.engine.reserve_bytes - d.engine.kv_fraction * d.gpu.memory_bytes
     needed = max(1.0, lacking / GIB)
-    return f"needs {needed:.0f} GiB more a GPU at TP {d.tp} in {units.format_name(d.weights)}; more nodes a replica"
+    where = f"a GPU at TP {d.tp} in {units.format_name(d.weights)}"
+    return f"needs {units.fixed(needed)} GiB more {where}; more nodes a replica"
 
 
 def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
@@ -353,6 +354,8 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
 
     names = ("replicas", "users", "ttft_s", "tpot_s", "output_tokens_per_s", "fits", "memory_gib", "headroom")
     stacked = {name: np.concatenate([c[name] for c in columns]) for name in names}
+    for name in ("ttft_s", "tpot_s"):  # no choice hangs on bits that processors disagree on
+        stacked[name] = np.round(stacked[name], 12)
     made = [c["deployment"] for c in columns]
     ways = [c["tenure"] for c in columns]
     fixed = {
@@ -367,7 +370,7 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
-        month[end] = paid * spread([getattr(w, end) for w in ways]) * MONTH_H
+        month[end] = np.round(paid * spread([getattr(w, end) for w in ways]) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
     day_hours = 24 * customer.busy_fraction + customer.hpc_hours_per_day * slow * 8 / gpus

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hopperbook import units
 from hopperbook.customer import Customer
 from hopperbook.planner.small import Small, small_service_bytes
 from hopperbook.units import GIB, money, number, percent
@@ -42,7 +43,9 @@ def obstacle(
         said.append(_nearest_training(run_table, customer))
     if customer.small_services and small is None:
         needed = small_service_bytes(customer) / GIB
-        said.append(f"No slice of a card holds a small service of {customer.small_model}: it needs {needed:.0f} GiB.")
+        said.append(
+            f"No slice of a card holds a small service of {customer.small_model}: it needs {units.fixed(needed)} GiB."
+        )
     if chosen is not None and customer.budget_usd_per_month:
         usd = sum(float(part.usd) for part in (chosen, trained, small) if part is not None)
         if usd > customer.budget_usd_per_month:
@@ -62,7 +65,7 @@ def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
         return none + f": the model fits no replica of up to {_gpus(min(8, customer.max_gpus))}."
     over = np.maximum(possible.tpot_s * 1e3 / customer.tpot_target_ms, possible.ttft_s * 1e3 / customer.ttft_target_ms)
     row = possible.loc[over.idxmin()]
-    reached = f"{row.tpot_s * 1e3:.0f} ms a token and {row.ttft_s:.1f} s to the first"
+    reached = f"{units.fixed(row.tpot_s * 1e3)} ms a token and {units.fixed(row.ttft_s, 1)} s to the first"
     return f"{none}; nearest: {reached} on {row.gpus:,} × {row.gpu} for {money(row.usd)} a month."
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hopperbook import units
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet
 from hopperbook.planner.odds import bands
@@ -85,7 +86,7 @@ def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
         words, remedy = "no time left to train on it", "a later deadline"
     else:
         ratio = costs[0] / costs[1]
-        words = f"{percent(ratio - 1)} dearer" if ratio < 2 else f"{ratio:.1f} times as dear"
+        words = f"{percent(ratio - 1)} dearer" if ratio < 2 else f"{units.fixed(ratio, 1)} times as dear"
         remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 
@@ -95,7 +96,7 @@ def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
     possible = rows[rows.fits & rows.available]
     if possible.empty:
         if rows.fits.any() and (rows.day_hours > 24).all():
-            words = f"serving and scientific work need {rows.day_hours.min():.0f} hours a day"
+            words = f"serving and scientific work need {units.fixed(rows.day_hours.min())} hours a day"
             return Rejected(part, words, "fewer hours of scientific work")
         short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
         return Rejected(part, short, "more GPUs or a shorter context")
@@ -107,10 +108,9 @@ def _slow(row: Any, part: str, customer: Customer) -> Rejected:
     b = bands(customer)
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
-        reason = (
-            f"{row.tpot_s * 1e3:.0f} ms a token at best, {percent(row.p_tpot)} sure of {customer.tpot_target_ms:g} ms"
-        )
-        return Rejected(part, reason, f"a target of {row.tpot_s * b['tpot'][1] * 1e3:.0f} ms a token", *about)
+        best = f"{units.fixed(row.tpot_s * 1e3)} ms a token at best"
+        reason = f"{best}, {percent(row.p_tpot)} sure of {customer.tpot_target_ms:g} ms"
+        return Rejected(part, reason, f"a target of {units.fixed(row.tpot_s * b['tpot'][1] * 1e3)} ms a token", *about)
     target = f"{percent(row.p_ttft)} sure of {customer.ttft_target_ms / 1e3:g} s"
-    reason = f"first token after {row.ttft_s:.1f} s at best, {target}"
-    return Rejected(part, reason, f"a target of {row.ttft_s * b['ttft'][1]:.1f} s", *about)
+    reason = f"first token after {units.fixed(row.ttft_s, 1)} s at best, {target}"
+    return Rejected(part, reason, f"a target of {units.fixed(row.ttft_s * b['ttft'][1], 1)} s", *about)

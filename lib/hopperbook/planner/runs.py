@@ -191,12 +191,12 @@ def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dic
     priced = {
         "tenure": np.full(len(gpus), way.kind, object),
         "available": (way.limit == 0) | (gpus <= way.limit),
-        "days": rows["days"] + set_up,
+        "days": np.round(rows["days"] + set_up, 9),  # as in fleet: no choice hangs on the last bits
     }
     for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
         hourly = way.kind in ("on_demand", "kept")
         run = usd_per_run(gpus, price, priced["days"] * DAY_S)
-        priced[column] = run / each if hourly else rent_usd_per_month(gpus, price)
+        priced[column] = np.round(run / each if hourly else rent_usd_per_month(gpus, price), 6)
         priced[column + "_run"] = run if hourly else priced[column] * each
     return rows | priced
 

@@ -222,18 +222,18 @@ def as_text(plan: Plan) -> str:
         lines.append(
             f"  {name.replace('_', ' '):15s} {what}, {c['tenure'].replace('_', ' ')}:"
             f" {units.money(usd['value'])} ({ends}),"
-            f" {tpot['value']:.0f} ms a token ({tpot['low']:.0f} to {tpot['high']:.0f}),"
-            f" first after {ttft['value'] / 1e3:.2f} s"
+            f" {units.fixed(tpot['value'])} ms a token ({units.fixed(tpot['low'])} to {units.fixed(tpot['high'])}),"
+            f" first after {units.fixed(ttft['value'] / 1e3, 2)} s"
         )
     if plan.training is not None:
         t = run(plan.training, plan)
         days = t["days_to_train"]
         tenure, precision = t["tenure"].replace("_", " "), units.format_name(t["precision"])
         what = f"{t['gpus']} × {t['gpu']}, {tenure}, {t['layout']}, {precision}"
-        ends = f"{days['low']:.1f} to {days['high']:.1f}"
+        ends = f"{units.fixed(days['low'], 1)} to {units.fixed(days['high'], 1)}"
         usd = t["usd_per_run"]["value"]
         cost = f"{units.money(usd)} a run" if usd else "in idle hours of the fleet, at no further cost"
-        lines.append(f"  {'training':15s} {what}: {days['value']:.1f} days ({ends}), {cost}")
+        lines.append(f"  {'training':15s} {what}: {units.fixed(days['value'], 1)} days ({ends}), {cost}")
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")

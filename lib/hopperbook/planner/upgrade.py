@@ -17,7 +17,7 @@ from hopperbook.models import load
 from hopperbook.planner import fleet
 from hopperbook.planner.borders import most_users
 from hopperbook.planner.tenure import ownership, tenures
-from hopperbook.units import MONTH_H
+from hopperbook.units import MONTH_H, ceiling
 
 OWNED = "A100 SXM 80GB"
 NEWER = ("H100 SXM", "H200 SXM")
@@ -144,10 +144,10 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
         if not rates[part]:
             continue
         short = "A100" if part == OWNED else part.split()[0]
-        added = np.ceil(np.maximum(0.0, load_ - base) / rates[part])
+        added = ceiling(np.maximum(0.0, load_ - base) / rates[part])
         spent[f"keep and add {short}"] = MONTH_H * (owned_gpus * running + added * usd)
         if part != OWNED:
-            spent[f"replace by {short}"] = MONTH_H * np.ceil(load_ / rates[part]) * usd
+            spent[f"replace by {short}"] = MONTH_H * ceiling(load_ / rates[part]) * usd
     total = {name: np.cumsum(np.r_[0.0, monthly[1:]]) for name, monthly in spent.items()}
     frame = pd.concat([pd.DataFrame({"x": months, "y": usd / 1e3, "series": name}) for name, usd in total.items()])
     options = [{"name": f"{n[0].upper()}{n[1:]}", "usd": float(usd[-1])} for n, usd in total.items()]

@@ -89,8 +89,8 @@ def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
     rate = loop.output_tokens_per_s * customer.concurrency / users
     p_tpot, p_ttft = odds(d, users, customer)
     simulated = {
-        "ttft_s": loop.ttft_s,
-        "tpot_s": loop.tpot_s,
+        "ttft_s": round(loop.ttft_s, 12),
+        "tpot_s": round(loop.tpot_s, 12),
         "ttft_p95_s": loop.ttft_p95_s,
         "output_tokens_per_s": rate,
         "usd_per_million": row.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
