@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hopperbook import memory, training_memory
 from hopperbook.errors import InputError
 from hopperbook.facts import gpu
-from hopperbook.models import load
-from hopperbook.transformer import from_shape, parameters, weight_bytes
+from hopperbook.models import from_shape, load, parameters, weight_bytes
 
 SHAPES = {"22B": (48, 6144, 64), "175B": (96, 12288, 96), "530B": (105, 20480, 128), "1T": (128, 25600, 160)}
 

@@ -153,7 +153,7 @@ def test_the_last_stage_holds_the_logits():
 
 
 def test_activation_modes_are_those_of_the_paper():
-    from hopperbook.transformer import from_shape
+    from hopperbook.models import from_shape
 
     gpt = from_shape(48, 6144, 64)
     by_mode = {m: training_memory.activation_bytes(gpt, 2048, 4, mode=m, tp=8) for m in training_memory.MODES}

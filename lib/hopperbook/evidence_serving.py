@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, models, serving, simulation, transformer
+from hopperbook import facts, models, serving, simulation
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, number
 
@@ -51,7 +51,7 @@ def _whole(row: dict[str, str], column: str, default: int | None = None) -> int 
     return None if value is None else int(value)
 
 
-def model_of(row: dict[str, str]) -> transformer.Model:
+def model_of(row: dict[str, str]) -> models.Model:
     """Return the model a row means: by its shape columns where they are filled, else by name.
 
     Raises
@@ -70,8 +70,8 @@ def model_of(row: dict[str, str]) -> transformer.Model:
 
 @lru_cache(maxsize=1024)
 def _by_shape(name: str, gated: bool, layers: int, hidden: int, heads: int, kv: int | None, dim: int | None,
-              ffn: int | None, vocab: int | None) -> transformer.Model:  # fmt: skip
-    return transformer.from_shape(
+              ffn: int | None, vocab: int | None) -> models.Model:  # fmt: skip
+    return models.from_shape(
         layers, hidden, heads, kv_heads=kv, head_dim=dim, ffn=ffn, vocab=vocab or 0, gated=gated, name=name
     )
 
@@ -92,7 +92,7 @@ def _software(row: dict[str, str]) -> tuple[str, str, str]:
 
 @lru_cache(maxsize=2048)
 def _deployment(
-    model: transformer.Model, gpu: str, tp: int, pp: int, dp: int, moe_tp: int | None, moe_ep: int | None,
+    model: models.Model, gpu: str, tp: int, pp: int, dp: int, moe_tp: int | None, moe_ep: int | None,
     precision: str, kv: str, moe: str, engine: str, version: str, fabric: str
 ) -> serving.Deployment:  # fmt: skip
     return serving.deploy(
@@ -102,7 +102,7 @@ def _deployment(
     )  # fmt: skip
 
 
-def _layout(row: dict[str, str], model: transformer.Model) -> tuple[int, int, int, int, str]:
+def _layout(row: dict[str, str], model: models.Model) -> tuple[int, int, int, int, str]:
     """Return (tensor parallel ranks, pipeline stages, attention replicas, replicas of the whole, note)."""
     gpus, tp, pp = _whole(row, "gpus"), _whole(row, "tp"), _whole(row, "pp", 1) or 1
     dp = _whole(row, "attention_dp", 1) or 1
@@ -181,7 +181,7 @@ def resolve(row: dict[str, str]) -> Load:
         if value is None:
             raise InputError(column, "", "a whole number of at least 1")
         sizes[column] = value
-    precision = cell(row, "precision") and transformer.precision_name(cell(row, "precision"))
+    precision = cell(row, "precision") and models.precision_name(cell(row, "precision"))
     if precision == "fp8_block" and not model.experts and engine != "vLLM":
         precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
     d = _deployment(

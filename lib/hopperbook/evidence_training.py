@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, interconnect, models, transformer, units
+from hopperbook import facts, interconnect, models, units
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, interval, number
 from hopperbook.training import TASKS, framework, step
@@ -34,7 +34,7 @@ _MICRO_BATCHES_IF_UNKNOWN = 8
 class Options(NamedTuple):
     """What must be equal for rows to be timed in one call."""
 
-    model: transformer.Model
+    model: models.Model
     gpu_name: str
     power_limit_w: float | None
     precision: str
@@ -149,7 +149,7 @@ def _write(
     """Write one row's quantities, family and whether they leave what was measured."""
     column = table.columns.get_loc
     rate = float(result.tokens_per_s_per_gpu[best])
-    flop = transformer.training_flop_per_token(options.model, layout.seq_len)
+    flop = models.training_flop_per_token(options.model, layout.seq_len)
     values = {
         "tokens_per_s_per_gpu": rate, "model_tflops_per_gpu": rate * flop / 1e12,
         "step_s": float(result.total_s[best]), "memory_gib": float(result.memory_bytes[best]) / GIB,
@@ -215,7 +215,7 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     seq_len = _whole(row, "seq_len")
     if seq_len is None:
         raise InputError("seq_len", "", "a whole number of at least 1")
-    precision = transformer.precision_name(cell(row, "precision", "bf16"))
+    precision = models.precision_name(cell(row, "precision", "bf16"))
     if precision.startswith("fp8") and "fp8" not in gpu.dense_flop_per_s:
         raise InputError("precision", cell(row, "precision"), f"a format that {gpu.name} computes in", ["bf16"])
     sharding = cell(row, "sharding")
@@ -251,7 +251,7 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     return options, layouts, notes + said
 
 
-def model_of(row: dict[str, str]) -> transformer.Model:
+def model_of(row: dict[str, str]) -> models.Model:
     """Return the model a training row means: by its shape columns where they are filled, else by name.
 
     Parameters
@@ -287,11 +287,11 @@ def model_of(row: dict[str, str]) -> transformer.Model:
 
 
 @lru_cache(maxsize=4096)
-def _by_shape(name: str, gated: bool, sizes: tuple[int | None, ...], experts: tuple[int, ...]) -> transformer.Model:
+def _by_shape(name: str, gated: bool, sizes: tuple[int | None, ...], experts: tuple[int, ...]) -> models.Model:
     layers, hidden, heads, kv, dim, ffn, vocab = sizes
     if layers is None or hidden is None or heads is None:
         raise InputError("layers", layers, "layers, hidden and heads")
-    model = transformer.from_shape(
+    model = models.from_shape(
         layers, hidden, heads, kv_heads=kv, head_dim=dim, ffn=ffn, vocab=vocab or 0, gated=gated, name=name
     )
     if experts[0]:
@@ -371,7 +371,7 @@ def fabric_of(text: str) -> str | None:
 
 
 def _layouts(
-    row: dict[str, str], model: transformer.Model, sharding: str, seq_len: int, interleaves: bool
+    row: dict[str, str], model: models.Model, sharding: str, seq_len: int, interleaves: bool
 ) -> tuple[list[Layout], list[str]]:
     """Return the layouts that a row may mean."""
     notes: list[str] = []
@@ -404,7 +404,7 @@ def _layouts(
     return found or [Layout(gpus, seq_len, tp, pp, 1, cp, ep, *batches[0], shard)], notes
 
 
-def _check_layout(model: transformer.Model, tp: int, pp: int, ep: int, data_ranks: int) -> None:
+def _check_layout(model: models.Model, tp: int, pp: int, ep: int, data_ranks: int) -> None:
     """Refuse layouts that no run can have."""
     if model.heads % tp:
         near = min((d for d in range(1, model.heads + 1) if model.heads % d == 0), key=lambda d: abs(d - tp))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hopperbook import facts, units
-from hopperbook.transformer import (
+from hopperbook.models import (
     PRECISION_BITS,
     Model,
     kv_bytes,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hopperbook import facts, interconnect, kernels, memory
 from hopperbook.kernels_tables import reference
+from hopperbook.models import kv_bytes, linear_layers
 from hopperbook.serving_deployment import (
     Deployment,
     Engine,
@@ -26,7 +27,6 @@ from hopperbook.serving_deployment import (
     with_engine,
     without_windows,
 )
-from hopperbook.transformer import kv_bytes, linear_layers
 
 __all__ = [
     "Deployment", "Engine", "Profile", "Steady", "decode_step_s", "deploy", "engine", "engines", "fastest_layout",

@@ -11,7 +11,7 @@ import numpy as np
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
-from hopperbook.transformer import Model, linear_layers, precision_name, stored_formats
+from hopperbook.models import Model, linear_layers, precision_name, stored_formats
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook import evidence, facts, serving, transformer, units
+from hopperbook import evidence, facts, models, serving, units
 from hopperbook.errors import InputError
 from hopperbook.memory import inference
-from hopperbook.models import load, model_names
-from hopperbook.transformer import Model, precision_name
+from hopperbook.models import Model, load, model_names, precision_name
 
 
 def model_row(name: str, precision: str | None = None, kv_precision: str | None = None) -> dict[str, Any]:
@@ -34,17 +33,15 @@ def model_row(name: str, precision: str | None = None, kv_precision: str | None 
     327680
     """
     m = load(name)
-    kv = transformer.kv_bytes_per_token(m, kv_precision)
+    kv = models.kv_bytes_per_token(m, kv_precision)
     return {
         "model": m.name,
-        "parameters": transformer.parameters(m),
-        "active_parameters": transformer.parameters(m, active=True),
-        "weight_bytes": round(transformer.weight_bytes(m, precision)),
+        "parameters": models.parameters(m),
+        "active_parameters": models.parameters(m, active=True),
+        "weight_bytes": round(models.weight_bytes(m, precision)),
         "kv_bytes_per_token": int(kv) if kv == int(kv) else kv,
-        "forward_flop_per_token": round(float(transformer.forward_flop(m, 1))),
-        "training_flop_per_token": round(
-            transformer.training_flop_per_token(m, max(1, min(m.context_limit or 4096, 4096)))
-        ),
+        "forward_flop_per_token": round(float(models.forward_flop(m, 1))),
+        "training_flop_per_token": round(models.training_flop_per_token(m, max(1, min(m.context_limit or 4096, 4096)))),
         "precision": precision_name(precision or m.precision),
         "layers": m.layers,
         "hidden": m.hidden,

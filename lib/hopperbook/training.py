@@ -12,10 +12,10 @@ import numpy as np
 
 from hopperbook import facts, kernels, training_network
 from hopperbook.errors import InputError
+from hopperbook.models import Model, linear_layers, precision_name, training_flop_per_token
 from hopperbook.training_layer import Cut, Framework, Layer, framework, layer_s, sustained_flop_per_s
 from hopperbook.training_memory import Bytes, peak, rank_parameters, sharding_stage
 from hopperbook.training_network import GPUS_PER_NODE
-from hopperbook.transformer import Model, linear_layers, precision_name, training_flop_per_token
 
 __all__ = ["LAYOUT_COLUMNS", "PARTS", "TASKS", "Framework", "Step", "adapter_parameters", "framework", "step"]
 __all__ += ["sustained_flop_per_s"]

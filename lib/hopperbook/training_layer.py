@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
-from hopperbook.transformer import Linear, Model, linear_layers
+from hopperbook.models import Linear, Model, linear_layers
 
 Floats = NDArray[np.float64]
 #: Parts by whose measurement the sustained rate of others of their architecture is scaled.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hopperbook.errors import InputError
-from hopperbook.transformer import PRECISION_BITS, Model, mlp_parameters, parameters, precision_name
+from hopperbook.models import PRECISION_BITS, Model, mlp_parameters, parameters, precision_name
 
 RECOMPUTE = ("none", "selective", "full")
 SHARDINGS = {"none": 0, "ddp": 0, "distributed optimizer": 1, "zero1": 1, "zero2": 2, "shard_grad_op": 2}
@@ -98,7 +98,7 @@ def layer_activation_bytes(
 
     Examples
     --------
-    >>> from hopperbook.transformer import from_shape
+    >>> from hopperbook.models import from_shape
     >>> gpt = from_shape(96, 12288, 96)  # 175B, tp 8: table 2 of the paper, 34 + 5 a s / h = 114
     >>> whole = layer_activation_bytes(gpt, 2048, 1, tp=8, flash=False, dropout=True)
     >>> float(whole) == 2048 * 12288 / 8 * (34 + 5 * 96 * 2048 / 12288)
@@ -190,7 +190,7 @@ def activation_bytes(
 
     Examples
     --------
-    >>> from hopperbook.transformer import from_shape
+    >>> from hopperbook.models import from_shape
     >>> round(float(activation_bytes(from_shape(48, 6144, 64), 2048, 4, tp=8)) / 2**30, 2)  # figure 1: 59.25
     59.25
     """

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from hopperbook import facts, interconnect
+from hopperbook.models import Model
 from hopperbook.training_layer import Framework
 from hopperbook.training_memory import sharding_stage
-from hopperbook.transformer import Model
 
 GPUS_PER_NODE = 8
 

@@ -12,8 +12,8 @@ import pandas as pd
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.memory import constants
+from hopperbook.models import Model
 from hopperbook.training import LAYOUT_COLUMNS, framework, step
-from hopperbook.transformer import Model
 from hopperbook.units import DAY_S, HOUR_S
 
 

@@ -456,7 +456,7 @@ def format_name(precision: str) -> str:
     Parameters
     ----------
     precision : str
-        A key of ``transformer.PRECISION_BITS``.
+        A key of ``models.PRECISION_BITS``.
 
     Returns
     -------

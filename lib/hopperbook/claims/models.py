@@ -10,8 +10,7 @@ from hopperbook import facts, memory, serving, training, training_memory, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
-from hopperbook.models import load
-from hopperbook.transformer import kv_bytes_per_token, parameters, weight_bytes
+from hopperbook.models import kv_bytes_per_token, load, parameters, weight_bytes
 
 SEVENTY = "meta-llama/Llama-3.1-70B"
 

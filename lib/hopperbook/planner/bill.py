@@ -9,12 +9,11 @@ import numpy as np
 
 from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
-from hopperbook.models import load
+from hopperbook.models import load, parameters, weight_bytes
 from hopperbook.planner import fleet
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import bands
 from hopperbook.planner.tenure import SERVER_OF, assumptions
-from hopperbook.transformer import parameters, weight_bytes
 from hopperbook.units import GB, TB
 
 

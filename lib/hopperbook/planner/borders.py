@@ -9,12 +9,11 @@ import numpy as np
 
 from hopperbook import facts, serving
 from hopperbook.customer import Customer
-from hopperbook.models import load
+from hopperbook.models import load, parameters
 from hopperbook.planner import fleet
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.tenure import Tenure, tenures
-from hopperbook.transformer import parameters
 from hopperbook.units import MONTH_H
 
 #: Dense models from one to several hundred billion parameters, one for each column of the map.

@@ -10,10 +10,9 @@ import pandas as pd
 
 from hopperbook import serving
 from hopperbook.customer import Customer
-from hopperbook.models import load
+from hopperbook.models import load, parameters
 from hopperbook.planner import fleet
 from hopperbook.planner.borders import LADDER, gpus_billed, rented
-from hopperbook.transformer import parameters
 from hopperbook.units import MONTH_H
 
 CONTEXTS = (2048, 4096, 8192, 16384, 32768, 65536)

@@ -12,10 +12,9 @@ from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.memory import rank_weight_bytes
-from hopperbook.models import load
+from hopperbook.models import Model, load
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.serving import Deployment, deploy
-from hopperbook.transformer import Model
 from hopperbook.units import GIB, MONTH_H, MONTH_S
 
 PARTS = (
@@ -78,7 +77,7 @@ def counterpart(precision: str, gpu: facts.GPU, model: Model) -> str:
     Returns
     -------
     str
-        A key of ``transformer.PRECISION_BITS``.
+        A key of ``models.PRECISION_BITS``.
 
     Examples
     --------

@@ -9,10 +9,9 @@ import numpy as np
 from hopperbook import facts, mig
 from hopperbook.customer import Customer
 from hopperbook.memory import constants as memory_constants
-from hopperbook.models import load
+from hopperbook.models import kv_bytes, load, weight_bytes
 from hopperbook.planner.fleet import billed
 from hopperbook.planner.tenure import Tenure
-from hopperbook.transformer import kv_bytes, weight_bytes
 from hopperbook.units import MONTH_H
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopperbook import transformer
+from hopperbook import models
 from hopperbook.errors import InputError
 from hopperbook.models import load, model_names
 
@@ -58,7 +58,7 @@ WITH_VISION = {"meta-llama/Llama-4-Scout-17B-16E": 109e9, "meta-llama/Llama-4-Ma
 
 @pytest.mark.parametrize("name", model_names())
 def test_parameters_equal_the_published_total(name):
-    count = transformer.parameters(load(name))
+    count = models.parameters(load(name))
     if name in ROUNDED_IN_PAPER:
         assert count == pytest.approx(ROUNDED_IN_PAPER[name], rel=5e-4)
     elif name in WITH_VISION:
@@ -70,10 +70,10 @@ def test_parameters_equal_the_published_total(name):
 def test_active_parameters_of_experts():
     # qwen-2025-qwen3: 3.3 B of 30.5 B; deepseek-v3-2024: 37 B of 671 B; openai-2025-gpt-oss: 5.1 B of 116.8 B without
     # the embedding's look-up.
-    assert transformer.parameters(load("Qwen/Qwen3-30B-A3B"), active=True) == pytest.approx(3.3e9, rel=0.02)
-    assert transformer.parameters(load("deepseek-ai/DeepSeek-V3"), active=True) == pytest.approx(37e9, rel=0.02)
+    assert models.parameters(load("Qwen/Qwen3-30B-A3B"), active=True) == pytest.approx(3.3e9, rel=0.02)
+    assert models.parameters(load("deepseek-ai/DeepSeek-V3"), active=True) == pytest.approx(37e9, rel=0.02)
     oss = load("openai/gpt-oss-120b")
-    assert transformer.parameters(oss, active=True) - oss.vocab * oss.hidden == pytest.approx(5.13e9, rel=0.01)
+    assert models.parameters(oss, active=True) - oss.vocab * oss.hidden == pytest.approx(5.13e9, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -88,55 +88,55 @@ def test_active_parameters_of_experts():
     ],
 )
 def test_kv_bytes_a_token(name, precision, kib):
-    assert transformer.kv_bytes_per_token(load(name), precision) / 1024 == pytest.approx(kib)
+    assert models.kv_bytes_per_token(load(name), precision) / 1024 == pytest.approx(kib)
 
 
 def test_windows_stop_growing():
     model = load("mistralai/Mistral-7B-v0.1")
-    assert transformer.kv_bytes(model, 4096) == transformer.kv_bytes(model, 100_000)
+    assert models.kv_bytes(model, 4096) == models.kv_bytes(model, 100_000)
     oss = load("openai/gpt-oss-120b")
-    assert transformer.kv_bytes(oss, 8192) == pytest.approx(transformer.kv_bytes_per_token(oss) * (8192 + 128) / 2)
+    assert models.kv_bytes(oss, 8192) == pytest.approx(models.kv_bytes_per_token(oss) * (8192 + 128) / 2)
 
 
 def test_training_flop_of_a_published_model():
     # narayanan-2021-megatron, eq. 3: F = 96 B s l h^2 (1 + s/6h + V/16lh) with recompute, so 72 without.
     layers, hidden, s, vocab = 96, 12288, 2048, 51200
-    model = transformer.from_shape(layers, hidden, 96, vocab=vocab)
+    model = models.from_shape(layers, hidden, 96, vocab=vocab)
     expected = 72 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (12 * layers * hidden))
-    assert transformer.training_flop_per_token(model, s) == pytest.approx(expected, rel=1e-12)
+    assert models.training_flop_per_token(model, s) == pytest.approx(expected, rel=1e-12)
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200))
 def test_attended_pairs_equal_a_count_by_hand(new, cached, window):
     by_hand = sum(min(window, cached + i + 1) for i in range(new))
-    assert float(transformer.attended_tokens(new, cached, window)) == by_hand
-    assert float(transformer.attended_tokens(new, cached)) == sum(cached + i + 1 for i in range(new))
+    assert float(models.attended_tokens(new, cached, window)) == by_hand
+    assert float(models.attended_tokens(new, cached)) == sum(cached + i + 1 for i in range(new))
 
 
 def test_weights_shrink_by_the_linear_layers_only():
     model = load("meta-llama/Llama-3.1-70B")
-    linear, experts = transformer.quantised_parameters(model)
+    linear, experts = models.quantised_parameters(model)
     assert experts == 0
-    assert transformer.weight_bytes(model) == 2 * transformer.parameters(model)
-    assert transformer.weight_bytes(model, "fp8") == linear + 2 * (transformer.parameters(model) - linear)
+    assert models.weight_bytes(model) == 2 * models.parameters(model)
+    assert models.weight_bytes(model, "fp8") == linear + 2 * (models.parameters(model) - linear)
     # openai-2025-gpt-oss: the checkpoint is 60.8 GiB (MXFP4 experts)
-    assert transformer.weight_bytes(load("openai/gpt-oss-120b")) / 2**30 == pytest.approx(60.8, rel=0.01)
+    assert models.weight_bytes(load("openai/gpt-oss-120b")) / 2**30 == pytest.approx(60.8, rel=0.01)
 
 
 @pytest.mark.parametrize("tp", [1, 2, 4, 8])
 def test_ranks_share_every_matrix(tp):
     model = load("meta-llama/Llama-3.1-8B")
-    whole = sum(w.k * w.n * w.layers for w in transformer.linear_layers(model))
-    assert tp * sum(w.k * w.n * w.layers for w in transformer.linear_layers(model, tp)) == whole
+    whole = sum(w.k * w.n * w.layers for w in models.linear_layers(model))
+    assert tp * sum(w.k * w.n * w.layers for w in models.linear_layers(model, tp)) == whole
 
 
 def test_impossible_split_names_the_nearest():
     with pytest.raises(InputError, match="tp: 3 is not usable.*nearest: 2"):
-        transformer.linear_layers(load("meta-llama/Llama-3.1-8B"), 3)
+        models.linear_layers(load("meta-llama/Llama-3.1-8B"), 3)
 
 
 def test_kv_bytes_take_arrays():
     model = load("google/gemma-2-9b")
     lengths = np.array([100, 4096, 20_000])
-    assert transformer.kv_bytes(model, lengths).shape == (3,)
-    assert transformer.kv_bytes(model, lengths)[2] == transformer.kv_bytes(model, 20_000)
+    assert models.kv_bytes(model, lengths).shape == (3,)
+    assert models.kv_bytes(model, lengths)[2] == models.kv_bytes(model, 20_000)
