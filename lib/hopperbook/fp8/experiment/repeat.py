@@ -14,11 +14,11 @@ import numpy as np
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.fp8_training import results
-from hopperbook.fp8_training.model import LINEAR, Setup, start
-from hopperbook.fp8_training.recipes import EXPONENTS, KINDS, RECIPES, Recipe, Run
-from hopperbook.fp8_training.runs import train
-from hopperbook.fp8_training.text import SOURCE, encode
+from hopperbook.fp8.experiment import results
+from hopperbook.fp8.experiment.model import LINEAR, Setup, start
+from hopperbook.fp8.experiment.recipes import EXPONENTS, KINDS, RECIPES, Recipe, Run
+from hopperbook.fp8.experiment.runs import train
+from hopperbook.fp8.experiment.text import SOURCE, encode
 
 #: A start with larger weights and embeddings, whose gradients FP8 holds even without a scale.
 WIDE_START = {"spread": 0.088, "embedding_spread": 0.5}

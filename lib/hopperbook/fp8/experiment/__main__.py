@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from hopperbook.fp8_training.experiment import experiment
-from hopperbook.fp8_training.results import summary
+from hopperbook.fp8.experiment.repeat import experiment
+from hopperbook.fp8.experiment.results import summary
 
 if __name__ == "__main__":
     told = experiment()

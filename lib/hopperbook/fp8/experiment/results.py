@@ -11,7 +11,7 @@ import yaml
 
 from hopperbook import facts
 
-COMMAND = "python -m hopperbook.fp8_training"
+COMMAND = "python -m hopperbook.fp8.experiment"
 
 
 def write(folder: Path, curves: list[dict[str, Any]], exponents: list[dict[str, Any]], about: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def stored() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     --------
     >>> curves, finals, _, about = stored()
     >>> about["command"]
-    'python -m hopperbook.fp8_training'
+    'python -m hopperbook.fp8.experiment'
     """
     folder = facts.DATA / "fp8"
     wide = pd.read_csv(folder / "training.csv", comment="#")

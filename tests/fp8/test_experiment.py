@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from hopperbook import customer, facts, fp8, fp8_training
-from hopperbook.fp8_training import experiment, model, recipes, results, runs, text
-from hopperbook.fp8_training.model import Setup
-from hopperbook.fp8_training.recipes import RECIPES, Recipe, Run
+from hopperbook import customer, facts, fp8
+from hopperbook.fp8 import experiment
+from hopperbook.fp8.experiment import model, recipes, repeat, results, runs, text
+from hopperbook.fp8.experiment.model import Setup
+from hopperbook.fp8.experiment.recipes import RECIPES, Recipe, Run
 
 BY_SCALING = {r.scaling: r for r in RECIPES}
 
@@ -49,7 +50,7 @@ def test_the_same_seed_gives_the_same_run():
     assert first == second
 
 
-@pytest.mark.parametrize("kind", fp8_training.KINDS)
+@pytest.mark.parametrize("kind", experiment.KINDS)
 @pytest.mark.parametrize("recipe", [BY_SCALING[s] for s in ("current", "row", "block")], ids=lambda r: r.name)
 def test_operands_are_what_fp8_holds(recipe, kind):
     x = np.random.default_rng(2).standard_normal((130, 256)).astype(np.float32) * np.float32(1e-6)
@@ -102,12 +103,12 @@ def test_bf16_rounds_as_ml_dtypes_does():
 
 
 def test_stored_results_say_what_the_chapter_says():
-    curves, finals, exponents, about = fp8_training.stored()
+    curves, finals, exponents, about = experiment.stored()
     assert set(finals.recipe) == {r.name for r in RECIPES}
     assert finals.groupby("recipe").size().eq(len(about["seeds"])).all()
     assert len(about["seeds"]) >= 3
     assert about["setup"] == vars(Setup())
-    table = fp8_training.summary(finals).set_index("recipe")
+    table = experiment.summary(finals).set_index("recipe")
     scaled = table.loc[["FP32", *(r.name for r in RECIPES if r.scaling in ("delayed", "current", "row", "block"))]]
     assert scaled[["over_low", "over_high"]].abs().to_numpy().max() < 0.02  # nats, every seed
     assert table.loc["FP8 unscaled"].over_low > 0.5
@@ -121,7 +122,7 @@ def test_stored_results_say_what_the_chapter_says():
 
 
 def test_the_stored_results_are_of_the_text_that_is_installed():
-    about = fp8_training.stored()[3]
+    about = experiment.stored()[3]
     words = text.read(about["setup"]["characters"])
     assert len(words) == about["setup"]["characters"] >= 200_000
     assert about["sha256"] == hashlib.sha256(words.encode()).hexdigest() == text.encode(len(words))[2]
@@ -135,10 +136,10 @@ def test_the_text_is_of_a_pinned_package():
 
 def test_an_experiment_writes_what_is_read(tmp_path, monkeypatch):
     setup = Setup(width=16, layers=1, heads=2, length=8, batch=2, steps=20, characters=5_000)
-    about = experiment.experiment((0, 1), setup, tmp_path / "fp8", workers=1)
+    about = repeat.experiment((0, 1), setup, tmp_path / "fp8", workers=1)
     monkeypatch.setattr(results.facts, "DATA", tmp_path)
-    curves, finals, _, stored = fp8_training.stored()
+    curves, finals, _, stored = experiment.stored()
     assert stored == {k: v for k, v in about.items() if k != "seconds"}
     assert len(curves) == len(RECIPES) * 2 * 2
-    assert (tmp_path / "fp8" / "training.csv").read_text().startswith(f"# {fp8_training.COMMAND}\n")
+    assert (tmp_path / "fp8" / "training.csv").read_text().startswith(f"# {experiment.COMMAND}\n")
     assert finals.held_out.notna().all()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hopperbook.fp8_training.recipes import RECIPES, Array, Run, held, rest, turned
+from hopperbook.fp8.experiment.recipes import RECIPES, Array, Run, held, rest, turned
 
 __all__ = ["LINEAR", "RECIPES", "Setup", "linear", "loss_and_gradients", "start"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook.fp8_training.model import Setup, loss_and_gradients, start
-from hopperbook.fp8_training.recipes import RECIPES, Array, Recipe, Run
-from hopperbook.fp8_training.text import encode
+from hopperbook.fp8.experiment.model import Setup, loss_and_gradients, start
+from hopperbook.fp8.experiment.recipes import RECIPES, Array, Recipe, Run
+from hopperbook.fp8.experiment.text import encode
 
 __all__ = ["RECIPES", "train"]
 
