@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import evidence, evidence_kernels, evidence_serving, facts, interconnect, kernels_holdout, serving
+from hopperbook import evidence, evidence_kernels, evidence_serving, facts, kernels_holdout, serving
 from hopperbook.errors import InputError
+from hopperbook.kernels import collectives
 
 _TIMES = {"host_s": 1e-4, "sequence_s": 5e-6, "eager_layer_s": 1e-4, "frontend_s": 2e-3, "tokenise_s": 2e-6}
 #: Engine record, file of rows, and the constants that are fitted with the first step of each.
@@ -195,7 +196,7 @@ def fit_fabric(name: str, rows: pd.DataFrame) -> tuple[dict[str, float], float]:
     constants, error : dict of float and float
         What was found, and the mean absolute log error.
     """
-    stored = interconnect.constants()[name]
+    stored = collectives.constants()[name]
     kept = dict(stored)
     measured = rows["time_us"].astype(float)
 
@@ -387,7 +388,7 @@ def run(what: str = "all") -> None:
             ]
             chosen = chosen[~chosen["fabric"].str.contains("TCP")]
             values, error = fit_fabric(name, chosen)
-            write_record("interconnect.yaml", name, values)
+            write_record("collectives.yaml", name, values)
             print(name, {k: _yaml(v) for k, v in values.items()}, round(error, 4))
     if what in ("training", "all"):
         from hopperbook import calibrate_training

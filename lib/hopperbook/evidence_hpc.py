@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, hpc, interconnect, kernels
+from hopperbook import facts, hpc, kernels
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, number, plain_gpu
+from hopperbook.kernels import collectives
 
 #: What a unit of the table is in SI.
 UNITS = {"GB/s": 1e9, "TB/s": 1e12, "TFLOPS": 1e12, "TFLOP/s": 1e12, "TCUPS": 1e12, "GCUPS": 1e9}
@@ -57,10 +58,10 @@ def _bus(gpu: facts.GPU, row: dict[str, str]) -> float:
     gpus = number(row, "gpus", 2, whole=True, least=2) or 2
     nodes = number(row, "nodes", 1, whole=True, least=1) or 1
     fabric = (cell(row, "fabric") or "InfiniBand 3200 Gb/s") if nodes > 1 else None
-    times = interconnect.collective_s(
+    times = collectives.collective_s(
         name, LARGE_MESSAGE_BYTES, gpus, gpu, engine="nccl", fabric=fabric, gpus_per_node=-(-int(gpus) // int(nodes))
     )
-    return float(interconnect.bus_bandwidth(name, LARGE_MESSAGE_BYTES, float(times.seconds), gpus))
+    return float(collectives.bus_bandwidth(name, LARGE_MESSAGE_BYTES, float(times.seconds), gpus))
 
 
 #: A pattern in the benchmark's name, conditions or metric, and the calculator that answers; the first match is taken.

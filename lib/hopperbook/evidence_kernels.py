@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, interconnect, kernels, kernels_fill, kernels_tables
+from hopperbook import facts, kernels
 from hopperbook.errors import InputError
-from hopperbook.kernels_tables import FAMILIES, load, reference, scaled
+from hopperbook.kernels import collectives, fill, tables
+from hopperbook.kernels.tables import FAMILIES, load, reference, scaled
 
 _READERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "gemm": kernels_fill.gemm,
-    "context": kernels_fill.context,
-    "generation": kernels_fill.generation,
-    "moe": kernels_fill.moe,
-    "mla_context": kernels_fill.mla,
-    "mla_generation": kernels_fill.mla,
-    "mla_bmm": kernels_fill.mla_bmm,
-    "quantise": kernels_fill.quantise,
-    "collective": kernels_fill.collective,
+    "gemm": fill.gemm,
+    "context": fill.context,
+    "generation": fill.generation,
+    "moe": fill.moe,
+    "mla_context": fill.mla,
+    "mla_generation": fill.mla,
+    "mla_bmm": fill.mla_bmm,
+    "quantise": fill.quantise,
+    "collective": fill.collective,
 }
 _NUMBERS = (
     "m", "n", "k", "batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim", "window_size",
@@ -66,8 +67,8 @@ def predict_kernel(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     answered = problem == ""
     result.loc[~answered, "note"] = problem[~answered]
     groups = pd.DataFrame({"family": family, "gpu": gpu, "engine": engine})[answered]
-    for (name, part, tables), group in groups.groupby(["family", "gpu", "engine"]):
-        _answer_family(result, table.loc[group.index], str(name), str(part), str(tables))
+    for (name, part, engine_), group in groups.groupby(["family", "gpu", "engine"]):
+        _answer_family(result, table.loc[group.index], str(name), str(part), str(engine_))
     return result
 
 
@@ -209,7 +210,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
 
 def _nearest(
     engine: str, name: str, device: facts.GPU, key: dict[str, Any], at: pd.DataFrame, rows: pd.DataFrame
-) -> kernels_tables.Times:
+) -> tables.Times:
     tables = "trtllm" if engine == "nccl" else engine
     col = {c: at[c].to_numpy() for c in at.columns}
     if name == "gemm":
@@ -238,7 +239,7 @@ def _nearest(
     if name == "quantise":
         return kernels.quantise_s(device, col["m"], col["k"], dynamic=False)
     if name == "collective":
-        return interconnect.collective_s(key["op"], col["bytes"], col["gpus"], device, engine=tables)
+        return collectives.collective_s(key["op"], col["bytes"], col["gpus"], device, engine=tables)
     raise InputError("kernel", name, "a kernel measured on this GPU")
 
 
@@ -282,15 +283,15 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
             if fabric and "tcp" in fabric.lower():
                 fabric = "eth100"
             gpu = facts.gpu(plain_gpu(cell(row, "gpu")))
-            times = interconnect.collective_s(
+            times = collectives.collective_s(
                 op, size, gpus, gpu, engine="nccl", fabric=fabric, gpus_per_node=-(-int(gpus) // int(nodes))
             )
             seconds = float(times.seconds)
             line |= {"time_us": 1e6 * seconds, "algbw_GBs": size / seconds / 1e9}
-            line |= {"busbw_GBs": float(interconnect.bus_bandwidth(op, size, seconds, gpus)) / 1e9}
+            line |= {"busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9}
             line |= {"family": f"collective/{'node' if nodes == 1 else 'nodes'}", "beyond": size > 1e9 and nodes == 1}
             if nodes > 1 and fabric:
-                line["note"] = "fabric taken as " + interconnect.fabric_record(fabric)["name"]
+                line["note"] = "fabric taken as " + collectives.fabric_record(fabric)["name"]
         except InputError as problem:
             line["note"] = str(problem)
         lines.append({k: line[k] for k in (*quantities, "note", "family", "beyond")})

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, interconnect, models, units
+from hopperbook import facts, models, units
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, interval, number
+from hopperbook.kernels import collectives
 from hopperbook.training import TASKS, framework, step
 from hopperbook.training_memory import activation_bytes, sharding_stage
 from hopperbook.training_run import usable_bytes
@@ -365,7 +366,7 @@ def fabric_of(text: str) -> str | None:
         per_port = int(node.group(1)) // 8
         return {100: "roce100", 200: "roce200", 400: "roce400"}.get(per_port, "roce200")
     try:
-        return str(interconnect.fabric_record(text)["name"])
+        return str(collectives.fabric_record(text)["name"])
     except InputError:
         return None
 

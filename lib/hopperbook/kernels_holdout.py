@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from hopperbook import facts
-from hopperbook.kernels_fill import krige, place
-from hopperbook.kernels_roofline import ROOFLINES, chip
-from hopperbook.kernels_tables import FAMILIES, MEASURED, file_of
+from hopperbook.kernels.fill import krige, place
+from hopperbook.kernels.roofline import ROOFLINES, chip
+from hopperbook.kernels.tables import FAMILIES, MEASURED, file_of
 
 #: Columns that make a shape: all rows that share them are left out together, as a new layer's shape would be.
 SHAPE = {

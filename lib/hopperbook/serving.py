@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hopperbook import facts, interconnect, kernels, memory
-from hopperbook.kernels_tables import reference
+from hopperbook import facts, kernels, memory
+from hopperbook.kernels import collectives
+from hopperbook.kernels.tables import reference
 from hopperbook.models import kv_bytes, linear_layers
 from hopperbook.serving_deployment import (
     Deployment,
@@ -144,15 +145,15 @@ def _communication_s(d: Deployment, tokens: Floats) -> Floats:
     nodes: dict[str, Any] = {"engine": d.engine.tables, "fabric": d.fabric}
     total = np.zeros_like(tokens)
     if d.attention_tp > 1:
-        total += m.layers * interconnect.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
+        total += m.layers * collectives.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
     if d.attention_dp > 1:
         for op in ("all_gather", "reduce_scatter"):
             whole = size * d.attention_dp
-            total += m.layers * interconnect.collective_s(op, whole, d.tp, d.gpu, **nodes).seconds
+            total += m.layers * collectives.collective_s(op, whole, d.tp, d.gpu, **nodes).seconds
     elif d.tp > 1:
-        total += m.layers * interconnect.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
+        total += m.layers * collectives.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
     if d.pp > 1:
-        total += (d.pp - 1) * interconnect.collective_s("p2p", size, 2, d.gpu, **nodes).seconds
+        total += (d.pp - 1) * collectives.collective_s("p2p", size, 2, d.gpu, **nodes).seconds
     return total
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook import facts, interconnect
+from hopperbook import facts
+from hopperbook.kernels import collectives
 from hopperbook.models import Model
 from hopperbook.training_layer import Framework
 from hopperbook.training_memory import sharding_stage
@@ -26,7 +27,7 @@ def _inside_node(inner: Any) -> Any:
 def _collective(op: str, bytes_: Any, ranks: Any, gpu: facts.GPU, inner: Any, fabric: str | None) -> Any:
     """Seconds of a collective whose ranks share nodes with ``inner`` model-parallel ones each."""
     per_node = _inside_node(inner)
-    return interconnect.collective_s(op, bytes_, ranks, gpu, fabric=fabric, gpus_per_node=per_node).seconds  # type: ignore[arg-type]
+    return collectives.collective_s(op, bytes_, ranks, gpu, fabric=fabric, gpus_per_node=per_node).seconds  # type: ignore[arg-type]
 
 
 def tensor_parallel_s(
@@ -87,7 +88,7 @@ def context_parallel_s(model: Model, gpu: facts.GPU, tokens: Any, cp: Any, tp: A
     if not np.any(cp > 1):
         return np.zeros_like(attention)
     size = 4.0 * tokens * np.maximum(1, model.kv_heads // tp) * model.head_dim
-    one = interconnect.collective_s("p2p", size, 2, gpu).seconds
+    one = collectives.collective_s("p2p", size, 2, gpu).seconds
     return np.where(cp > 1, np.maximum(0.0, 3 * (cp - 1) * one - attention), 0.0)
 
 
@@ -144,8 +145,8 @@ def pipeline_s(
     if not np.any(pp > 1):
         return np.zeros_like(tokens, dtype=float)
     size = 2.0 * tokens * model.hidden / np.where(sequence_parallel, tp, 1)
-    inside = interconnect.collective_s("p2p", size, 2, gpu).seconds
-    across = interconnect.collective_s("p2p", size, 16, gpu, fabric=fabric).seconds
+    inside = collectives.collective_s("p2p", size, 2, gpu).seconds
+    across = collectives.collective_s("p2p", size, 16, gpu, fabric=fabric).seconds
     one = np.where(pp * inner > GPUS_PER_NODE, across, inside)
     steady = 2 * micro_batches * np.maximum(vpp, 1)
     return np.where(pp > 1, one * (2 * (pp - 1) + f.p2p_exposed * steady), 0.0)

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from hopperbook import facts, hpc, interconnect, kernels, mig, units
+from hopperbook import facts, hpc, kernels, mig, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.customer import Customer
+from hopperbook.kernels import collectives
 
 A100, H100, H200 = "A100 SXM 80GB", "H100 SXM", "H200 SXM"
 
@@ -52,8 +53,8 @@ def nvlink(customer: Customer) -> Finding:
     """C09: 600 and 900 GB/s."""
     h = facts.gpu(H100)
     size = 2.0**30
-    seconds = float(interconnect.collective_s("all_reduce", size, 8, h).seconds)
-    bus = float(interconnect.bus_bandwidth("all_reduce", size, seconds, 8))
+    seconds = float(collectives.collective_s("all_reduce", size, 8, h).seconds)
+    bus = float(collectives.bus_bandwidth("all_reduce", size, seconds, 8))
     both = 2 * h.nvlink_bytes_per_s_per_direction
     return Finding(
         CONDITIONS,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from hopperbook import facts
-from hopperbook.kernels_roofline import ROOFLINES, Chip, chip
+from hopperbook.kernels.roofline import ROOFLINES, Chip, chip
 
 Floats = NDArray[Any]
 

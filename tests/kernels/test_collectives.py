@@ -3,41 +3,41 @@
 import numpy as np
 import pytest
 
-from hopperbook import interconnect
 from hopperbook.errors import InputError
+from hopperbook.kernels import collectives
 
 
 def test_bus_bandwidth_as_nccl_tests_prints_it():
     """16 GiB over 16 H100 in 66,132 us is 487.09 GB/s (awsome-distributed-training)."""
-    assert interconnect.bus_bandwidth("all_reduce", 2**34, 66132e-6, 16) / 1e9 == pytest.approx(487.09, rel=1e-3)
-    assert interconnect.traffic_factor("all_gather", 8) == pytest.approx(7 / 8)
+    assert collectives.bus_bandwidth("all_reduce", 2**34, 66132e-6, 16) / 1e9 == pytest.approx(487.09, rel=1e-3)
+    assert collectives.traffic_factor("all_gather", 8) == pytest.approx(7 / 8)
 
 
 def test_closed_forms():
-    ring = interconnect.closed_form_s("ring", 1e9, 8, 450e9, 0.0)
+    ring = collectives.closed_form_s("ring", 1e9, 8, 450e9, 0.0)
     assert ring == pytest.approx(2 * 7 / 8 * 1e9 / 450e9)
-    assert interconnect.closed_form_s("nvls", 1e9, 8, 450e9, 0.0) < ring
+    assert collectives.closed_form_s("nvls", 1e9, 8, 450e9, 0.0) < ring
     with pytest.raises(InputError, match="algorithm"):
-        interconnect.closed_form_s("star", 1e9, 8, 450e9, 0.0)
+        collectives.closed_form_s("star", 1e9, 8, 450e9, 0.0)
 
 
 def test_in_node_measurement_comes_back():
     """NCCL, 8 H200, 512 MiB: 2.0908 ms."""
-    found = interconnect.collective_s("all_reduce", 2**29, 8, "H200 SXM", engine="nccl")
+    found = collectives.collective_s("all_reduce", 2**29, 8, "H200 SXM", engine="nccl")
     assert found.seconds * 1e3 == pytest.approx(2.0908, rel=1e-4)
     assert not found.beyond
 
 
-@pytest.mark.parametrize("op", interconnect.OPS)
+@pytest.mark.parametrize("op", collectives.OPS)
 def test_more_bytes_take_longer(op):
-    seconds = interconnect.collective_s(op, np.geomspace(1e6, 1e9, 40), 8, "H100 SXM").seconds
+    seconds = collectives.collective_s(op, np.geomspace(1e6, 1e9, 40), 8, "H100 SXM").seconds
     assert seconds[-1] > 20 * seconds[0]
     assert np.mean(np.diff(seconds) > 0) > 0.95
 
 
 def test_slower_links_take_longer():
     def step(**where):
-        return float(interconnect.collective_s("all_reduce", 1e9, **where).seconds)
+        return float(collectives.collective_s("all_reduce", 1e9, **where).seconds)
 
     assert step(gpus=4, gpu="H100 PCIe") > 4 * step(gpus=4, gpu="H100 SXM")
     assert step(gpus=2, gpu="H100 PCIe") < step(gpus=4, gpu="H100 PCIe")  # a bridge joins two cards
@@ -47,9 +47,9 @@ def test_slower_links_take_longer():
 
 
 def test_names_of_fabrics_are_read_from_text():
-    assert interconnect.fabric_record("InfiniBand NDR, 400 Gb/s a GPU")["name"] == "ndr"
-    assert interconnect.fabric_record("EFA 3200 Gb/s per node")["name"] == "efa3200"
+    assert collectives.fabric_record("InfiniBand NDR, 400 Gb/s a GPU")["name"] == "ndr"
+    assert collectives.fabric_record("EFA 3200 Gb/s per node")["name"] == "efa3200"
     with pytest.raises(InputError, match="fabric"):
-        interconnect.fabric_record("carrier pigeon")
+        collectives.fabric_record("carrier pigeon")
     with pytest.raises(InputError, match="op"):
-        interconnect.collective_s("broadcast", 1e6, 8)
+        collectives.collective_s("broadcast", 1e6, 8)

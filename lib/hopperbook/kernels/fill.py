@@ -1,6 +1,6 @@
 """Building ``data/kernels``: published kernel tables brought to one form, and their holes filled by local kriging.
 
-Run with ``python -m hopperbook.kernels_fill FOLDER``, where FOLDER holds the published tables (``gemm.csv.gz`` ... of
+Run with ``python -m hopperbook.kernels.fill FOLDER``, where FOLDER holds the published tables (``gemm.csv.gz`` ... of
 TensorRT-LLM, and ``vllm/``).  Each grid is filled to a full box: the log residual against the roofline of a missing
 cell is estimated from the nearest measured cells by ordinary kriging with an exponential covariance.
 """
@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from hopperbook import facts
-from hopperbook.kernels_roofline import ROOFLINES, chip
-from hopperbook.kernels_tables import FAMILIES, file_of
+from hopperbook.kernels.roofline import ROOFLINES, chip
+from hopperbook.kernels.tables import FAMILIES, file_of
 
 GPU_NAME = {"A100 SXM": "A100 SXM 80GB", "H100 SXM": "H100 SXM", "H200 SXM": "H200 SXM"}
 DTYPE = {"float16": "16", "bfloat16": "16", "half": "16", "w4a16_mxfp4": "mxfp4"}

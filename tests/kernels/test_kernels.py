@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import facts, kernels, kernels_holdout, kernels_tables
+from hopperbook import facts, kernels, kernels_holdout
 from hopperbook.errors import InputError
+from hopperbook.kernels import tables
 
 
 def test_measured_points_come_back():
@@ -98,7 +99,7 @@ def test_bad_input_names_its_field(call, word):
 
 def test_tables_are_complete_boxes():
     for engine, family in kernels_holdout.TABLES:
-        for gpu in kernels_tables.MEASURED:
-            for grid in kernels_tables.load(engine, family, gpu).values():
+        for gpu in tables.MEASURED:
+            for grid in tables.load(engine, family, gpu).values():
                 assert np.isfinite(grid.residual).all()
                 assert all(np.all(np.diff(axis) > 0) for axis in grid.axes)

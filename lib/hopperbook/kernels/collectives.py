@@ -13,8 +13,8 @@ import numpy as np
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.kernels import Times, engine_name
-from hopperbook.kernels_tables import load, reference, scaled
+from hopperbook.kernels.engines import engine_name
+from hopperbook.kernels.tables import Times, load, reference, scaled
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p")
 

@@ -1,0 +1,85 @@
+"""Which measured tables stand behind an engine, a part and a number format."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from hopperbook import facts
+from hopperbook.errors import InputError
+from hopperbook.kernels.roofline import Chip, chip
+from hopperbook.kernels.tables import load, reference
+
+ENGINES = ("trtllm", "vllm")
+#: What a precision is called in the tables; the first that exists is taken.
+_TABLE = {
+    "bf16": ("16",), "fp16": ("16",), "fp32": ("16",), "tf32": ("16",), "fp8": ("fp8", "int8_wo"),
+    "fp8_block": ("fp8_block", "fp8", "int8_wo"), "int8": ("sq", "fp8", "16"), "int8_wo": ("int8_wo", "16"),
+    "int4": ("int4_wo", "w4afp8", "mxfp4", "int8_wo", "fp8", "16"), "fp4": ("mxfp4", "int4_wo", "w4afp8", "16"),
+    "mxfp4": ("mxfp4", "int4_wo", "w4afp8", "16"), "w4afp8": ("w4afp8", "int4_wo", "16"),
+}  # fmt: skip
+
+
+def engine_name(engine: str) -> str:
+    """Return the tables' name of an engine; SGLang runs vLLM's kernels closely enough to share its tables.
+
+    Examples
+    --------
+    >>> engine_name("TensorRT-LLM"), engine_name("SGLang")
+    ('trtllm', 'vllm')
+    """
+    known = {"tensorrtllm": "trtllm", "trtllm": "trtllm", "trt": "trtllm", "vllm": "vllm", "sglang": "vllm"}
+    key = "".join(c for c in str(engine).lower() if c.isalnum())
+    if key not in known:
+        raise InputError("engine", engine, "TensorRT-LLM, vLLM or SGLang", ["TensorRT-LLM", "vLLM", "SGLang"])
+    return known[key]
+
+
+def engine_tables(gpu: str | facts.GPU, engine: str) -> dict[str, list[tuple[Any, ...]]]:
+    """List which grids stand behind a GPU and engine, by family.
+
+    Parameters
+    ----------
+    gpu : str or GPU
+        A part.
+    engine : str
+        An engine.
+
+    Returns
+    -------
+    dict
+        Keys of the grids of each family; an empty list where the other engine's table or a roofline must serve.
+
+    Examples
+    --------
+    >>> engine_tables("A100 SXM", "vllm")["gemm"]
+    [('16',)]
+    """
+    name = reference(as_gpu(gpu))
+    families = ("gemm", "context", "generation", "moe", "mla_context", "mla_generation", "quantise", "collective")
+    return {family: list(load(engine_name(engine), family, name)) for family in families}
+
+
+def as_gpu(gpu: str | facts.GPU) -> facts.GPU:
+    """Return a part by its name, or as it is."""
+    return gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
+
+
+def table_names(precision: str) -> tuple[str, ...]:
+    """Return what a number format is called in the tables, the best first; refuse an unknown one."""
+    if precision not in _TABLE:
+        raise InputError("precision", precision, "one of " + ", ".join(_TABLE), _TABLE)
+    return _TABLE[precision]
+
+
+def wide_peaks(gpu: facts.GPU, precision: str) -> Chip | None:
+    """Return the peaks that 32-bit formats scale to; None for narrower ones, which have tables."""
+    if precision not in ("fp32", "tf32"):
+        return None
+    return replace(chip(gpu), flop_16=gpu.dense_flop_per_s[precision])
+
+
+def nearest(value: float, choices: list[int]) -> int:
+    """Return the choice nearest in ratio; of two as near, the first on every processor."""
+    return min(choices, key=lambda c: round(abs(math.log(max(c, 1)) - math.log(max(value, 1))), 12))

@@ -1,0 +1,88 @@
+"""Seconds of one matrix multiplication: a measured table where there is one, a roofline scaled at its edge else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hopperbook import facts
+from hopperbook.errors import InputError
+from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names, wide_peaks
+from hopperbook.kernels.tables import Times, at, load, reference, scaled
+
+
+def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine: str = "vllm") -> Times:
+    r"""Time a matrix product y[m, n] = x[m, k] w[k, n].
+
+    .. math:: t = (2 \lceil m \rceil n k / P + \mathrm{bytes} / B + t_0)\; e^{r(\log m, \log n, \log k)}
+
+    Parameters
+    ----------
+    gpu : str or GPU
+        The part.
+    precision : str
+        ``bf16 fp16 tf32 fp32 fp8 fp8_block int8`` (both operands) or ``int8_wo int4 fp4 mxfp4`` (weights alone).
+    m, n, k : int or array
+        Sizes; broadcast together.
+    engine : str
+        ``"vllm"`` or ``"trtllm"``.
+
+    Returns
+    -------
+    Times
+        Seconds, and where they lie beyond the table.
+
+    Raises
+    ------
+    InputError
+        If the precision, GPU or engine is unknown.
+
+    Notes
+    -----
+    Source: ``aiconfigurator-2025``.
+
+    Examples
+    --------
+    >>> t = gemm_s("H100 SXM", "bf16", 8192, 8192, 8192, "trtllm")
+    >>> 500 < 2 * 8192**3 / float(t.seconds) / 1e12 < 989
+    True
+    """
+    part = as_gpu(gpu)
+    engine = engine_name(engine)
+    stand_in = reference(part)
+    first = table_names(precision)[0]
+    for name in table_names(precision):
+        for table in (engine, *(e for e in ENGINES if e != engine)):
+            if (name,) in load(table, "gemm", stand_in):
+                times = scaled(table, "gemm", part, (name,), [m, n, k], wide_peaks(part, precision))
+                if table == "trtllm":
+                    times = Times(times.seconds * _off_tile(stand_in, name, m, n, k), times.beyond)
+                exact = name == first and table == engine and precision not in ("fp32", "tf32")
+                return Times(times.seconds, times.beyond | (not exact))
+    raise InputError("precision", precision, f"a precision measured on {stand_in}")
+
+
+#: Up to here the fine table has a point on each side of every tile's edge.
+_FINE_ROWS = 4353
+
+
+def _off_tile(stand_in: str, name: str, m: Any, n: Any, k: Any) -> Any:
+    """Return how much longer a row count between the points of the coarse table takes, as the fine table shows it.
+
+    TensorRT-LLM was timed at round row counts alone; vLLM also just past them, where a tile more is begun.
+    """
+    coarse, fine = load("trtllm", "gemm", stand_in)[(name,)], load("vllm", "gemm", stand_in).get((name,))
+    if fine is None:
+        return 1.0
+    arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in (m, n, k)))
+    rows, columns, inner = (a.ravel() for a in arrays)
+    points = coarse.axes[0]
+    log = np.clip(np.log(rows), points[0], points[-1])
+    right = np.clip(np.searchsorted(points, log), 1, len(points) - 1)
+    share = (log - points[right - 1]) / (points[right] - points[right - 1])
+    ends = [at(fine, [np.exp(points[right - i]), columns, inner])[0] for i in (1, 0)]
+    here = at(fine, [rows, columns, inner])[0]
+    ratio = np.exp(here - ends[0] * (1 - share) - ends[1] * share)
+    dense = (rows > 64) & (rows <= _FINE_ROWS)
+    return np.where(dense, ratio, 1.0).reshape(arrays[0].shape)

@@ -1,0 +1,77 @@
+"""Seconds of multi-head latent attention, its projections included, as measured whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hopperbook import facts
+from hopperbook.kernels.attention import _attention_dtype
+from hopperbook.kernels.engines import as_gpu
+from hopperbook.kernels.roofline import chip
+from hopperbook.kernels.tables import Times, load, reference, scaled
+
+
+def mla_context_s(
+    gpu: str | facts.GPU, batch: Any, tokens: Any, heads: Any, kv_precision: str = "bf16", precision: str = "bf16"
+) -> Times:
+    """Time a whole DeepSeek-V3 attention module (projections included) over prompts.
+
+    Parameters
+    ----------
+    gpu : str or GPU
+        The part.
+    batch, tokens, heads : int or array
+        Prompts, their length, heads on this rank.
+    kv_precision, precision : str
+        Of the latent cache and of the projections.
+
+    Returns
+    -------
+    Times
+        Seconds of one layer, and where they lie beyond the table.
+
+    Examples
+    --------
+    >>> float(mla_context_s("H200 SXM", 1, 4096, 16).seconds) < 5e-3
+    True
+    """
+    return _mla("mla_context", gpu, batch, tokens, heads, kv_precision, precision)
+
+
+def mla_generation_s(
+    gpu: str | facts.GPU, batch: Any, tokens: Any, heads: Any, kv_precision: str = "bf16", precision: str = "bf16"
+) -> Times:
+    """Time a whole DeepSeek-V3 attention module (projections included) for one decode token of each sequence.
+
+    Parameters
+    ----------
+    gpu : str or GPU
+        The part.
+    batch, tokens, heads : int or array
+        Sequences, tokens each holds, heads on this rank.
+    kv_precision, precision : str
+        Of the latent cache and of the projections.
+
+    Returns
+    -------
+    Times
+        Seconds of one layer, and where they lie beyond the table.
+
+    Examples
+    --------
+    >>> float(mla_generation_s("H200 SXM", 64, 4096, 16).seconds) < 5e-3
+    True
+    """
+    return _mla("mla_generation", gpu, batch, tokens, heads, kv_precision, precision)
+
+
+def _mla(family: str, gpu: str | facts.GPU, batch: Any, tokens: Any, heads: Any, kv: str, precision: str) -> Times:
+    part = as_gpu(gpu)
+    key = (_attention_dtype(kv), "fp8_block" if "8" in precision else "16")
+    if load("vllm", family, reference(part)):
+        return scaled("vllm", family, part, key, [batch, tokens, heads])
+    hopper = facts.gpu("H100 SXM")  # Ampere was not measured: Hopper's residual on Ampere's roofline
+    times = scaled("vllm", family, hopper, key, [batch, tokens, heads], chip(part))
+    return Times(times.seconds, np.ones_like(times.beyond))
