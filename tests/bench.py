@@ -23,7 +23,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from hopperbook import customer, evidence, facts, fp8, planner, report, serving, training, training_run
+from hopperbook import customer, evidence, facts, fp8, planner, report, serving, training
 from hopperbook.models import load
 
 ROOT = facts.DATA.parent
@@ -106,7 +106,7 @@ def single_questions() -> list[Timing]:
     d = serving.deploy(llama, "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     serving.sweep(d, 2048, 512)
     rows = [("one serving question over all batches", seconds(lambda: serving.sweep(d, 2048, 512)), "2 ms")]
-    grid = pd.concat([training_run.layouts(llama, [64, 128, 256, 512, 1024], 1024)] * 60, ignore_index=True)[:100_000]
+    grid = pd.concat([training.layouts(llama, [64, 128, 256, 512, 1024], 1024)] * 60, ignore_index=True)[:100_000]
     columns = {c: grid[c].to_numpy() for c in grid if c != "dp"}
     step = lambda: training.step(llama, "H100 SXM", seq_len=4096, **columns)  # noqa: E731
     step()

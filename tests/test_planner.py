@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hopperbook import customer, facts, planner, serving, training, training_run, units
+from hopperbook import customer, facts, planner, serving, training, units
 from hopperbook.errors import InputError
 from hopperbook.memory import inference
 from hopperbook.models import load
@@ -130,11 +130,11 @@ def test_training_never_loses_to_brute_force():
             continue
         hopper = facts.gpu(part).architecture == "Hopper"
         for gpus, precision in itertools.product((1, 2, 4, 8, 16, 32), ("bf16", "fp8") if hopper else ("bf16",)):
-            layouts = training_run.sweep(
+            layouts = training.sweep(
                 load(who.model), part, gpus, runs.global_batch(who), 4096, precision=precision, task="sft"
             )
             for _, row in layouts[layouts.fits].nlargest(1, "tokens_per_s_per_gpu").iterrows():
-                share = float(training_run.goodput(gpus, 14 * 8.03e9))
+                share = float(training.goodput(gpus, 14 * 8.03e9))
                 days = who.training_tokens / (row.tokens_per_s_per_gpu * gpus * share * 86400)
                 days += tenure.assumptions()["cluster_setup_hours"] / 24 if gpus > 8 else 0.0
                 if odds.probability(days, 3, factors) >= 0.9:

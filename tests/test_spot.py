@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hopperbook import customer, facts, planner
 from hopperbook.planner import runs, spot
-from hopperbook.training_run import goodput, run_constants
+from hopperbook.training.run import goodput, run_constants
 
 
 def test_by_hand():

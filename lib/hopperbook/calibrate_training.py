@@ -19,7 +19,7 @@ from scipy.optimize import least_squares
 from hopperbook import evidence, evidence_training, facts
 from hopperbook.errors import InputError
 from hopperbook.training import step
-from hopperbook.training_layer import Framework, constants, framework
+from hopperbook.training.layer import Framework, constants, framework
 
 FILES = ("training_mpt", "training_megatron", "training_playbook", "training_published")
 Bounds = dict[str, tuple[float, float]]

@@ -19,9 +19,9 @@ from hopperbook import facts, models, units
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, interval, number
 from hopperbook.kernels import collectives
+from hopperbook.memory.training import activation_bytes, sharding_stage
 from hopperbook.training import TASKS, framework, step
-from hopperbook.training_memory import activation_bytes, sharding_stage
-from hopperbook.training_run import usable_bytes
+from hopperbook.training.run import usable_bytes
 from hopperbook.units import GIB
 
 _SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hopperbook import facts, memory, serving, training, training_memory, units
+from hopperbook import facts, memory, serving, training, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
@@ -181,7 +181,7 @@ def interconnect_matters(customer: Customer) -> Finding:
 def scenario_a(customer: Customer) -> Finding:
     """C18: eight cards train 70B, over 10 GbE or InfiniBand."""
     need = float(
-        training_memory.peak(
+        memory.peak(
             load(SEVENTY), seq_len=4096, dp=8, sharding="zero3", recompute="full", gradient_bytes=2.0
         ).total_bytes
     )

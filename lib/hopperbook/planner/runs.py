@@ -13,7 +13,7 @@ from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training import adapter_parameters
-from hopperbook.training_run import best, days, goodput, sweep
+from hopperbook.training.run import best, days, goodput, sweep
 from hopperbook.units import DAY_S, GIB
 
 STATE_BYTES_PER_PARAMETER = 14.0  # of a checkpoint: weights in 16 bits, master weights and two moments in 32

@@ -16,7 +16,7 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, tenures
-from hopperbook.training_run import run_constants
+from hopperbook.training.run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
 NODE_GPUS = 8

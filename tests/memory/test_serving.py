@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopperbook import memory, training_memory
+from hopperbook import memory
 from hopperbook.errors import InputError
 from hopperbook.facts import gpu
 from hopperbook.models import from_shape, load, parameters, weight_bytes
@@ -19,7 +19,7 @@ SHAPES = {"22B": (48, 6144, 64), "175B": (96, 12288, 96), "530B": (105, 20480, 1
 def test_attention_share_of_activations(name, scores_factor):
     layers, hidden, heads = SHAPES[name]
     gpt = from_shape(layers, hidden, heads)
-    whole = training_memory.layer_activation_bytes(gpt, 2048, flash=False, dropout=True)
+    whole = memory.layer_activation_bytes(gpt, 2048, flash=False, dropout=True)
     assert whole / (2048 * hidden) == pytest.approx(34 + scores_factor)
 
 
@@ -36,7 +36,7 @@ def test_attention_share_of_activations(name, scores_factor):
 def test_table_2_of_korthikanti(mode, factor):
     layers, hidden, heads = SHAPES["530B"]
     flash = mode.get("recompute") == "selective"
-    got = training_memory.layer_activation_bytes(
+    got = memory.layer_activation_bytes(
         from_shape(layers, hidden, heads), 2048, tp=8, flash=False, dropout=True, **mode
     )
     assert not flash or got < 2048 * hidden * 14
@@ -48,7 +48,7 @@ def test_table_2_of_korthikanti(mode, factor):
     [("none", 120), ("zero1", 31.4), ("zero2", 16.6), ("zero3", 1.9)],
 )
 def test_figure_1_of_zero(stage, gb):
-    states = training_memory.state_bytes(7.5e9, dp=64, sharding=stage, gradient_bytes=2.0)
+    states = memory.state_bytes(7.5e9, dp=64, sharding=stage, gradient_bytes=2.0)
     assert states.total_bytes / 1e9 == pytest.approx(gb, abs=0.05)
 
 
@@ -59,7 +59,7 @@ def test_rank_weights_add_up_to_the_checkpoint():
     llama = load("meta-llama/Llama-3.1-70B")
     eight = 8 * memory.rank_weight_bytes(llama, tp=8)  # norms are on every rank
     assert eight == pytest.approx(weight_bytes(llama), rel=1e-3)
-    assert sum(training_memory.rank_parameters(load("Qwen/Qwen3-30B-A3B"))) == parameters(load("Qwen/Qwen3-30B-A3B"))
+    assert sum(memory.rank_parameters(load("Qwen/Qwen3-30B-A3B"))) == parameters(load("Qwen/Qwen3-30B-A3B"))
 
 
 def test_seventy_billion_in_bf16_leaves_nothing_on_an_h200():
@@ -85,15 +85,15 @@ def test_latent_attention_is_copied_on_every_rank():
 
 def test_unknown_words_are_refused():
     with pytest.raises(InputError, match="sharding"):
-        training_memory.sharding_stage("zero9")
+        memory.sharding_stage("zero9")
     with pytest.raises(InputError, match="recompute"):
-        training_memory.layer_activation_bytes(from_shape(1, 64, 4), 10, recompute="some")
+        memory.layer_activation_bytes(from_shape(1, 64, 4), 10, recompute="some")
 
 
 def test_lora_needs_far_less_than_full_finetuning():
     llama = load("meta-llama/Llama-3.1-8B")
-    full = training_memory.peak(llama, seq_len=2048, dp=1, sharding="none", recompute="full", task="sft")
-    lora = training_memory.peak(
+    full = memory.peak(llama, seq_len=2048, dp=1, sharding="none", recompute="full", task="sft")
+    lora = memory.peak(
         llama, seq_len=2048, dp=1, sharding="none", recompute="full", task="lora", adapter_parameters=40e6
     )
     assert lora.total_bytes < 0.25 * full.total_bytes

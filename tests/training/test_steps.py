@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import facts, training_layer, training_memory, training_network, training_run
+from hopperbook import facts, memory, training
 from hopperbook.errors import InputError
 from hopperbook.models import load
-from hopperbook.training import PARTS, framework, step
+from hopperbook.training import PARTS, framework, layer, network, step
 
 LLAMA8, LLAMA70 = load("meta-llama/Llama-3.1-8B"), load("meta-llama/Llama-3.1-70B")
 MIXTRAL = load("mistralai/Mixtral-8x7B-v0.1")
@@ -26,7 +26,7 @@ def seconds(**options):
     return float(run(**options).total_s[0])
 
 
-def memory(**options):
+def peak_bytes(**options):
     return float(run(**options).memory_bytes[0])
 
 
@@ -45,7 +45,7 @@ def test_recomputation_costs_time_and_never_memory(layout, mb, sharding):
     tp, pp, cp = layout
     shape = {"tp": tp, "pp": pp, "cp": cp, "micro_batch": mb, "micro_batches": 16, "sharding": sharding}
     kinds = ("none", "selective", "full")
-    bytes_ = [memory(recompute=kind, **shape) for kind in kinds]
+    bytes_ = [peak_bytes(recompute=kind, **shape) for kind in kinds]
     times = [seconds(recompute=kind, **shape) for kind in kinds]
     assert bytes_[0] >= bytes_[1] >= bytes_[2]
     assert times[0] <= times[1] <= times[2]
@@ -65,7 +65,7 @@ def test_the_same_batch_on_more_gpus_takes_no_longer(layout, times_more):
 def test_each_stage_of_sharding_needs_less(mb, sharding):
     order = ["none", "zero1", "zero2", "zero3"]
     later = order[min(3, order.index(sharding) + 1)]
-    assert memory(micro_batch=mb, sharding=later) <= memory(micro_batch=mb, sharding=sharding) * 1.0001
+    assert peak_bytes(micro_batch=mb, sharding=later) <= peak_bytes(micro_batch=mb, sharding=sharding) * 1.0001
 
 
 def test_interleaving_shrinks_the_bubble_and_holds_more():
@@ -95,7 +95,7 @@ def test_lora_skips_weight_gradients_and_optimizer_states():
     assert lora.optimizer_s[0] == 0
 
 
-def test_experts_cost_dispatch_and_expert_parallelism_saves_memory():
+def test_experts_cost_dispatch_and_expert_parallelism_saves_peak_bytes():
     one = run(MIXTRAL, seq_len=4096, tp=1, ep=1, gpus=64, micro_batches=8)
     eight = run(MIXTRAL, seq_len=4096, tp=1, ep=8, gpus=64, micro_batches=8)
     assert eight.memory_bytes[0] < one.memory_bytes[0]
@@ -105,7 +105,7 @@ def test_experts_cost_dispatch_and_expert_parallelism_saves_memory():
 def test_a_lower_power_limit_is_slower():
     h100 = facts.gpu("H100 SXM")
     limited = dataclasses.replace(h100, tdp_w=500)
-    assert training_layer.sustained_flop_per_s(limited, "bf16") < training_layer.sustained_flop_per_s(h100, "bf16")
+    assert layer.sustained_flop_per_s(limited, "bf16") < layer.sustained_flop_per_s(h100, "bf16")
     assert run(gpu=limited).tokens_per_s_per_gpu[0] < run().tokens_per_s_per_gpu[0]
 
 
@@ -139,16 +139,16 @@ def test_unknown_frameworks_take_megatron_and_records_hold_every_constant():
     assert framework("").name == framework("some new thing").name == "megatron"
     assert framework("torchtitan 2024-12").name == "torchtitan"
     assert framework("Megatron-LM", "Ampere").name == "megatron2022" != framework("Megatron-LM", "Hopper").name
-    for name, row in training_layer.constants()["frameworks"].items():
+    for name, row in layer.constants()["frameworks"].items():
         assert all(framework(word).name == name for word in row["names"])
 
 
 def test_the_last_stage_holds_the_logits():
     shape = {"seq_len": 8192, "tp": 2, "micro_batches": 8, "dp": 2}
     wide = dataclasses.replace(LLAMA8, vocab=1_000_000)
-    one = training_memory.peak(wide, pp=4, micro_batch=1, **shape)
+    one = memory.peak(wide, pp=4, micro_batch=1, **shape)
     assert one.logits_bytes > 0 and one.activations_bytes > 0
-    small = training_memory.peak(LLAMA8, pp=4, micro_batch=1, **shape)
+    small = memory.peak(LLAMA8, pp=4, micro_batch=1, **shape)
     assert small.logits_bytes == 0
 
 
@@ -156,38 +156,38 @@ def test_activation_modes_are_those_of_the_paper():
     from hopperbook.models import from_shape
 
     gpt = from_shape(48, 6144, 64)
-    by_mode = {m: training_memory.activation_bytes(gpt, 2048, 4, mode=m, tp=8) for m in training_memory.MODES}
+    by_mode = {m: memory.activation_bytes(gpt, 2048, 4, mode=m, tp=8) for m in memory.MODES}
     assert by_mode["none"] > by_mode["seq"] > by_mode["selective"] > by_mode["seq+selective"] > by_mode["full"]
     with pytest.raises(InputError):
-        training_memory.activation_bytes(gpt, 2048, 4, mode="some")
+        memory.activation_bytes(gpt, 2048, 4, mode="some")
 
 
 def test_zero_ranks_send_nothing():
     h100, f = facts.gpu("H100 SXM"), framework()
     one = np.array([1.0])
     for call in (
-        training_network.tensor_parallel_s(
+        network.tensor_parallel_s(
             LLAMA8, h100, f, one * 4096, np.array([1]), precision="bf16", task="pretrain", recompute="none",
             sequence_parallel=True, fabric=None,
         ),
-        training_network.expert_parallel_s(LLAMA8, h100, f, one * 4096, one, one, one, None),
+        network.expert_parallel_s(LLAMA8, h100, f, one * 4096, one, one, one, None),
     ):  # fmt: skip
         assert np.all(call == 0)
 
 
 def test_sweep_and_best_keep_what_fits():
-    table = training_run.sweep(LLAMA8, "H100 SXM", [8, 64], 256, 8192)
+    table = training.sweep(LLAMA8, "H100 SXM", [8, 64], 256, 8192)
     assert {"recompute", "total_s", "tokens_per_s_per_gpu", "memory_bytes", "mfu", "fits"} <= set(table.columns)
-    chosen = training_run.best(table)
+    chosen = training.best(table)
     assert chosen.gpus.tolist() == [8, 64] and chosen.fits.all()
-    nothing = training_run.best(training_run.sweep(LLAMA70, "A100 SXM 40GB", [1], 64, 8192))
+    nothing = training.best(training.sweep(LLAMA70, "A100 SXM 40GB", [1], 64, 8192))
     assert len(nothing) == 0
 
 
 def test_a_hundred_thousand_layouts_take_a_second():
     import time
 
-    grid = training_run.layouts(LLAMA70, [64, 128, 256, 512, 1024, 2048], 2048)
+    grid = training.layouts(LLAMA70, [64, 128, 256, 512, 1024, 2048], 2048)
     at = np.resize(np.arange(len(grid)), 100_000)
     columns = {c: grid[c].to_numpy()[at] for c in grid.columns if c != "dp"}
     run(LLAMA70, tp=8)

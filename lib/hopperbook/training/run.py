@@ -11,9 +11,10 @@ import pandas as pd
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.memory import constants
+from hopperbook.memory.serving import constants
 from hopperbook.models import Model
-from hopperbook.training import LAYOUT_COLUMNS, framework, step
+from hopperbook.training.layer import framework
+from hopperbook.training.steps import LAYOUT_COLUMNS, step
 from hopperbook.units import DAY_S, HOUR_S
 
 

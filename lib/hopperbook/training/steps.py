@@ -10,12 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hopperbook import facts, kernels, training_network
+from hopperbook import facts, kernels
 from hopperbook.errors import InputError
+from hopperbook.memory.training import Bytes, peak, rank_parameters, sharding_stage
 from hopperbook.models import Model, linear_layers, precision_name, training_flop_per_token
-from hopperbook.training_layer import Cut, Framework, Layer, framework, layer_s, sustained_flop_per_s
-from hopperbook.training_memory import Bytes, peak, rank_parameters, sharding_stage
-from hopperbook.training_network import GPUS_PER_NODE
+from hopperbook.training.layer import Cut, Framework, Layer, framework, layer_s, sustained_flop_per_s
+from hopperbook.training.network import (
+    GPUS_PER_NODE,
+    context_parallel_s,
+    data_parallel_s,
+    expert_parallel_s,
+    pipeline_s,
+    tensor_parallel_s,
+)
 
 __all__ = ["LAYOUT_COLUMNS", "PARTS", "TASKS", "Framework", "Step", "adapter_parameters", "framework", "step"]
 __all__ += ["sustained_flop_per_s"]
@@ -92,7 +99,7 @@ def step(
     precision : str
         Of the linear layers: ``bf16 fp16 fp8 fp8_block``.
     sharding, recompute, task : str
-        As in :mod:`hopperbook.training_memory`.
+        As in :mod:`hopperbook.memory.training`.
     framework_name : str or Framework
         Whose constants.
     fabric : str, optional
@@ -136,12 +143,12 @@ def step(
     layer = _layers_of(model, part, f, precision, (length, mb, tp_, cp_, ep_, expert_tp), task, sequence_parallel)
     tokens = mb * length / cp_
     network: dict[str, Any] = {"fabric": fabric, "sequence_parallel": sequence_parallel}
-    tensor = training_network.tensor_parallel_s(
+    tensor = tensor_parallel_s(
         model, part, f, tokens, tp_, precision=precision, task=task, recompute=recompute, **network
     )  # fmt: skip
     attention = layer.attention_forward_s + layer.attention_backward_s
-    tensor = tensor + training_network.context_parallel_s(model, part, tokens, cp_, tp_, attention)
-    tensor = tensor + training_network.expert_parallel_s(model, part, f, tokens, ep_, tp_, expert_tp, fabric)
+    tensor = tensor + context_parallel_s(model, part, tokens, cp_, tp_, attention)
+    tensor = tensor + expert_parallel_s(model, part, f, tokens, ep_, tp_, expert_tp, fabric)
     again = _recompute_s(layer, f, recompute)
     gemm = layer.gemm_forward_s + layer.gemm_backward_s
     each = gemm + attention + layer.elementwise_s + again + tensor
@@ -151,17 +158,17 @@ def step(
     ends = _end_layers(model.layers, pp_)
     busy = np.maximum(stage, np.maximum(ends * each, f.host_layer_s * ends) + layer.head_s)
     bubble = (pp_ - 1) / np.maximum(vpp_, 1) * stage
-    p2p = training_network.pipeline_s(
+    p2p = pipeline_s(
         model, part, f, tokens, tp=tp_, pp=pp_, vpp=vpp_, micro_batches=m, inner=tp_ * cp_ * dp, **network
     )  # fmt: skip
     dense, experts = rank_parameters(model, tp=tp_, pp=pp_, ep=ep_, expert_tp=expert_tp)
-    data = training_network.data_parallel_s(
+    data = data_parallel_s(
         part, f, dense, layers=layers, ranks=ranks, shard_ranks=shard, tp=tp_, micro_batches=m, stage_s=busy,
         sharding=sharding, task=task, fabric=fabric,
     )  # fmt: skip
     expert_ranks = np.maximum(1, ranks * tp_ // (ep_ * expert_tp))
     if model.experts:
-        data = data + training_network.data_parallel_s(
+        data = data + data_parallel_s(
             part, f, experts, layers=layers, ranks=expert_ranks, shard_ranks=expert_ranks,
             tp=np.minimum(8, ep_ * expert_tp), micro_batches=m, stage_s=busy, sharding=sharding,
             task=task, fabric=fabric,

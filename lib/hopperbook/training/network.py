@@ -12,9 +12,9 @@ import numpy as np
 
 from hopperbook import facts
 from hopperbook.kernels import collectives
+from hopperbook.memory.training import sharding_stage
 from hopperbook.models import Model
-from hopperbook.training_layer import Framework
-from hopperbook.training_memory import sharding_stage
+from hopperbook.training.layer import Framework
 
 GPUS_PER_NODE = 8
 
