@@ -16,7 +16,7 @@ from hopperbook.errors import InputError
 from hopperbook.memory import inference
 from hopperbook.models import load
 from hopperbook.planner import bill, choose, fleet, odds, runs, small, tenure, upgrade
-from hopperbook.simulation import closed_loop
+from hopperbook.serving import closed_loop
 from hopperbook.units import GIB
 
 SHIPPED = ("default", "train-70b", "inference-saas", "ai-hpc")

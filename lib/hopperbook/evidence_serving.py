@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, models, serving, simulation
+from hopperbook import facts, kernels, models, serving
 from hopperbook.errors import InputError
 from hopperbook.evidence import cell, number
 
@@ -139,10 +139,10 @@ class Load:
         """Requests of one replica, where the run says how many it had."""
         return None if self.requests is None else -(-self.requests // self.replicas)
 
-    def loop(self, deployment: serving.Deployment | None = None) -> simulation.Loop:
+    def loop(self, deployment: serving.Deployment | None = None) -> serving.Loop:
         """Run the closed loop of one replica (of another deployment, if given)."""
         users = self.concurrency or self.requests or 1
-        return simulation.closed_loop(
+        return serving.closed_loop(
             deployment or self.deployment,
             -(-users // self.replicas),
             self.input_tokens,
@@ -227,7 +227,7 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     shape = "moe" if d.model.experts else "dense"
     line: dict[str, Any] = {
         "family": f"serving/{'online' if load.concurrency else 'offline'}/{d.engine.name}/{shape}",
-        "beyond": serving.reference_name(d.gpu) != d.gpu.name,
+        "beyond": kernels.reference(d.gpu) != d.gpu.name,
     }
     notes = [load.note]
     if load.concurrency is None:

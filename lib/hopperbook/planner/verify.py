@@ -9,8 +9,7 @@ import pandas as pd
 
 from hopperbook.customer import Customer
 from hopperbook.planner.odds import SURE, bands, probability
-from hopperbook.serving import Deployment
-from hopperbook.simulation import closed_loop
+from hopperbook.serving import Deployment, closed_loop
 from hopperbook.units import MONTH_S
 
 

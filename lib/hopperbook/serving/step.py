@@ -1,48 +1,24 @@
-"""An engine step and what follows from it: latency of a decode step, of a mixed step, capacity, steady throughput.
+"""Seconds of one engine step, laid out once for a deployment and read between grid points.
 
 A deployment is built once (:func:`deploy`); its step times are laid out as small grids (:func:`profile`), from which
-every question is a vectorised look-up.  The closed loop of users is :mod:`hopperbook.simulation`.
+every question is a vectorised look-up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hopperbook import facts, kernels, memory
+from hopperbook import kernels
 from hopperbook.kernels import collectives
-from hopperbook.kernels.tables import reference
-from hopperbook.models import kv_bytes, linear_layers
-from hopperbook.serving_deployment import (
-    Deployment,
-    Engine,
-    deploy,
-    engine,
-    engines,
-    published_budget,
-    published_requests,
-    with_engine,
-    without_windows,
-)
-
-__all__ = [
-    "Deployment", "Engine", "Profile", "Steady", "decode_step_s", "deploy", "engine", "engines", "fastest_layout",
-    "kv_capacity_bytes", "kv_capacity_tokens", "mixed_step_s", "offline", "prefill_s", "profile",
-    "published_budget", "published_requests", "reference_name", "sweep", "unstreamed", "with_engine",
-]  # fmt: skip
+from hopperbook.models import linear_layers
+from hopperbook.serving.deployment import Deployment
 
 Floats = NDArray[Any]
-
-
-def reference_name(gpu: facts.GPU) -> str:
-    """Name the measured GPU whose tables stand for a part."""
-    return reference(gpu)
-
-
 _TILES = np.r_[np.arange(64, 513, 64), np.arange(640, 4353, 128)]
 _TOKENS = np.unique(
     np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6)), _TILES, _TILES + 1, _TILES + 32]
@@ -290,6 +266,7 @@ def decode_step_s(d: Deployment, batch: Any, context_tokens: Any) -> Any:
 
     Examples
     --------
+    >>> from hopperbook.serving import deploy
     >>> from hopperbook.models import load
     >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
     >>> 0.004 < float(decode_step_s(d, 1, 1024)) < 0.009
@@ -328,6 +305,7 @@ def mixed_step_s(
 
     Examples
     --------
+    >>> from hopperbook.serving import deploy
     >>> from hopperbook.models import load
     >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
     >>> bool(mixed_step_s(d, 16, 1024, 2048) > decode_step_s(d, 16, 1024))
@@ -365,216 +343,10 @@ def prefill_s(d: Deployment, prompt_tokens: Any, prompts: Any = 1, cached_tokens
 
     Examples
     --------
+    >>> from hopperbook.serving import deploy
     >>> from hopperbook.models import load
     >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
     >>> 0.03 < float(prefill_s(d, 2048)) < 0.09
     True
     """
     return mixed_step_s(d, 0, 1, prompt_tokens, prompts, cached_tokens)
-
-
-def kv_capacity_bytes(d: Deployment) -> float:
-    """Return the bytes that one GPU has for the KV cache; 0 where the weights do not fit.
-
-    Parameters
-    ----------
-    d : Deployment
-        The deployment.
-
-    Returns
-    -------
-    float
-        Bytes on one GPU.
-    """
-    weights = memory.rank_weight_bytes(
-        d.model, d.precision, tp=d.attention_tp, pp=d.pp, ep=d.tp, moe_precision=d.moe_precision
-    )
-    step = memory.step_activation_bytes(d.model, d.engine.step_tokens, tp=d.attention_tp, group=d.attention_dp)
-    used = weights + step + d.engine.reserve_bytes
-    if d.engine.kv_of_free:
-        return max(0.0, d.engine.kv_fraction * (d.gpu.memory_bytes - used))
-    return max(0.0, d.engine.kv_fraction * d.gpu.memory_bytes - used + 0.5 * d.engine.reserve_bytes)
-
-
-def kv_capacity_tokens(d: Deployment, tokens_each: float = 4096) -> float:
-    r"""Tokens that the cache of a replica holds.
-
-    .. math:: T = \phi\,(C - B_w - B_a - B_r) / \mathrm{kv\ bytes\ a\ token\ and\ GPU}
-
-    Parameters
-    ----------
-    d : Deployment
-        The deployment.
-    tokens_each : float
-        Length of a sequence (matters only where some layers slide).
-
-    Returns
-    -------
-    float
-        Tokens over all sequences of the replica.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> 300e3 < kv_capacity_tokens(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")) < 500e3
-    True
-    """
-    held = d.model if d.engine.window_cache else without_windows(d.model)
-    each = float(kv_bytes(held, tokens_each, d.kv_precision)) / tokens_each
-    each *= memory.kv_copies(d.model, d.attention_tp) / (d.attention_tp * d.pp)
-    return kv_capacity_bytes(d) / each * d.attention_dp
-
-
-@dataclass(frozen=True)
-class Steady:
-    """Steady states of continuous batching, one entry a batch."""
-
-    batch: Floats
-    output_tokens_per_s: Floats
-    tpot_s: Floats
-    ttft_s: Floats
-    fits: NDArray[np.bool_]
-
-
-def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Any = None) -> Steady:
-    r"""Work out steady state for many batches at once: prompts arrive as fast as answers end.
-
-    .. math:: t_\mathrm{request} = o\, t_\mathrm{decode}(b) + b\, t_\mathrm{prefill},\qquad
-              \mathrm{rate} = b\,o / t_\mathrm{request}
-
-    Parameters
-    ----------
-    d : Deployment
-        The deployment.
-    input_tokens, output_tokens : float
-        Lengths.
-    batch : array, optional
-        Batches to try; the default is every whole number up to 64, then 2 % apart up to the engine's limit.
-
-    Returns
-    -------
-    Steady
-        Throughput, TPOT and an estimate of TTFT (own prefill and half a wait) for each batch, and whether it fits.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> s = sweep(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"), 1024, 256)
-    >>> bool(s.tpot_s[0] < s.tpot_s[-1])
-    True
-    """
-    if batch is None:
-        top = d.engine.max_batch * d.attention_dp
-        batch = np.unique(np.r_[np.arange(1, 65), np.round(64 * 1.02 ** np.arange(1, 300))])
-        batch = batch[batch <= top]
-    b = np.asarray(batch, float)
-    tokens = input_tokens + output_tokens
-    fits = b * tokens <= kv_capacity_tokens(d, tokens)
-    context = input_tokens + output_tokens / 2
-    decode = decode_step_s(d, b, context)
-    prompt = _prompt_cost_s(d, b, context, input_tokens)
-    step = decode + b * prompt / output_tokens
-    alone = prefill_s(d, input_tokens)
-    ttft = alone + 1.5 * step + 0.5 * np.minimum(b, 8) * prompt
-    return Steady(b, b / step, step, ttft, fits)
-
-
-def _prompt_cost_s(d: Deployment, batch: Any, context: float, input_tokens: float) -> Any:
-    """Seconds a prompt adds to the step that carries it: as many whole prompts a step as the budget holds."""
-    budget = max(d.engine.step_tokens, input_tokens if d.engine.whole_prompts else 1.0)
-    count = np.maximum(np.minimum(np.floor(budget / input_tokens), np.maximum(np.asarray(batch) / 4, 1)), 1.0)
-    carried = mixed_step_s(d, batch, context, count * input_tokens, count)
-    return (carried - decode_step_s(d, batch, context)) / count
-
-
-@lru_cache(maxsize=1024)
-def unstreamed(d: Deployment) -> Deployment:
-    """Return the deployment without the front end and the host's time a sequence: offline, no client waits for tokens.
-
-    Parameters
-    ----------
-    d : Deployment
-        The deployment.
-
-    Returns
-    -------
-    Deployment
-        The same with those constants zero.
-    """
-    return with_engine(d, sequence_s=0.0, frontend_s=0.0, tokenise_s=0.0)
-
-
-def offline(d: Deployment, input_tokens: float, output_tokens: float, requests: int | None = None) -> tuple[float, int]:
-    r"""Return the highest throughput and the batch that reaches it, under the KV memory and batch limits.
-
-    .. math:: \frac{N\,o}{\lfloor N / S \rfloor\, t(S) + t(N \bmod S)},\qquad t(b) = o\,t_\mathrm{decode}(b)
-              + b\,t_\mathrm{prefill}
-
-    for N requests that are queued at once, S of which fit; the last of them run in a smaller batch.
-
-    Parameters
-    ----------
-    d : Deployment
-        The deployment.
-    input_tokens, output_tokens : float
-        Lengths.
-    requests : int, optional
-        Requests of the whole run, N; without it the steady state of endlessly many.
-
-    Returns
-    -------
-    output_tokens_per_s, batch : float and int
-        Of one replica; (0, 0) where not one sequence fits.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> rate, batch = offline(deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"), 1024, 256)
-    >>> 3000 < rate < 10000
-    True
-    """
-    slots = int(min(d.engine.max_batch * d.attention_dp, kv_capacity_tokens(d, input_tokens + output_tokens)
-                    // (input_tokens + output_tokens)))  # fmt: skip
-    if slots < 1:
-        return 0.0, 0
-    d = unstreamed(d)
-    if requests:
-        batch = min(slots, requests)
-        waves, rest = divmod(requests, batch)
-        full, last = sweep(d, input_tokens, output_tokens, [batch, max(rest, 1)]).output_tokens_per_s
-        seconds = output_tokens * (waves * batch / full + rest / last)
-        return float(requests * output_tokens / seconds), batch
-    found = sweep(d, input_tokens, output_tokens, np.unique(np.linspace(1, slots, 64).astype(int)))
-    best = int(np.argmax(np.round(found.output_tokens_per_s, 6)))
-    return float(found.output_tokens_per_s[best]), int(found.batch[best])
-
-
-@lru_cache(maxsize=4096)
-def fastest_layout(d: Deployment, input_tokens: float, output_tokens: float, requests: int | None = None) -> Deployment:
-    """Return the layout of experts and attention over the same GPUs that has the highest offline throughput.
-
-    Parameters
-    ----------
-    d : Deployment
-        A Mixture-of-Experts deployment.
-    input_tokens, output_tokens : float
-        Lengths.
-    requests : int, optional
-        As in :func:`offline`.
-
-    Returns
-    -------
-    Deployment
-        The fastest that fits; the one given where none does.
-    """
-    rates = [offline(trial, input_tokens, output_tokens, requests)[0] for trial in _layouts(d)]
-    best = int(np.argmax(np.round(rates, 6)))
-    return _layouts(d)[best] if rates[best] > 0 else d
-
-
-@lru_cache(maxsize=512)
-def _layouts(d: Deployment) -> tuple[Deployment, ...]:
-    """Return a deployment with every layout of its experts, attention cut or replicated, each made once."""
-    spread = [e for e in range(1, d.tp + 1) if d.tp % e == 0 and d.model.experts % e == 0]
-    replicas = (1, d.tp) if d.attention_dp == 1 and d.tp > 1 and d.model.heads % d.tp == 0 else (d.attention_dp,)
-    return tuple(replace(d, moe_ep=e, moe_tp=d.tp // e, attention_dp=dp) for e in spread for dp in replicas)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import serving, simulation
+from hopperbook import serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
 
@@ -56,7 +56,7 @@ def test_one_question_over_all_batches_is_quick():
 def test_closed_loop_obeys_littles_law(users, prompt, answer, engine):
     """Users = rate x time in the system, for any engine and load (start and end of the run apart)."""
     d = deployment(engine=engine)
-    loop = simulation.closed_loop(d, users, prompt, answer)
+    loop = serving.closed_loop(d, users, prompt, answer)
     rate = loop.output_tokens_per_s / answer
     assert 0.75 * users <= rate * loop.request_s <= 1.01 * users
     assert loop.request_s == pytest.approx(loop.ttft_s + (answer - 1) * loop.tpot_s, rel=1e-6)
@@ -64,7 +64,7 @@ def test_closed_loop_obeys_littles_law(users, prompt, answer, engine):
 
 def test_an_engine_queues_where_memory_is_full():
     d = deployment(tp=1, gpu="H200 SXM")
-    few, many = (simulation.closed_loop(d, users, 8192, 512) for users in (4, 400))
+    few, many = (serving.closed_loop(d, users, 8192, 512) for users in (4, 400))
     assert many.waiting_for_memory and not few.waiting_for_memory
     assert many.ttft_s > 10 * few.ttft_s
     assert many.tpot_s < 20 * few.tpot_s
@@ -72,9 +72,9 @@ def test_an_engine_queues_where_memory_is_full():
 
 def test_long_runs_repeat_a_round_without_harm(monkeypatch):
     d = deployment()
-    short = simulation.closed_loop(d, 48, 1024, 128)
-    monkeypatch.setattr(simulation, "LONG_RUN_USERS", 10**9)
-    whole = simulation.closed_loop(d, 48, 1024, 128)
+    short = serving.closed_loop(d, 48, 1024, 128)
+    monkeypatch.setattr(serving.simulation, "LONG_RUN_USERS", 10**9)
+    whole = serving.closed_loop(d, 48, 1024, 128)
     assert short.ttft_s == pytest.approx(whole.ttft_s, rel=0.05)
     assert short.tpot_s == pytest.approx(whole.tpot_s, rel=0.02)
     assert short.output_tokens_per_s == pytest.approx(whole.output_tokens_per_s, rel=0.03)

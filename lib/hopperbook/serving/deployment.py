@@ -2,153 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from hopperbook import facts, kernels
+from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.models import Model, linear_layers, precision_name, stored_formats
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A serving engine as a record of named constants (``data/constants/serving.yaml``)."""
-
-    name: str
-    tables: str
-    host_s: float
-    sequence_s: float
-    gemm_excess_s: float
-    eager_layer_s: float
-    attention_bandwidth_share: float
-    moe_decode: float
-    moe_prefill: float
-    mxfp4_decode: float
-    mxfp4_prefill: float
-    frontend_s: float
-    tokenise_s: float
-    schedule_lag_steps: int
-    output_lag_steps: int
-    step_tokens: int
-    max_batch: int
-    whole_prompts: bool
-    prefill_first: bool
-    kv_of_free: bool
-    kv_fraction: float
-    reserve_bytes: float
-    age: float
-    tuned_experts: bool
-    windows: bool
-    window_cache: bool
-    dynamic_scales: bool
-
-
-@cache
-def engines() -> dict[str, Engine]:
-    """Return every engine's record by name."""
-    rows = facts.read_yaml("constants/serving.yaml")["engines"]
-    return {name: Engine(name=name, **row) for name, row in rows.items()}
-
-
-def engine(name: str, version: str = "") -> Engine:
-    """Return the record of an engine and version, the nearest that is known.
-
-    Parameters
-    ----------
-    name : str
-        TensorRT-LLM, vLLM or SGLang, or a key of ``data/constants/serving.yaml``.
-    version : str
-        What the user states; TensorRT-LLM before 1.0 and vLLM before 0.14 (no asynchronous
-        scheduling by default) are records of their own.
-
-    Returns
-    -------
-    Engine
-        Its constants.
-
-    Raises
-    ------
-    InputError
-        If the engine is unknown.
-
-    Examples
-    --------
-    >>> engine("TensorRT-LLM", "0.14").name, engine("vLLM").name
-    ('trtllm-0.14', 'vllm')
-    """
-    if name in engines():
-        return engines()[name]
-    table = kernels.engine_name(name)
-    if "sglang" in name.lower():
-        return engines()["sglang"]
-    number = [int(part) for part in re.findall(r"\d+", str(version))[:2]]
-    if table == "trtllm":
-        return engines()["trtllm-0.14" if number and number[0] == 0 else "trtllm-1.0"]
-    return engines()["vllm-0.12" if number and number < [0, 14] else "vllm"]
-
-
-@cache
-def _runs() -> tuple[dict[str, Any], ...]:
-    return tuple(facts.read_yaml("constants/serving.yaml")["runs"])
-
-
-def published_budget(source: str, d: Deployment, input_tokens: int, users: int) -> int | None:
-    """Return a step's token budget where a campaign is known to have set it to one prompt and the running decodes.
-
-    Parameters
-    ----------
-    source : str
-        The row's source.
-    d : Deployment
-        The replica; an engine whose steps hold prompts alone keeps its own budget.
-    input_tokens, users : int
-        Tokens of a prompt as the row counts them, and users of the replica.
-
-    Returns
-    -------
-    int or None
-        The budget, less the tokens that a model's tokenizer adds to each prompt.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> published_budget("NVIDIA test", deploy(load("qwen3-32b"), "H100 SXM", tp=2), 1024, 16)
-    1040
-    """
-    for run in _runs():
-        if "step_tokens" in run and run["campaign"] in source and not d.engine.prefill_first:
-            return input_tokens + users - run["added_tokens"].get(d.model.name.split("/")[0], 0)
-    return None
-
-
-def published_requests(source: str, input_tokens: int, output_tokens: int) -> int | None:
-    """Return how many requests a published campaign queued at once for a pair of lengths, where it says so.
-
-    Parameters
-    ----------
-    source : str
-        The row's source.
-    input_tokens, output_tokens : int
-        Lengths.
-
-    Returns
-    -------
-    int or None
-        Requests of the whole run.
-
-    Examples
-    --------
-    >>> published_requests("NVIDIA/TensorRT-LLM perf-overview.md", 128, 2048)
-    3000
-    """
-    for run in _runs():
-        if "requests" in run and run["campaign"] in source:
-            return run["requests"].get(f"{input_tokens}/{output_tokens}")
-    return None
+from hopperbook.serving.engines import Engine, engine, engines
 
 
 @dataclass(frozen=True, eq=False)

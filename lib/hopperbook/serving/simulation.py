@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook import serving
-from hopperbook.serving import Deployment
+from hopperbook.serving import step as grids
+from hopperbook.serving.capacity import kv_capacity_tokens
+from hopperbook.serving.deployment import Deployment
+from hopperbook.serving.step import profile
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class _Clock:
     """Step times of a deployment as plain floats, fast for one question at a time."""
 
     def __init__(self, d: Deployment):
-        p = serving.profile(d)
-        self.tokens, self.mixed, self.decode = serving._TOKENS.tolist(), p.mixed_s.tolist(), p.decode_s.tolist()
-        self.batch, self.head = serving._BATCH.tolist(), p.head_s.tolist()
-        self.new = serving._NEW.tolist()
-        self.context, self.prompts = serving._CONTEXT.tolist(), serving._PROMPTS.tolist()
+        p = profile(d)
+        self.tokens, self.mixed, self.decode = grids._TOKENS.tolist(), p.mixed_s.tolist(), p.decode_s.tolist()
+        self.batch, self.head = grids._BATCH.tolist(), p.head_s.tolist()
+        self.new = grids._NEW.tolist()
+        self.context, self.prompts = grids._CONTEXT.tolist(), grids._PROMPTS.tolist()
         self.gen, self.ctx, self.cached = p.generation_s.tolist(), p.context_s.tolist(), p.cached_s.tolist()
         self.ranks, self.dp = d.attention_dp * d.pp, d.attention_dp
 
@@ -151,7 +153,8 @@ def closed_loop(
     Examples
     --------
     >>> from hopperbook.models import load
-    >>> d = serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
     >>> loop = closed_loop(d, 16, 1024, 128)
     >>> 0.005 < loop.tpot_s < 0.02 and loop.ttft_s > 0.03
     True
@@ -210,7 +213,7 @@ def _run(
 ) -> _Run:  # fmt: skip
     clock, e = _clock(d), d.engine
     asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
-    room = serving.kv_capacity_tokens(d, isl + osl)
+    room = kv_capacity_tokens(d, isl + osl)
     budget = budget * d.attention_dp
     waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
     inbound: deque[tuple[float, int]] = deque()  # (time the front end hands it on, request)
@@ -334,7 +337,8 @@ def at_concurrency(d: Deployment, concurrency: Any, input_tokens: Any, output_to
     Examples
     --------
     >>> from hopperbook.models import load
-    >>> d = serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
     >>> at_concurrency(d, [1, 8], 512, 64)["tpot_s"].shape
     (2,)
     """
