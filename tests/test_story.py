@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hopperbook import facts, story
+from hopperbook import evidence, facts, story
 from hopperbook.customer import Customer, default
 from hopperbook.errors import InputError
 
@@ -30,7 +30,7 @@ def test_citations_name_titles():
 
 
 def test_judged_rows_are_of_their_quantity():
-    rows = story.judged("training", "tokens_per_s_per_gpu")
+    rows = evidence.judged("training", "tokens_per_s_per_gpu")
     assert len(rows) > 20
     assert (rows.quantity == "tokens_per_s_per_gpu").all()
     assert rows.error.notna().all()
@@ -38,7 +38,7 @@ def test_judged_rows_are_of_their_quantity():
     words = story.error_words(rows)
     assert set(words) >= {"n", "median", "mean", "bias", "coverage", "worst"}
     with pytest.raises(InputError, match="quantity"):
-        story.judged("training", "no_such_quantity")
+        evidence.judged("training", "no_such_quantity")
 
 
 def test_error_words_by_hand():

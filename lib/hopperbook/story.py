@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hopperbook import calibrate, evidence, facts, units
+from hopperbook import facts, units
 from hopperbook.customer import Customer
 from hopperbook.display import Input
-from hopperbook.errors import InputError
 
 #: A customer's ``fp8_recipe`` in words.
 RECIPE_WORDS = {
@@ -136,79 +130,6 @@ def _title(entry: Any) -> str:
     title = entry.get("title", "").replace("{", "").replace("}", "")
     short = title if len(title) <= 60 else title[:57].rsplit(" ", 1)[0] + " …"
     return f"{short}, {entry['year']}" if entry.get("year") else short
-
-
-@functools.cache
-def _answered(path: Path, split: str) -> pd.DataFrame:
-    """Predict one file's rows of a split, and keep what the file says of each row beside the answers."""
-    rows = evidence.read(path)
-    rows = rows[rows["split"] == split] if "split" in rows else rows
-    rows = rows[~calibrate.suspect(rows) & (rows.get("suspect", "") != "yes")].reset_index(drop=True)
-    if rows.empty:
-        return pd.DataFrame()
-    answers = _kept(path, split, rows)
-    about = rows.iloc[answers.row.to_numpy() - 1].drop(columns=[c for c in answers if c in rows]).reset_index(drop=True)
-    return pd.concat([answers.reset_index(drop=True), about], axis=1).assign(file=path.name.split(".")[0])
-
-
-def _kept(path: Path, split: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Predict rows, or read what the same code and data predicted before; ``.build`` may be deleted at any time."""
-    store = facts.DATA.parent / ".build" / f"answers-{_fingerprint()}-{path.name.split('.')[0]}-{split}.parquet"
-    try:
-        return pd.read_parquet(store)
-    except (OSError, ValueError):
-        answers = evidence.predict(rows)
-    with contextlib.suppress(OSError):
-        store.parent.mkdir(exist_ok=True)
-        whole = store.with_suffix(f".{os.getpid()}")
-        answers.to_parquet(whole)
-        whole.replace(store)
-    return answers
-
-
-@functools.cache
-def _fingerprint() -> str:
-    """Return a digest of all code and data that predictions rest on."""
-    digest = hashlib.sha256()
-    files = [*Path(__file__).parent.rglob("*.py"), *facts.DATA.rglob("*.*")]
-    for path in sorted(each for each in files if each.is_file()):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:
-    """Return predictions of the published rows that nothing was fitted to.
-
-    Parameters
-    ----------
-    kind : str
-        ``serving``, ``training``, ``kernel`` or ``activation memory``.
-    quantity : str
-        Such as ``tpot_ms``.
-    split : str
-        ``judge``, or ``fit`` for the rows that constants were fitted on.
-
-    Returns
-    -------
-    DataFrame
-        ``gpu measured predicted low high error family half`` and what else the files say, one line an answer. Rows
-        that a file marks as suspect are left out; half 0 gave the ranges, half 1 checks them.
-
-    Raises
-    ------
-    InputError
-        If there are no such rows.
-    """
-    found = []
-    for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
-        if quantity in pd.read_csv(path, nrows=0).columns:
-            rows = _answered(path, split)
-            if len(rows):
-                found.append(rows[(rows.kind == kind) & (rows.quantity == quantity) & rows.error.notna()])
-    if not found or not sum(map(len, found)):
-        raise InputError("quantity", quantity, "a quantity with published measurements")
-    table = pd.concat(found, ignore_index=True)
-    return table.assign(half=table.groupby("family").cumcount() % 2)
 
 
 def error_words(rows: pd.DataFrame) -> dict[str, str]:

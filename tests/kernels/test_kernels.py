@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import facts, kernels, kernels_holdout
+from hopperbook import facts, kernels
 from hopperbook.errors import InputError
+from hopperbook.evidence import holdout
 from hopperbook.kernels import tables
 
 
@@ -32,7 +33,7 @@ def test_held_out_shapes(family, most):
     """The median error on a quarter of the shapes, left out of their own table, stays where the chapter says."""
     errors = []
     for engine in ("trtllm", "vllm", "nccl"):
-        found = kernels_holdout.holdout(engine, family, "H100 SXM", 400)
+        found = holdout.holdout(engine, family, "H100 SXM", 400)
         errors.append(np.abs(found.predicted / found.measured - 1))
     assert np.median(np.concatenate(errors)) < most
 
@@ -98,7 +99,7 @@ def test_bad_input_names_its_field(call, word):
 
 
 def test_tables_are_complete_boxes():
-    for engine, family in kernels_holdout.TABLES:
+    for engine, family in holdout.TABLES:
         for gpu in tables.MEASURED:
             for grid in tables.load(engine, family, gpu).values():
                 assert np.isfinite(grid.residual).all()

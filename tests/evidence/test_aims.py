@@ -2,7 +2,7 @@
 
 import pytest
 
-from hopperbook import aims
+from hopperbook.evidence import aims
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ import pandas as pd
 
 from hopperbook import facts, models, units
 from hopperbook.errors import InputError
-from hopperbook.evidence import cell, interval, number
+from hopperbook.evidence.intervals import interval
+from hopperbook.evidence.rows import cell, number
 from hopperbook.kernels import collectives
 from hopperbook.memory.training import activation_bytes, sharding_stage
 from hopperbook.training import TASKS, framework, step

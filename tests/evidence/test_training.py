@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hopperbook import calibrate_training, evidence, evidence_training
-from hopperbook.evidence_training import predict_activation, predict_training
+from hopperbook import evidence, facts
+from hopperbook.calibrate import training as fitting
+from hopperbook.evidence import training
+from hopperbook.evidence.training import predict_activation, predict_training
 
 QUANTITIES = ["tokens_per_s_per_gpu", "model_tflops_per_gpu", "step_s", "memory_gib"]
 ROW = {
@@ -23,7 +25,7 @@ def ask(**changes):
 
 @pytest.fixture(scope="module")
 def judged():
-    rows = calibrate_training.measurements("judge")
+    rows = fitting.measurements("judge")
     found = predict_training(rows, ["tokens_per_s_per_gpu", "memory_gib"])
     for q in ("tokens_per_s_per_gpu", "memory_gib"):
         rows["error_" + q] = found[q] / pd.to_numeric(rows[q], errors="coerce") - 1
@@ -80,7 +82,7 @@ def test_layouts_of_one_or_two_nodes_match_and_larger_ones_keep_their_order(judg
 
 
 def test_ratios_between_parts_and_formats(judged):
-    rows = evidence.read(calibrate_training.facts.DATA / "measurements" / "training_mpt.csv.gz")
+    rows = evidence.read(facts.DATA / "measurements" / "training_mpt.csv.gz")
     rows = rows[(rows.suspect != "yes") & (rows.gpus == "8")].reset_index(drop=True)
     rows["predicted"] = predict_training(rows, QUANTITIES[:1]).tokens_per_s_per_gpu
     rows["measured"] = rows.tokens_per_s_per_gpu.astype(float)
@@ -94,7 +96,7 @@ def test_ratios_between_parts_and_formats(judged):
 
 
 def test_activations_match_the_paper():
-    rows = evidence.read(calibrate_training.facts.DATA / "measurements" / "activations.csv.gz")
+    rows = evidence.read(facts.DATA / "measurements" / "activations.csv.gz")
     found = predict_activation(rows, ["activation_gib_per_gpu"]).activation_gib_per_gpu
     size = (found / rows.activation_gib_per_gpu.astype(float) - 1).abs()
     assert len(size) == 20 and size.median() < 0.003 and size.max() < 0.03
@@ -163,7 +165,7 @@ def test_two_of_the_batch_columns_give_the_third():
 
 
 def test_a_thousand_rows_take_seconds():
-    rows = calibrate_training.measurements("")
+    rows = fitting.measurements("")
     rows = rows.iloc[np.resize(np.arange(len(rows)), 1000)].reset_index(drop=True)
     start = time.process_time()
     predict_training(rows, QUANTITIES)
@@ -173,14 +175,14 @@ def test_a_thousand_rows_take_seconds():
 def test_constants_are_written_in_place(tmp_path):
     path = tmp_path / "training.yaml"
     path.write_text("defaults:\n  a: 1  # word\nframeworks:\n  one:\n    a: 2   # kept\n  two:\n    a: 3\nsource: x\n")
-    calibrate_training.write_constants("one", {"a": 0.5, "b": 4.0}, path)
+    fitting.write_constants("one", {"a": 0.5, "b": 4.0}, path)
     text = path.read_text()
     assert "a: 0.5" in text and "# kept" in text and "b: 4" in text and "a: 3" in text
     assert text.index("b: 4") < text.index("two:")
 
 
 def test_fitting_finds_what_was_planted():
-    rows = calibrate_training.measurements("fit")
-    problem = calibrate_training.Problem(calibrate_training.chosen(rows, {"task": "lora"}), "megatron")
-    found = calibrate_training.fit(problem, {"lora_passes": (0.0, 6.0)})
-    assert found["lora_passes"] == pytest.approx(evidence_training.framework("megatron").lora_passes, abs=0.05)
+    rows = fitting.measurements("fit")
+    problem = fitting.Problem(fitting.chosen(rows, {"task": "lora"}), "megatron")
+    found = fitting.fit(problem, {"lora_passes": (0.0, 6.0)})
+    assert found["lora_passes"] == pytest.approx(training.framework("megatron").lora_passes, abs=0.05)

@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from hopperbook import evidence, facts, story
+from hopperbook import facts
+from hopperbook.evidence.intervals import intervals
+from hopperbook.evidence.judged import judged
+from hopperbook.evidence.rows import gpu_label
 
 #: Rows are compared where they agree in all of these that their file has.
 SAME_SERVING = ("model", "tp", "precision", "kv_precision", "input_tokens", "output_tokens", "concurrency", "engine")
@@ -48,7 +51,7 @@ def requests() -> pd.DataFrame:
     DataFrame
         ``measured predicted error half family``, milliseconds.
     """
-    first, rest = story.judged("serving", "ttft_ms"), story.judged("serving", "tpot_ms")
+    first, rest = judged("serving", "ttft_ms"), judged("serving", "tpot_ms")
     both = first.merge(rest[["file", "row", "measured", "predicted"]], on=["file", "row"], suffixes=("", "_each"))
     more = pd.to_numeric(both.output_tokens) - 1
     measured, predicted = (both[c] + more * both[f"{c}_each"] for c in ("measured", "predicted"))
@@ -70,9 +73,9 @@ def ratios() -> pd.DataFrame:
     """
     found = []
     for what, kind, quantity, column, top, bottom in RATIOS:
-        rows = story.judged(kind, quantity)
+        rows = judged(kind, quantity)
         rows = rows[~rows.family.str.contains("ranking")]
-        rows = rows.assign(chip=[evidence.gpu_label(str(g)).split()[0] for g in rows.gpu])
+        rows = rows.assign(chip=[gpu_label(str(g)).split()[0] for g in rows.gpu])
         rows = rows.assign(format=rows.precision.fillna("").str.lower().str.replace("amp_", ""))
         if "16 bits" in what:
             rows = rows[~rows.format.isin(["fp8", "fp8_block"])]
@@ -100,7 +103,7 @@ def rows_of(aim: dict[str, Any]) -> pd.DataFrame:
     """
     if aim["kind"] == "ratio":
         return ratios()
-    rows = requests() if aim["quantity"] == "request" else story.judged(aim["kind"], aim["quantity"])
+    rows = requests() if aim["quantity"] == "request" else judged(aim["kind"], aim["quantity"])
     return rows[rows.family.str.contains(aim["family"]) & (rows.measured > 0)]
 
 
@@ -130,6 +133,6 @@ def reached() -> pd.DataFrame:
 
 def _held_out(family: str) -> tuple[int, float]:
     """Return shapes held out and the median error of a family of kernels, the worst of its grids."""
-    known = pd.DataFrame.from_dict(evidence.intervals(), orient="index")
+    known = pd.DataFrame.from_dict(intervals(), orient="index")
     part = known[known.index.str.startswith("kernel/") & known.index.str.contains(family + "$")]
     return int(part.n.sum()), float(part.median_abs_error.max())

@@ -268,7 +268,7 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     DataFrame
         The quantities, ``note``, ``family`` and ``beyond``.
     """
-    from hopperbook.evidence import cell, number, plain_gpu
+    from hopperbook.evidence.rows import cell, number, plain_gpu
 
     lines = []
     for row in rows.to_dict("records"):

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from hopperbook import evidence, evidence_training, facts
+from hopperbook import evidence, facts
 from hopperbook.errors import InputError
+from hopperbook.evidence import training
 from hopperbook.training import step
 from hopperbook.training.layer import Framework, constants, framework
 
@@ -98,14 +99,14 @@ class Problem:
         groups: dict[Any, list[tuple[Any, float]]] = {}
         for row in rows[rows[quantity] != ""].to_dict("records"):
             try:
-                options, layouts, _ = evidence_training.read_row(row)
+                options, layouts, _ = training.read_row(row)
             except InputError:
                 continue
             if framework(options.framework, options.gpu.architecture).name == record and len(layouts) == 1:
                 groups.setdefault(options, []).append((layouts[0], float(row[quantity])))
         for options, pairs in groups.items():
             columns = zip(*(layout for layout, _ in pairs), strict=True)
-            arrays = dict(zip(evidence_training.Layout._fields, map(np.array, columns), strict=True))
+            arrays = dict(zip(training.Layout._fields, map(np.array, columns), strict=True))
             self.groups.append((options, arrays, np.array([measured for _, measured in pairs])))
             self.count += len(pairs)
 

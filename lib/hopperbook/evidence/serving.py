@@ -11,7 +11,7 @@ import pandas as pd
 
 from hopperbook import facts, kernels, models, serving
 from hopperbook.errors import InputError
-from hopperbook.evidence import cell, number
+from hopperbook.evidence.rows import cell, number
 
 #: Largest loads that are simulated event by event.
 MOST = {"concurrency": 20_000, "requests": 200_000}

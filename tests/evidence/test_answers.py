@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hopperbook import calibrate, evidence, facts
+from hopperbook import evidence, facts
 from hopperbook.errors import InputError
 
 ROW_KEYS = {"row", "kind", "quantity", "measured", "predicted", "low", "high", "error", "note"}
@@ -140,7 +140,7 @@ STATED = {
 def judged():
     tables = {}
     for name in ("inference", "offline_trtllm014", "online", "nccl_multinode"):
-        rows = calibrate.measurements(name, "judge")
+        rows = evidence.measurements(name, "judge")
         rows = rows[~rows.get("note", rows["gpu"]).str.contains("SUSPECT")].reset_index(drop=True)
         tables[name] = rows, evidence.predict(rows)
     return tables
@@ -168,7 +168,7 @@ def test_collectives_across_nodes(judged):
 
 def test_intervals_hold_on_the_other_half():
     """Between 70 and 90 % of the serving measurements that made no interval lie inside theirs."""
-    rows = calibrate.measurements("online")
+    rows = evidence.measurements("online")
     rows = rows[~rows.note.str.contains("SUSPECT")].reset_index(drop=True)
     answers = evidence.predict(rows)
     table = answers[answers.error.notna()].reset_index(drop=True)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hopperbook import facts, hpc, kernels
 from hopperbook.errors import InputError
-from hopperbook.evidence import cell, number, plain_gpu
+from hopperbook.evidence.rows import cell, number, plain_gpu
 from hopperbook.kernels import collectives
 
 #: What a unit of the table is in SI.

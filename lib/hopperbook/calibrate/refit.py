@@ -1,0 +1,51 @@
+"""Fitting the few named constants, on rows marked ``fit``, and the intervals, from residuals.
+
+``hopperbook calibrate serving`` refits the engines' records, ``interconnect`` the fabrics, ``intervals`` the 80 %
+factors; each prints what it found beside what is stored.  Nothing is fitted on a row marked ``judge``.
+"""
+
+from __future__ import annotations
+
+from hopperbook.calibrate.intervals import fit_intervals
+from hopperbook.calibrate.serving import FABRICS, STAGES, fit_engine, fit_fabric, write_record, yaml_number
+from hopperbook.errors import InputError
+from hopperbook.evidence import measurements
+
+
+def run(what: str = "all") -> None:
+    """Fit what is asked, store it in ``data/`` and print it.
+
+    Parameters
+    ----------
+    what : str
+        ``serving``, ``interconnect``, ``training``, ``intervals`` or ``all``.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    choices = ("serving", "interconnect", "training", "intervals", "all")
+    if what not in choices:
+        raise InputError("what", what, "one of " + ", ".join(choices), choices)
+    if what in ("serving", "all"):
+        for name, file, steps in STAGES:
+            found, errors = fit_engine(name, steps, measurements(file, "fit"))
+            write_record("serving.yaml", name, found)
+            print(name, {k: yaml_number(v) for k, v in found.items()}, {k: round(v, 4) for k, v in errors.items()})
+    if what in ("interconnect", "all"):
+        rows = measurements("nccl_multinode", "fit")
+        for name, text in FABRICS.items():
+            chosen = rows[
+                rows["fabric"].str.contains(text, regex=False) & (rows["nodes"] != "1") & (rows["time_us"] != "")
+            ]
+            chosen = chosen[~chosen["fabric"].str.contains("TCP")]
+            values, error = fit_fabric(name, chosen)
+            write_record("collectives.yaml", name, values)
+            print(name, {k: yaml_number(v) for k, v in values.items()}, round(error, 4))
+    if what in ("training", "all"):
+        from hopperbook.calibrate import training
+
+        training.run()
+    if what in ("intervals", "all"):
+        fit_intervals()

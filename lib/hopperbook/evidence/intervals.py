@@ -1,0 +1,50 @@
+"""The 80 % ranges of predictions, by family of evidence."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hopperbook import facts
+
+
+@cache
+def intervals() -> dict[str, dict[str, float]]:
+    """Return the 80 % factors of each family from ``data/intervals.yaml``."""
+    return facts.read_yaml("intervals.yaml")["families"]
+
+
+def interval(family: str, quantity: str, beyond: bool = False) -> tuple[float, float]:
+    r"""Return the factors that bound 80 % of measurements around a prediction.
+
+    .. math:: \Pr\left[\hat y\, e^{q_{10}} \le y \le \hat y\, e^{q_{90}}\right] \approx 0.8
+
+    Parameters
+    ----------
+    family : str
+        ``kind/quantity`` or finer, such as ``serving/ttft_ms/vllm``; the longest known beginning is used.
+    quantity : str
+        The quantity, for the fallback.
+    beyond : bool
+        The prediction leaves what was measured: half as wide again, in logarithms.
+
+    Returns
+    -------
+    low, high : float
+        Factors on the prediction.
+
+    Notes
+    -----
+    Source: ``vovk-2005-conformal`` (split conformal prediction on log residuals).
+
+    Examples
+    --------
+    >>> low, high = interval("serving/tpot_ms", "tpot_ms")
+    >>> low < 1 < high
+    True
+    """
+    known = intervals()
+    while family and family not in known:
+        family = family.rpartition("/")[0]
+    found = known.get(family) or {"low": 0.8, "high": 1.25}
+    wider = 1.5 if beyond else 1.0
+    return float(found["low"]) ** wider, float(found["high"]) ** wider

@@ -1,0 +1,171 @@
+"""Rows of measurements: their kinds, the files they come in, their cells as text and numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hopperbook import facts
+from hopperbook.errors import InputError
+
+MAX_ROWS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of row: the columns it answers, those it cannot do without, and the function that answers."""
+
+    name: str
+    quantities: tuple[str, ...]
+    function: str
+
+
+#: In the order in which a shared column is claimed.
+KINDS = (
+    Kind("serving", ("output_tokens_per_s", "ttft_ms", "tpot_ms"), "hopperbook.evidence.serving:predict_serving"),
+    Kind("kernel", ("latency_ms",), "hopperbook.evidence.kernels:predict_kernel"),
+    Kind("collective", ("time_us", "algbw_GBs", "busbw_GBs"), "hopperbook.evidence.kernels:predict_collective"),
+    Kind(
+        "training",
+        ("tokens_per_s_per_gpu", "model_tflops_per_gpu", "step_s", "memory_gib"),
+        "hopperbook.evidence.training:predict_training",
+    ),
+    Kind("activation memory", ("activation_gib_per_gpu",), "hopperbook.evidence.training:predict_activation"),
+    Kind("benchmark", ("value",), "hopperbook.evidence.hpc:predict_hpc"),
+)
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a CSV of measurements, gzip or plain, every cell as text.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    DataFrame
+        Stripped cells; an empty string where a cell is empty.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not a table, repeats a column, or asks for nothing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("file", str(path), "an existing CSV file, plain or .gz")
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        rows = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True,
+            compression="gzip" if packed else None, on_bad_lines="error", index_col=False,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        raise InputError("file", path.name, "a CSV with a header and rows; this one is empty") from None
+    except (
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        UnicodeDecodeError,
+        ValueError,
+        OSError,
+        EOFError,
+    ) as problem:
+        reason = " ".join(str(problem).split())[:160]
+        raise InputError(
+            "file", path.name, f"a CSV in UTF-8 with as many cells in each row as its header ({reason})"
+        ) from None
+    rows.columns = [str(c).strip() for c in rows.columns]
+    repeated = [
+        c for c in rows.columns if c.rsplit(".", 1)[0] in rows.columns and c.rsplit(".", 1)[-1].isdigit() and "." in c
+    ]
+    if repeated:
+        raise InputError("column", repeated[0].rsplit(".", 1)[0], "each column once in the header")
+    if rows.empty:
+        raise InputError("file", path.name, "at least one row below the header")
+    if len(rows) > MAX_ROWS:
+        raise InputError("file", path.name, f"at most {MAX_ROWS:,} rows")
+    known = [q for kind in KINDS for q in kind.quantities]
+    if not any(q in rows.columns for q in known):
+        raise InputError("header", ", ".join(rows.columns), "at least one quantity column: " + ", ".join(known), known)
+    return rows.apply(lambda column: column.str.strip())
+
+
+def cell(row: Any, column: str, default: str = "") -> str:
+    """Return a row's cell as text, or a default where it is empty or missing."""
+    value = row.get(column, "") if hasattr(row, "get") else getattr(row, column, "")
+    return str(value) if value not in ("", None) else default
+
+
+def number(
+    row: Any, column: str, default: float | None = None, *, whole: bool = False, least: float = 0.0
+) -> float | None:
+    """Return a row's cell as a number, or a default where it is empty.
+
+    Raises
+    ------
+    InputError
+        If the cell is not a finite number, not whole where it must be, or too small.
+    """
+    text = cell(row, column)
+    if text == "":
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(column, text, "a number") from None
+    if not math.isfinite(value) or value < least or (whole and value != int(value)):
+        raise InputError(column, text, ("a whole number" if whole else "a number") + f" of at least {least:g}")
+    return int(value) if whole else value
+
+
+def plain_gpu(name: str) -> str:
+    """Bring the habits of nccl-tests logs ("H100-SXM-80GB (p5.48xlarge)") to a part's name.
+
+    Examples
+    --------
+    >>> plain_gpu("H200-SXM-141GB")
+    'H200 SXM'
+    """
+    text = name.split("(")[0].strip().replace("-", " ")
+    for part in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM", "H200 SXM"):
+        if text.startswith(part):
+            return part
+    return name.strip()
+
+
+def gpu_label(name: str) -> str:
+    """Return a GPU's standard name, or the text as it was given."""
+    try:
+        return facts.gpu(plain_gpu(name)).name
+    except InputError:
+        return name
+
+
+def measurements(name: str, split: str | None = None) -> pd.DataFrame:
+    """Read a file of ``data/measurements`` as text, all rows or those of one split.
+
+    Parameters
+    ----------
+    name : str
+        File name without endings.
+    split : str, optional
+        ``fit`` or ``judge``.
+
+    Returns
+    -------
+    DataFrame
+        Rows as :func:`hopperbook.evidence.read` gives them.
+    """
+    rows = read(facts.DATA / "measurements" / f"{name}.csv.gz")
+    return rows if split is None else rows[rows["split"] == split].reset_index(drop=True)
+
+
+def suspect(rows: pd.DataFrame) -> pd.Series:
+    return rows["note"].str.contains("SUSPECT") if "note" in rows else pd.Series(False, index=rows.index)
