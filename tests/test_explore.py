@@ -9,7 +9,7 @@ import pytest
 from hopperbook import charts, customer, facts, planner, serving, units
 from hopperbook.models import load
 from hopperbook.planner import fleet
-from hopperbook.planner.borders import MAP_PARTS, most_users, rented
+from hopperbook.planner.borders import most_users, rented
 from hopperbook.planner.explore import NO_ROOM, TOO_SLOW, at_context, choice, explore
 from hopperbook.report import svg
 
@@ -87,7 +87,7 @@ def test_gpus_shown_hold_the_load():
     at = found.models.index("meta-llama/Llama-3.1-8B"), found.contexts.index(32768), found.users.index(96)
     asked = at_context(who, 32768)
     for row in choice(found, *at).itertuples():
-        part = next(p for p in MAP_PARTS if p.startswith(row.gpu))
+        part = next(p for p in facts.drawn() if p.startswith(row.gpu))
         holds = []
         for d in fleet.deployments(asked, load("llama-3.1-8b"), (part,)):
             each = most_users(asked, d)

@@ -71,7 +71,7 @@ def no_worse(easier, harder):
 def brute_force(who):
     """Return the least cost a month over every part, format, layout and replica count, by plain loops."""
     factors, model, least = planner.bands(who), load(who.model), (math.inf, None)
-    for part in fleet.PARTS:
+    for part in facts.planned():
         gpu = facts.gpu(part)
         ways = {way.kind: way.typical for way in tenure.tenures(who, part)}
         for weights in ("bf16", "fp8" if gpu.architecture == "Hopper" else "int8"):
@@ -123,7 +123,7 @@ def test_training_never_loses_to_brute_force():
         busy_fraction=1.0,
     )  # fmt: skip
     least, factors = math.inf, planner.bands(who)["days"]
-    for part in fleet.PARTS:
+    for part in facts.planned():
         try:
             hourly = facts.price(part, who.market).typical
         except InputError:
@@ -382,7 +382,7 @@ def test_json_has_every_field_with_its_range(name):
     for row in found["rejected"]:
         assert row["gpu"] and row["reason"] and row["remedy"]
     named = {row["gpu"] for row in found["rejected"]} | {found["recommendation"]["gpu"]}
-    assert named == set(fleet.PARTS)
+    assert named == set(facts.planned())
     usd = [row["usd_per_month"]["value"] for row in found["front"]]
     tpot = [row["tpot_ms"]["value"] for row in found["front"]]
     assert usd == sorted(usd)

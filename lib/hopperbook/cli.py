@@ -135,17 +135,17 @@ def size(
 @app.command()
 def compare(
     model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
-    gpus: Annotated[str, typer.Option(help="GPUs, separated by commas")] = "A100 SXM 80GB,H100 SXM,H200 SXM",
+    gpus: Annotated[str | None, typer.Option(help="GPUs, separated by commas; those of the map by default")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 32,
     context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 4096,
     json_: AsJson = False,
 ) -> None:
     """Compare GPUs on the same load: what each needs, how fast it answers, what it costs."""
-    from hopperbook import sizing
+    from hopperbook import facts, sizing
 
-    names = [name.strip() for name in gpus.split(",") if name.strip()]
+    names = list(facts.drawn()) if gpus is None else [name.strip() for name in gpus.split(",") if name.strip()]
     if not names:
-        raise InputError("gpus", gpus, "names of GPUs, separated by commas", "A100 SXM 80GB,H100 SXM,H200 SXM")
+        raise InputError("gpus", gpus, "names of GPUs, separated by commas", ",".join(facts.drawn()))
     rows = [sizing.rows(sizing.size(model, name, concurrency=concurrency, context_tokens=context))[0] for name in names]
     if json_:
         _print_json(rows)
@@ -269,11 +269,15 @@ def serve(
 
 
 @app.command()
-def chapters() -> None:
+def chapters(
+    only: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names of chapters, such as 06; all by default")
+    ] = None,
+) -> None:
     """Execute the chapters for the default customer and store their outputs in chapters/."""
     from hopperbook import report
 
-    report.store_outputs(customers.default().model_dump())
+    report.store_outputs(customers.default().model_dump(), only=only or ())
 
 
 @app.command()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
 
-from hopperbook import units
+from hopperbook import facts, units
 from hopperbook.errors import InputError
 
 WIDE, HALF, NARROW = 812, 560, 352
@@ -63,34 +64,11 @@ Rows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 Mark: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Style:
-    """How a GPU is drawn: one colour, one dash and one shape in every chart and both themes.
-
-    Parameters
-    ----------
-    color : str
-        Colour of the mark; never of a word.
-    dash : tuple of int
-        Dash of its line; ``(1, 0)`` is solid.
-    shape : str
-        Shape of its point.
-    """
-
-    color: str
-    dash: tuple[int, ...]
-    shape: str
+#: How a GPU is drawn that no block of ``data/gpus.yaml`` names.
+OTHER_STYLE = facts.Style(INK, (10, 3, 2, 3), "diamond")
 
 
-GPU_STYLES = {
-    "A100": Style("#8c8c8c", (2, 3), "square"),
-    "H100": Style("#0067b5", (1, 0), "circle"),
-    "H200": Style("#d55e00", (7, 4), "triangle-up"),
-}
-OTHER_STYLE = Style(INK, (10, 3, 2, 3), "diamond")
-
-
-def gpu_style(name: str) -> Style:
+def gpu_style(name: str) -> facts.Style:
     """Return how a GPU is drawn; every part of a generation shares its colour.
 
     Parameters
@@ -101,17 +79,21 @@ def gpu_style(name: str) -> Style:
     Returns
     -------
     Style
-        Colour, dash and shape; ink for a GPU that is neither A100, H100 nor H200.
+        Colour, dash and shape, from its block; ink for a GPU of no block.
 
     Examples
     --------
     >>> gpu_style("8 × H100 SXM").color, gpu_style("B200 SXM").shape
     ('#0067b5', 'diamond')
     """
-    for known, style in GPU_STYLES.items():
-        if known in name and "GH200" not in name:
-            return style
-    return OTHER_STYLE
+    styles = gpu_styles()
+    return next((styles[word] for word in re.findall(r"[A-Z]+\d+\w*", name) if word in styles), OTHER_STYLE)
+
+
+@functools.cache
+def gpu_styles() -> dict[str, facts.Style]:
+    """Return the style of every generation that is in ``data/gpus.yaml``, by its short name."""
+    return {part.short: part.style for part in facts.gpus().values()}
 
 
 def data(rows: Rows) -> alt.InlineData:

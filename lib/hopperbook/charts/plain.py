@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from hopperbook import units
+from hopperbook import facts, units
 from hopperbook.charts.base import (
     INK,
     OTHER_STYLE,
@@ -16,7 +16,6 @@ from hopperbook.charts.base import (
     Mark,
     Rows,
     Spec,
-    Style,
     data,
     frame,
     gpu_style,
@@ -191,7 +190,7 @@ def _series_styles(names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         style = gpu_style(str(name))
         if style is OTHER_STYLE or style in used:
-            style = Style(style.color, dashes[others % 4], shapes[others % 4])
+            style = facts.Style(style.color, dashes[others % 4], shapes[others % 4])
             others += 1
         styles[name] = style
         used.add(style)

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from hopperbook.charts.base import GPU_STYLES, NARROW, WIDE, Rows, Spec, data, frame, responsive, stack
+from hopperbook.charts.base import NARROW, WIDE, Rows, Spec, data, frame, gpu_styles, responsive, stack
 
 TOP = " "  # the row above the bars, for the verdict
 NEAR = 1.08  # costs nearer than this are called alike
@@ -59,7 +59,7 @@ def what_if(
     ['model', 'context', 'users', 'usd_h100']
     """
     table = frame(rows, "model", "context", "gpu", "from", "to", "gpus", "why")
-    parts = [part for part in GPU_STYLES if part in usd_per_hour]
+    parts = [part for part in gpu_styles() if part in usd_per_hour]
     settings = _settings(models, contexts, users, own) + [each for p in parts for each in _price(p, usd_per_hour[p])]
 
     def draw(outer: int) -> Any:
@@ -128,7 +128,7 @@ def _layers(shown: Any, y: Any, parts: Sequence[str], narrow: bool) -> list[Any]
     """Return bars, room for their words, the words, and the verdict above them."""
     axis = alt.Axis(tickCount=4, format="~s" if narrow else ",~r", labelOverlap=True)
     x = alt.X("usd:Q", title="USD a month", scale=alt.Scale(zero=True, nice=False), axis=axis)
-    colors = alt.Scale(domain=list(parts), range=[GPU_STYLES[part].color for part in parts])
+    colors = alt.Scale(domain=list(parts), range=[gpu_styles()[part].color for part in parts])
     room = shown.transform_calculate(usd=f"max(datum.usd, 1000) * {2.1 if narrow else 1.5}")
     count = "format(datum.gpus, ',') + ' GPU' + (datum.gpus > 1 ? 's' : '')"
     words = f"datum.gpus > 0 ? {count} + ', $' + format(datum.usd, ',.3r') : datum.why"

@@ -11,7 +11,6 @@ import pandas as pd
 
 from hopperbook import units
 from hopperbook.charts.base import (
-    GPU_STYLES,
     INK,
     OTHER_STYLE,
     WIDE,
@@ -20,6 +19,7 @@ from hopperbook.charts.base import (
     data,
     frame,
     gpu_style,
+    gpu_styles,
     label,
     log_axis,
     responsive,
@@ -111,7 +111,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     >>> in_order(["H200 SXM", "A100 SXM", "H200 SXM"])
     ['A100 SXM', 'H200 SXM']
     """
-    known = list(GPU_STYLES.values())
+    known = list(gpu_styles().values())
     place = {name: known.index(gpu_style(name)) if gpu_style(name) in known else len(known) for name in names}
     return sorted(dict.fromkeys(map(str, names)), key=lambda name: (place[name], name))
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from hopperbook import facts
 from hopperbook.kernels.fill import krige, place
 from hopperbook.kernels.roofline import ROOFLINES, chip
-from hopperbook.kernels.tables import FAMILIES, MEASURED, file_of
+from hopperbook.kernels.tables import FAMILIES, file_of, measured
 
 #: Columns that make a shape: all rows that share them are left out together, as a new layer's shape would be.
 SHAPE = {
@@ -77,7 +77,7 @@ def answers() -> pd.DataFrame:
     """
     tables = []
     for engine, family in TABLES:
-        for gpu in MEASURED:
+        for gpu in measured():
             found = holdout(engine, family, gpu)
             if len(found):
                 name = f"kernel/latency_ms/{family}"

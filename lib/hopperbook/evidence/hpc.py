@@ -81,7 +81,7 @@ def _words(row: dict[str, str]) -> str:
 
 def _part(name: str) -> facts.GPU:
     """Return the part that a benchmark's habit of naming means ("GH200 480GB (96 GB HBM3)")."""
-    return facts.gpu("GH200" if name.startswith("GH200") else plain_gpu(name))
+    return facts.gpu(plain_gpu(name))
 
 
 def predict_hpc(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
@@ -97,12 +97,12 @@ def predict_hpc(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``value`` in the row's own unit, ``note``, ``family`` and ``beyond``.
+        ``value`` in the row's own unit, ``note``, ``family`` and ``wider``.
     """
     del quantities
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = {"value": np.nan, "note": "", "family": "benchmark", "beyond": False}
+        line: dict[str, Any] = {"value": np.nan, "note": "", "family": "benchmark", "wider": 1.0}
         try:
             known = [calculate for pattern, calculate in BENCHMARKS if re.search(pattern, _words(row))]
             if not known:

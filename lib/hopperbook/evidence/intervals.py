@@ -13,7 +13,13 @@ def intervals() -> dict[str, dict[str, float]]:
     return facts.read_yaml("intervals.yaml")["families"]
 
 
-def interval(family: str, quantity: str, beyond: bool = False) -> tuple[float, float]:
+@cache
+def beyond_exponent() -> float:
+    """Return the exponent on a range where a shape leaves its table (assumed: ``data/constants/evidence.yaml``)."""
+    return float(facts.read_yaml("constants/evidence.yaml")["beyond_exponent"]["value"])
+
+
+def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, float]:
     r"""Return the factors that bound 80 % of measurements around a prediction.
 
     .. math:: \Pr\left[\hat y\, e^{q_{10}} \le y \le \hat y\, e^{q_{90}}\right] \approx 0.8
@@ -24,8 +30,9 @@ def interval(family: str, quantity: str, beyond: bool = False) -> tuple[float, f
         ``kind/quantity`` or finer, such as ``serving/ttft_ms/vllm``; the longest known beginning is used.
     quantity : str
         The quantity, for the fallback.
-    beyond : bool
-        The prediction leaves what was measured: half as wide again, in logarithms.
+    wider : float
+        Exponent on both factors where the prediction leaves what was measured: 1.5 is half as wide again, in
+        logarithms.
 
     Returns
     -------
@@ -46,5 +53,4 @@ def interval(family: str, quantity: str, beyond: bool = False) -> tuple[float, f
     while family and family not in known:
         family = family.rpartition("/")[0]
     found = known.get(family) or {"low": 0.8, "high": 1.25}
-    wider = 1.5 if beyond else 1.0
     return float(found["low"]) ** wider, float(found["high"]) ** wider

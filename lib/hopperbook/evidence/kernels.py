@@ -11,8 +11,9 @@ import pandas as pd
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
+from hopperbook.evidence.intervals import beyond_exponent
 from hopperbook.kernels import collectives, fill, tables
-from hopperbook.kernels.tables import FAMILIES, load, reference, scaled
+from hopperbook.kernels.tables import FAMILIES, load, scaled
 
 _READERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "gemm": fill.gemm,
@@ -55,10 +56,10 @@ def predict_kernel(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``latency_ms``, ``note``, ``family`` and ``beyond``.
+        ``latency_ms``, ``note``, ``family`` and ``wider``.
     """
     del quantities
-    result = pd.DataFrame({"latency_ms": np.nan, "note": "", "family": "kernel", "beyond": False}, index=rows.index)
+    result = pd.DataFrame({"latency_ms": np.nan, "note": "", "family": "kernel", "wider": 1.0}, index=rows.index)
     table, problem = _numbers(rows)
     table, family = _families(table, problem)
     gpu, bad_gpu = _gpus(rows)
@@ -178,7 +179,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
     for column in keys:
         if frame[column].dtype.kind == "f":
             frame[column] = frame[column].astype(int)
-    grids = load(engine, name, reference(device))
+    grids = load(engine, name, device.kernels_of)
     code = frame.groupby(list(keys), sort=False).ngroup().to_numpy()
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(code[order]) > 0])
@@ -203,7 +204,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
         seconds[at], beyond[at] = times.seconds, times.beyond
     note[beyond & (note == "")] = "beyond the table"
     result.loc[part.index, "latency_ms"] = seconds * 1e3
-    result.loc[part.index, "beyond"] = beyond
+    result.loc[part.index, "wider"] = np.where(beyond, beyond_exponent(), 1.0)
     result.loc[part.index, "note"] = note
     result.loc[part.index, "family"] = f"kernel/{name}"
 
@@ -266,13 +267,13 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``beyond``.
+        The quantities, ``note``, ``family`` and ``wider``.
     """
     from hopperbook.evidence.rows import cell, number, plain_gpu
 
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "collective", "beyond": False}
+        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "collective", "wider": 1.0}
         try:
             op = cell(row, "collective", "all_reduce").replace("alltoall", "all_to_all")
             size, gpus = number(row, "size_bytes", least=1), number(row, "gpus", whole=True, least=2)
@@ -289,10 +290,13 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
             seconds = float(times.seconds)
             line |= {"time_us": 1e6 * seconds, "algbw_GBs": size / seconds / 1e9}
             line |= {"busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9}
-            line |= {"family": f"collective/{'node' if nodes == 1 else 'nodes'}", "beyond": size > 1e9 and nodes == 1}
+            line |= {
+                "family": f"collective/{'node' if nodes == 1 else 'nodes'}",
+                "wider": beyond_exponent() if size > 1e9 and nodes == 1 else 1.0,
+            }
             if nodes > 1 and fabric:
                 line["note"] = "fabric taken as " + collectives.fabric_record(fabric)["name"]
         except InputError as problem:
             line["note"] = str(problem)
-        lines.append({k: line[k] for k in (*quantities, "note", "family", "beyond")})
+        lines.append({k: line[k] for k in (*quantities, "note", "family", "wider")})
     return pd.DataFrame(lines, index=rows.index)

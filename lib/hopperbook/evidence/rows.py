@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,10 +134,10 @@ def plain_gpu(name: str) -> str:
     >>> plain_gpu("H200-SXM-141GB")
     'H200 SXM'
     """
-    text = name.split("(")[0].strip().replace("-", " ")
-    for part in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM", "H200 SXM"):
-        if text.startswith(part):
-            return part
+    words = name.split("(")[0].replace("-", " ").split()
+    for end in range(len(words), 0, -1):
+        with contextlib.suppress(InputError):
+            return facts.gpu(" ".join(words[:end])).name
     return name.strip()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, kernels, models, serving
+from hopperbook import facts, models, serving
 from hopperbook.errors import InputError
 from hopperbook.evidence.rows import cell, number
 
@@ -31,18 +31,18 @@ def predict_serving(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``beyond``.
+        The quantities, ``note``, ``family`` and ``wider``.
     """
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "serving", "beyond": False}
+        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "serving", "wider": 1.0}
         try:
             line |= _answer(row)
             if not cell(row, "concurrency") and {"ttft_ms", "tpot_ms"} & set(quantities):
                 line["note"] += "; ttft_ms and tpot_ms need a concurrency"
         except InputError as problem:
             line["note"] = str(problem)
-        lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "beyond")})
+        lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "wider")})
     return pd.DataFrame(lines, index=rows.index)
 
 
@@ -227,7 +227,7 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     shape = "moe" if d.model.experts else "dense"
     line: dict[str, Any] = {
         "family": f"serving/{'online' if load.concurrency else 'offline'}/{d.engine.name}/{shape}",
-        "beyond": kernels.reference(d.gpu) != d.gpu.name,
+        "wider": d.gpu.widens["serving"],
     }
     notes = [load.note]
     if load.concurrency is None:

@@ -82,7 +82,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``beyond``.
+        The quantities, ``note``, ``family`` and ``wider``.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     True
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
-    table["beyond"] = False
+    table["wider"] = 1.0
     asked: dict[Options, list[tuple[int, Layout]]] = {}
     notes: dict[int, list[str]] = {}
     for at, row in enumerate(rows.to_dict("records")):
@@ -161,7 +161,7 @@ def _write(
     record = framework(options.framework, options.gpu.architecture)
     kind = "-ranking" if record.ranking else "-moe" if options.model.experts else "/dense"
     table.iat[at, column("family")] = f"training{kind}/{record.name}"
-    table.iat[at, column("beyond")] = options.gpu.name not in ("A100 SXM 80GB", "A100 SXM 40GB", "H100 SXM")
+    table.iat[at, column("wider")] = options.gpu.widens["training"]
 
 
 def _tokens(pairs: list[tuple[int, Layout]]) -> np.ndarray:
@@ -470,7 +470,7 @@ def predict_activation(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     Returns
     -------
     DataFrame
-        The quantity, ``note``, ``family`` and ``beyond``.
+        The quantity, ``note``, ``family`` and ``wider``.
 
     Examples
     --------
@@ -480,7 +480,7 @@ def predict_activation(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     66.84
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index)
-    table = table.assign(note="", family="activation memory", beyond=False)
+    table = table.assign(note="", family="activation memory", wider=1.0)
     for at, row in enumerate(rows.to_dict("records")):
         try:
             table.iat[at, 0] = _activation_gib(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hopperbook.facts.parts import fabrics, gpus, mig_profiles, systems
@@ -18,6 +18,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
+    if is_dataclass(value):
+        return _record(value)
     return finite(value.item() if hasattr(value, "item") else value)
 
 

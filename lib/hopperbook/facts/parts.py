@@ -18,11 +18,26 @@ TFLOP, MHZ, MICROSECOND, GBIT = 1e12, 1e6, 1e-6, 1e9 / 8
 
 
 @dataclass(frozen=True)
+class Style:
+    """How a GPU is drawn: one colour, one dash and one shape in every chart and both themes.
+
+    ``color`` is that of the mark, never of a word; the dash ``(1, 0)`` is solid.
+    """
+
+    color: str
+    dash: tuple[int, ...]
+    shape: str
+
+
+@dataclass(frozen=True)
 class GPU:
     """One GPU as sold; peaks are per GPU, link bandwidths per direction, units are in the names.
 
     ``memory_gb`` is what the data sheet says (1e9 bytes), ``memory_bytes`` what the driver shows: two facts with two
-    sources.  A format absent from ``dense_flop_per_s`` does not exist on the part.
+    sources.  A format absent from ``dense_flop_per_s`` does not exist on the part.  What the book does with a part is
+    said in its block too: whether it is ``planned`` and ``drawn``, what it is a ``step_up_from``, its ``server``,
+    whose measured kernels time it (``kernels_of``), whose long runs (``long_runs_of``), and how far that ``widens``
+    80 % ranges (exponents of ``serving`` and ``training``).
     """
 
     name: str
@@ -49,6 +64,16 @@ class GPU:
     transformer_engine: bool
     dpx: bool
     mig_instances: int
+    short: str
+    planned: bool
+    drawn: bool
+    step_up_from: tuple[str, ...]
+    server: str | None
+    price_field: str | None
+    kernels_of: str
+    long_runs_of: str
+    widens: Mapping[str, float]
+    style: Style
     aliases: tuple[str, ...]
     source: str
     note: str
@@ -137,6 +162,9 @@ def _gpu(row: Mapping[str, Any]) -> GPU:
             "sparse_flop_per_s": MappingProxyType({name: 2 * dense[name] for name in SPARSE_FORMATS if name in dense}),
             "nvlink_bytes_per_s_per_direction": row["nvlink_gb_per_s_per_direction"] * GB,
             "pcie_bytes_per_s_per_direction": row["pcie_gb_per_s_per_direction"] * GB,
+            "step_up_from": tuple(row["step_up_from"]),
+            "widens": MappingProxyType(row["widens"]),
+            "style": Style(row["style"]["color"], tuple(row["style"]["dash"]), row["style"]["shape"]),
         },
     )
 
@@ -180,6 +208,62 @@ def gpus() -> Mapping[str, GPU]:
     ['A100 PCIe 40GB', 'A100 PCIe 80GB', 'A100 SXM 40GB']
     """
     return MappingProxyType({row["name"]: _gpu(row) for row in sorted(records("gpus"), key=lambda row: row["name"])})
+
+
+@cache
+def planned() -> tuple[str, ...]:
+    """Return the parts that stand for election in a plan, in the order of ``data/gpus.yaml``.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Examples
+    --------
+    >>> len(planned()), planned()[0]
+    (7, 'A100 SXM 80GB')
+    """
+    return tuple(row["name"] for row in records("gpus") if row["planned"])
+
+
+@cache
+def drawn() -> tuple[str, ...]:
+    """Return the parts that maps and charts compare side by side, in the order of ``data/gpus.yaml``.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Examples
+    --------
+    >>> drawn()
+    ('A100 SXM 80GB', 'H100 SXM', 'H200 SXM')
+    """
+    return tuple(row["name"] for row in records("gpus") if row["drawn"])
+
+
+@cache
+def step_ups(name: str) -> tuple[str, ...]:
+    """Return the newer parts that an owner of a part is offered, in the order of ``data/gpus.yaml``.
+
+    Parameters
+    ----------
+    name : str
+        A GPU's name or alias.
+
+    Returns
+    -------
+    tuple of str
+        Names; empty where nothing is a step up from it.
+
+    Examples
+    --------
+    >>> step_ups("A100"), step_ups("H100")
+    (('H100 SXM', 'H200 SXM'), ('H200 SXM',))
+    """
+    return tuple(row["name"] for row in records("gpus") if gpu(name).name in row["step_up_from"])
 
 
 @cache

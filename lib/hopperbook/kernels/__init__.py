@@ -13,7 +13,7 @@ from hopperbook.kernels.gemm import gemm_s
 from hopperbook.kernels.memory_bound import elementwise_s, quantise_s
 from hopperbook.kernels.mla import mla_context_s, mla_generation_s
 from hopperbook.kernels.moe import moe_s
-from hopperbook.kernels.tables import Times, reference
+from hopperbook.kernels.tables import Times
 
 __all__ = [
     "ENGINES",
@@ -30,6 +30,5 @@ __all__ = [
     "mla_generation_s",
     "moe_s",
     "quantise_s",
-    "reference",
     "traffic_factor",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from hopperbook import facts
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name
-from hopperbook.kernels.tables import Times, load, reference, scaled
+from hopperbook.kernels.tables import Times, load, scaled
 
 
 @cache
@@ -84,7 +84,7 @@ def context_attention_s(
     )
     mha = bool(np.all((h == kv) & (h > 8)))
     dtype, cache_dtype = _attention_dtype(precision), _attention_dtype(kv_precision)
-    table, key, exact = _attention_key("context", engine, reference(part), dtype, cache_dtype, head_dim, window, mha)
+    table, key, exact = _attention_key("context", engine, part.kernels_of, dtype, cache_dtype, head_dim, window, mha)
     instead: dict[str, Any] = {} if exact else {"head_dim": head_dim, "window": window, "mha": mha}
     if mha and not key[-1]:
         instead |= {"mha": True}
@@ -157,7 +157,7 @@ def generation_attention_s(
     b, s, h, kv = np.broadcast_arrays(*(np.asarray(v, float) for v in (batch, context_tokens, heads, kv_heads)))
     mha = bool(np.all((h == kv) & (h > 8)))
     kv_name = _attention_dtype(kv_precision)
-    table, key, exact = _attention_key("generation", engine, reference(part), "16", kv_name, head_dim, window, mha)
+    table, key, exact = _attention_key("generation", engine, part.kernels_of, "16", kv_name, head_dim, window, mha)
     if window and not key[2]:
         s = np.minimum(s, window)
     instead: dict[str, Any] = (

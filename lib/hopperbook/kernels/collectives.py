@@ -14,7 +14,7 @@ import numpy as np
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import engine_name
-from hopperbook.kernels.tables import Times, load, reference, scaled
+from hopperbook.kernels.tables import Times, load, scaled
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p")
 
@@ -137,7 +137,7 @@ def _in_node(op: str, size: Any, gpus: Any, part: facts.GPU, engine: str) -> Tim
     if op != "all_reduce" or engine == "nccl":
         return best
     for source in ("custom", "vllm_graph"):
-        if (op, source) in load(engine, "collective", reference(part)):
+        if (op, source) in load(engine, "collective", part.kernels_of):
             custom = scaled(engine, "collective", part, (op, source), [gpus, size])
             faster = (custom.seconds < best.seconds) & ~(custom.beyond & ~best.beyond & (size > 1e6))
             best = Times(np.where(faster, custom.seconds, best.seconds), np.where(faster, custom.beyond, best.beyond))

@@ -9,7 +9,7 @@ from typing import Any
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.roofline import Chip, chip
-from hopperbook.kernels.tables import load, reference
+from hopperbook.kernels.tables import load
 
 ENGINES = ("trtllm", "vllm")
 #: What a precision is called in the tables; the first that exists is taken.
@@ -56,7 +56,7 @@ def engine_tables(gpu: str | facts.GPU, engine: str) -> dict[str, list[tuple[Any
     >>> engine_tables("A100 SXM", "vllm")["gemm"]
     [('16',)]
     """
-    name = reference(as_gpu(gpu))
+    name = as_gpu(gpu).kernels_of
     families = ("gemm", "context", "generation", "moe", "mla_context", "mla_generation", "quantise", "collective")
     return {family: list(load(engine_name(engine), family, name)) for family in families}
 

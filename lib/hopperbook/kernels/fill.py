@@ -19,7 +19,6 @@ from hopperbook import facts
 from hopperbook.kernels.roofline import ROOFLINES, chip
 from hopperbook.kernels.tables import FAMILIES, file_of
 
-GPU_NAME = {"A100 SXM": "A100 SXM 80GB", "H100 SXM": "H100 SXM", "H200 SXM": "H200 SXM"}
 DTYPE = {"float16": "16", "bfloat16": "16", "half": "16", "w4a16_mxfp4": "mxfp4"}
 #: Distance in octaves over which a residual loses its memory, along each axis of a family.
 MEMORY = {
@@ -284,7 +283,7 @@ def main(folder: Path) -> None:
     for engine, family in dict.fromkeys(s[:2] for s in SOURCES):
         rows = read(folder, engine, family)
         for gpu, part in rows.groupby("gpu"):
-            name = GPU_NAME[str(gpu)]
+            name = facts.gpu(str(gpu)).name
             cells = fill(part, family, name)
             write(cells, file_of(engine, family, name))
             print(

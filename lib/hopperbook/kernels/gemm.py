@@ -9,7 +9,7 @@ import numpy as np
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names, wide_peaks
-from hopperbook.kernels.tables import Times, at, load, reference, scaled
+from hopperbook.kernels.tables import Times, at, load, scaled
 
 
 def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine: str = "vllm") -> Times:
@@ -50,7 +50,7 @@ def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine:
     """
     part = as_gpu(gpu)
     engine = engine_name(engine)
-    stand_in = reference(part)
+    stand_in = part.kernels_of
     first = table_names(precision)[0]
     for name in table_names(precision):
         for table in (engine, *(e for e in ENGINES if e != engine)):

@@ -9,7 +9,7 @@ import numpy as np
 from hopperbook import facts
 from hopperbook.kernels.engines import as_gpu
 from hopperbook.kernels.roofline import chip, constants
-from hopperbook.kernels.tables import Times, load, reference, scaled
+from hopperbook.kernels.tables import Times, holder, scaled
 
 
 def quantise_s(gpu: str | facts.GPU, m: Any, k: Any, dynamic: bool = True) -> Times:
@@ -35,7 +35,8 @@ def quantise_s(gpu: str | facts.GPU, m: Any, k: Any, dynamic: bool = True) -> Ti
     True
     """
     part = as_gpu(gpu)
-    stand_in = part if load("vllm", "quantise", reference(part)) else facts.gpu("H100 SXM")
+    holds = holder("vllm", "quantise", part.kernels_of)
+    stand_in = part if holds == part.kernels_of else facts.gpu(holds)
     ops = ["static_scaled_fp8_quant"]
     if dynamic:
         ops.append("dynamic_per_token_scaled_fp8_quant_minus_static_scaled_fp8_quant")

@@ -10,7 +10,7 @@ from hopperbook import facts
 from hopperbook.kernels.attention import _attention_dtype
 from hopperbook.kernels.engines import as_gpu
 from hopperbook.kernels.roofline import chip
-from hopperbook.kernels.tables import Times, load, reference, scaled
+from hopperbook.kernels.tables import Times, holder, scaled
 
 
 def mla_context_s(
@@ -70,8 +70,9 @@ def mla_generation_s(
 def _mla(family: str, gpu: str | facts.GPU, batch: Any, tokens: Any, heads: Any, kv: str, precision: str) -> Times:
     part = as_gpu(gpu)
     key = (_attention_dtype(kv), "fp8_block" if "8" in precision else "16")
-    if load("vllm", family, reference(part)):
+    holds = holder("vllm", family, part.kernels_of)
+    if holds == part.kernels_of:
         return scaled("vllm", family, part, key, [batch, tokens, heads])
-    hopper = facts.gpu("H100 SXM")  # Ampere was not measured: Hopper's residual on Ampere's roofline
-    times = scaled("vllm", family, hopper, key, [batch, tokens, heads], chip(part))
+    # its generation was not measured: a newer one's residual on its own roofline
+    times = scaled("vllm", family, facts.gpu(holds), key, [batch, tokens, heads], chip(part))
     return Times(times.seconds, np.ones_like(times.beyond))

@@ -9,7 +9,7 @@ from typing import Any
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names
-from hopperbook.kernels.tables import Times, load, reference, scaled
+from hopperbook.kernels.tables import Times, load, scaled
 
 #: No table holds experts in INT8: they are taken as stored in eight bits and multiplied in sixteen.
 _EXPERTS_AS = {"int8": "int8_wo"}
@@ -98,7 +98,7 @@ def moe_s(
     part, engine = as_gpu(gpu), engine_name(engine)
     precision = _EXPERTS_AS.get(precision, precision)
     table, key, exact = _moe_key(
-        engine, reference(part), precision, hidden, ffn, experts_per_token, experts, tp, ep, load_shape
+        engine, part.kernels_of, precision, hidden, ffn, experts_per_token, experts, tp, ep, load_shape
     )
     names = ("hidden", "ffn", "top_k", "experts", "tp", "ep")
     instead: dict[str, Any] = (

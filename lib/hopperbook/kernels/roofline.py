@@ -60,8 +60,9 @@ def _chip(name: str) -> Chip:
 def _peaks(gpu: facts.GPU) -> Chip:
     flop = gpu.dense_flop_per_s
     flop_16, flop_8 = flop["bf16"], flop.get("fp8", flop.get("int8", flop["bf16"]))
-    full = facts.gpu({"Ampere": "A100 SXM 80GB", "Hopper": "H100 SXM"}.get(gpu.architecture, gpu.name))
-    if gpu.tdp_w < full.tdp_w:  # a card with less power holds lower clocks under load than its sheet's boost
+    full = facts.gpu(gpu.long_runs_of)
+    # a card with less power holds lower clocks under load than its sheet's boost
+    if gpu.architecture == full.architecture and gpu.tdp_w < full.tdp_w:
         power = (gpu.tdp_w / full.tdp_w) ** constants()["power_exponent"]
         flop_16 = min(flop_16, power * full.dense_flop_per_s["bf16"])
         flop_8 = min(flop_8, power * full.dense_flop_per_s.get("fp8", full.dense_flop_per_s["int8"]))

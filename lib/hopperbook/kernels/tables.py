@@ -22,8 +22,6 @@ from hopperbook.kernels.roofline import ROOFLINES, Chip, chip
 
 Floats = NDArray[Any]
 
-#: GPUs whose kernels were measured, and the part that stands for each of the others.
-MEASURED = ("A100 SXM 80GB", "H100 SXM", "H200 SXM")
 #: For each family: the columns that name a grid, and those that span it.
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gemm": (("precision",), ("m", "n", "k")),
@@ -54,36 +52,48 @@ class Grid:
     measured: NDArray[np.bool_]
 
 
-def reference(gpu: facts.GPU) -> str:
-    """Name the measured GPU that stands for a part: its own architecture, the nearest bandwidth.
+@cache
+def measured() -> tuple[str, ...]:
+    """Return the parts whose own kernels were measured, in the order of ``data/gpus.yaml``.
+
+    Examples
+    --------
+    >>> measured()
+    ('A100 SXM 80GB', 'H100 SXM', 'H200 SXM')
+    """
+    return tuple(row["name"] for row in facts.records("gpus") if row["kernels_of"] == row["name"])
+
+
+@cache
+def holder(engine: str, family: str, part: str) -> str:
+    """Name the measured part that has a table of a family: a part's own stand-in, else the next newer, else the newest.
 
     Parameters
     ----------
-    gpu : GPU
-        Any part.
+    engine, family : str
+        Which table.
+    part : str
+        Name of a measured part.
 
     Returns
     -------
     str
-        One of ``MEASURED``.
+        A measured part; ``part`` itself where nobody has the table.
 
     Examples
     --------
-    >>> reference(facts.gpu("H100 PCIe")), reference(facts.gpu("H200 NVL"))
-    ('H100 SXM', 'H200 SXM')
+    >>> holder("vllm", "mla_context", "A100 SXM 80GB"), holder("vllm", "gemm", "A100 SXM 80GB")
+    ('H100 SXM', 'A100 SXM 80GB')
     """
-    if gpu.name in MEASURED:
-        return gpu.name
-    if gpu.architecture == "Ampere":
-        return MEASURED[0]
-    fast, slow = facts.gpu("H200 SXM"), facts.gpu("H100 SXM")
-    middle = (fast.memory_bandwidth_bytes_per_s * slow.memory_bandwidth_bytes_per_s) ** 0.5
-    return fast.name if gpu.memory_bandwidth_bytes_per_s > middle else slow.name
+    known = measured()
+    at = known.index(part)
+    order = (*known[at:], *reversed(known[:at]))
+    return next((name for name in order if load(engine, family, name)), part)
 
 
 def file_of(engine: str, family: str, gpu_name: str) -> Path:
     """Return where a table lies in ``data/kernels``."""
-    return facts.DATA / "kernels" / engine / f"{family}_{gpu_name.split()[0].lower()}.parquet"
+    return facts.DATA / "kernels" / engine / f"{family}_{facts.gpu(gpu_name).short.lower()}.parquet"
 
 
 @cache
@@ -97,7 +107,7 @@ def load(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], Grid]
     family : str
         A key of ``FAMILIES``.
     gpu_name : str
-        One of ``MEASURED``.
+        One of :func:`measured`.
 
     Returns
     -------
@@ -184,7 +194,7 @@ def scaled(
     Times
         Seconds and flags, in the broadcast shape.
     """
-    stand_in = reference(gpu)
+    stand_in = gpu.kernels_of
     grid = load(engine, family, stand_in)[key]
     arrays = np.broadcast_arrays(*[np.asarray(c, dtype=float) for c in coordinates])
     flat = [a.ravel() for a in arrays]

@@ -13,7 +13,7 @@ from hopperbook.models import load, parameters, weight_bytes
 from hopperbook.planner import fleet
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import bands
-from hopperbook.planner.tenure import SERVER_OF, assumptions
+from hopperbook.planner.tenure import assumptions, server_of
 from hopperbook.units import GB, TB
 
 
@@ -46,7 +46,7 @@ def servers(gpus: int, part: str) -> int:
     >>> servers(12, "H100 SXM")
     2
     """
-    return math.ceil(gpus / facts.system(SERVER_OF[part]).gpus)
+    return math.ceil(gpus / server_of(part).gpus)
 
 
 def bill(plan: Plan) -> list[Item]:
@@ -85,7 +85,7 @@ def bill(plan: Plan) -> list[Item]:
 
 def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
     """Return the lines of one fleet: machines, network, site."""
-    system = facts.system(SERVER_OF[row.gpu])
+    system = server_of(row.gpu)
     count = servers(int(row.gpus), row.gpu)
     model = load(customer.model if role == "serving" else customer.trained_model)
     machines = [

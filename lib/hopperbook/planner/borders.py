@@ -13,7 +13,7 @@ from hopperbook.models import load, parameters
 from hopperbook.planner import fleet
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import SURE, bands, probability
-from hopperbook.planner.tenure import Tenure, tenures
+from hopperbook.planner.tenure import Tenure, server_of, tenures
 from hopperbook.units import MONTH_H
 
 #: Dense models from one to several hundred billion parameters, one for each column of the map.
@@ -27,7 +27,6 @@ LADDER = (
     "meta-llama/Llama-3.1-405B",
 )
 USERS = tuple(2**i for i in range(11))
-MAP_PARTS = ("A100 SXM 80GB", "H100 SXM", "H200 SXM")
 
 
 class Map(NamedTuple):
@@ -136,7 +135,7 @@ def rented(customer: Customer) -> dict[str, Tenure]:
     ['on_demand', 'on_demand', 'on_demand']
     """
     ways: dict[str, Tenure] = {}
-    for part in MAP_PARTS:
+    for part in facts.drawn():
         kinds = [t for t in tenures(customer, part) if t.kind != "kept"]
         first = [t for t in kinds if t.kind == "on_demand"] or kinds
         if first:
@@ -189,7 +188,7 @@ def decision_map(customer: Customer) -> Map:
     """
     ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
-    names = np.array([part.split()[0] for part in ways] + [""], dtype=object)
+    names = np.array([facts.gpu(part).short for part in ways] + [""], dtype=object)
     sizes = np.array([float(parameters(load(name))) for name in LADDER])
     return Map(sizes, users, names[_winners(costs)], costs.min(axis=0))
 
@@ -262,8 +261,6 @@ def power_w(plan: Plan) -> float:
     float
         Watts; the share of a server that the GPUs are.
     """
-    from hopperbook.planner.tenure import SERVER_OF
-
     row: Any = plan.recommendation
-    server = facts.system(SERVER_OF[row.gpu])
+    server = server_of(row.gpu)
     return facts.node_power(server.name).typical * float(row.gpus) / server.gpus

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.obstacles import obstacle
@@ -110,7 +111,7 @@ def plan(customer: Customer) -> Plan:
     >>> bool(made.recommendation.tpot_s * 1e3 < 100)
     True
     """
-    ways = {part: tenures(customer, part) for part in fleet.PARTS}
+    ways = {part: tenures(customer, part) for part in facts.planned()}
     served = fleet.table(customer, ways)
     run_table, layouts = train.timed(customer, ways)
     rows, made = judge(served.rows, customer), served.deployments

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import serving
+from hopperbook import facts, serving
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
 from hopperbook.planner import fleet
@@ -117,14 +117,14 @@ def explore(customer: Customer) -> Explored:
             for part, billed in zip(ways, gpus_billed(asked, name, ways, users), strict=True):
                 why = "" if np.isfinite(billed).all() else _why(asked, name, part)
                 steps = _steps(billed, users, customer.max_gpus, why)
-                rows += [(name, tokens, part.split()[0], *step) for step in steps]
+                rows += [(name, tokens, facts.gpu(part).short, *step) for step in steps]
     return Explored(
         models,
         [sizes[name] for name in models],
         contexts,
         users.tolist(),
         pd.DataFrame(rows, columns=["model", "context", "gpu", "from", "to", "gpus", "why"]),
-        {part.split()[0]: way.typical for part, way in ways.items()},
+        {facts.gpu(part).short: way.typical for part, way in ways.items()},
         (models.index(own), contexts.index(customer.held_tokens), users.tolist().index(customer.concurrency)),
     )
 

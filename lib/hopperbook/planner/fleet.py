@@ -17,15 +17,6 @@ from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.serving import Deployment, deploy
 from hopperbook.units import GIB, MONTH_H, MONTH_S
 
-PARTS = (
-    "A100 SXM 80GB",
-    "A100 PCIe 80GB",
-    "H100 SXM",
-    "H100 PCIe",
-    "H100 NVL",
-    "H200 SXM",
-    "H200 NVL",
-)
 TENSOR_PARALLEL = (1, 2, 4, 8)
 
 
@@ -122,7 +113,7 @@ def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str,
     return [(w, kv) for w in weights for kv in caches]
 
 
-def deployments(customer: Customer, model: Model, parts: tuple[str, ...] = PARTS) -> list[Deployment]:
+def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> list[Deployment]:
     """List the replicas worth trying.
 
     Parameters

@@ -10,7 +10,6 @@ import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
-from hopperbook.planner import fleet
 from hopperbook.planner.odds import bands
 from hopperbook.planner.tenure import Tenure
 from hopperbook.planner.train import UNTRAINED_USD
@@ -58,10 +57,10 @@ def rejected(
     Returns
     -------
     tuple of Rejected
-        In the order of :data:`hopperbook.planner.fleet.PARTS`.
+        In the order of the parts planned with.
     """
     found = []
-    for part in fleet.PARTS:
+    for part in ways:
         if chosen is not None and part == chosen.gpu:
             continue
         if not ways[part]:

@@ -11,21 +11,6 @@ from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.units import MONTH_H
 
-SERVER_OF = {
-    "A100 SXM 40GB": "HGX A100 40GB",
-    "A100 SXM 80GB": "HGX A100 80GB",
-    "A100 PCIe 80GB": "PCIe 8x A100 80GB",
-    "H100 SXM": "HGX H100",
-    "H100 PCIe": "PCIe 8x H100",
-    "H100 NVL": "PCIe 8x H100 NVL",
-    "H200 SXM": "HGX H200",
-    "H200 NVL": "PCIe 8x H200 NVL",
-}
-OVERRIDES = {
-    "A100 SXM 80GB": "a100_usd_per_hour",
-    "H100 SXM": "h100_usd_per_hour",
-    "H200 SXM": "h200_usd_per_hour",
-}
 MIN_MONTHS = {"on_demand": 0, "kept": 0, "reserved": 12, "own": 12}
 
 
@@ -99,6 +84,36 @@ def residual_fraction(months: int) -> float:
     return facts.cost("residual_value_fraction_36m").typical ** (months / 36)
 
 
+def server_of(gpu: str) -> facts.System:
+    """Return the server that a GPU is bought in.
+
+    Parameters
+    ----------
+    gpu : str
+        Name of the GPU.
+
+    Returns
+    -------
+    System
+        Its block's ``server``.
+
+    Raises
+    ------
+    InputError
+        If no server of this GPU is on file.
+
+    Examples
+    --------
+    >>> server_of("H100 SXM").gpus
+    8
+    """
+    name = facts.gpu(gpu).server
+    if name is None:
+        known = [part.name for part in facts.gpus().values() if part.server]
+        raise InputError("gpu", gpu, "a GPU whose server is on file", known)
+    return facts.system(name)
+
+
 def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
     """Return what owning a server of a GPU costs, at one end of its prices.
 
@@ -126,11 +141,8 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
     >>> ownership("H100 SXM", 36).gpus
     8
     """
-    name = facts.gpu(gpu).name
-    if name not in SERVER_OF:
-        raise InputError("gpu", gpu, "a GPU whose server is on file", list(SERVER_OF))
-    server, a = facts.system(SERVER_OF[name]), assumptions()
-    network = getattr(facts.cost("network_usd_per_node", "2 tiers"), end) if name.endswith("SXM") else 0.0
+    server, a = server_of(gpu), assumptions()
+    network = getattr(facts.cost("network_usd_per_node", "2 tiers"), end) if facts.gpu(gpu).form == "SXM" else 0.0
     return Ownership(
         server_usd=getattr(facts.purchase(server.name), end) + network,
         gpus=server.gpus,
@@ -176,9 +188,10 @@ def tenures(customer: Customer, gpu: str) -> list[Tenure]:
 
 
 def _on_demand(customer: Customer, gpu: str) -> Tenure | None:
-    given = getattr(customer, OVERRIDES.get(gpu, ""), None)
-    if given is not None:
-        usd = positive(OVERRIDES[gpu], given)
+    field = facts.gpu(gpu).price_field
+    given = getattr(customer, field) if field else None
+    if field and given is not None:
+        usd = positive(field, given)
         return Tenure(gpu, "on_demand", usd, usd, usd, "the customer's", "customer file")
     try:
         p = facts.price(gpu, customer.market)
@@ -202,11 +215,11 @@ def _own(customer: Customer, gpu: str) -> Tenure | None:
         for end in ("low", "typical", "high"):
             o = ownership(gpu, customer.horizon_months, end)
             hourly.append(float(own_usd_per_month(o, 1, customer.busy_fraction)) / o.gpus / MONTH_H)
-        price = facts.purchase(SERVER_OF[facts.gpu(gpu).name])
+        price = facts.purchase(server_of(gpu).name)
         newest = price.date.split(" to ")[-1][:4]
         if not newest.isdigit() or int(newest) < assumptions()["oldest_offer_year"]:
             return None  # a price of years ago is no offer
-    except (InputError, KeyError):
+    except InputError:
         return None
     return Tenure(gpu, "own", hourly[0], hourly[1], hourly[2], price.date, price.source)
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hopperbook import facts
 from hopperbook.customer import Customer
-from hopperbook.planner import fleet, runs
+from hopperbook.planner import runs
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.tenure import Tenure, tenures
 
@@ -143,6 +144,6 @@ def shown(customer: Customer, trained: Any, rows: pd.DataFrame) -> Any:
         return trained
     if len(rows):
         return rows.loc[rows.days.idxmin()]
-    ways = {part: tenures(customer, part) for part in fleet.PARTS}
+    ways = {part: tenures(customer, part) for part in facts.planned()}
     wider, _ = timed(customer.model_copy(update={"max_gpus": LARGEST_CLUSTER}), ways)
     return wider.sort_values(["gpus", "days"], kind="stable").iloc[0] if len(wider) else None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from hopperbook import cost, serving
+from hopperbook import cost, facts, serving
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import load
@@ -19,8 +19,6 @@ from hopperbook.planner.borders import most_users
 from hopperbook.planner.tenure import ownership, tenures
 from hopperbook.units import MONTH_H, ceiling
 
-OWNED = "A100 SXM 80GB"
-NEWER = ("H100 SXM", "H200 SXM")
 JOBS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-32B", "meta-llama/Llama-3.3-70B-Instruct")
 
 
@@ -69,9 +67,33 @@ def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None
     return best
 
 
+def outgrown(customer: Customer) -> tuple[str, ...]:
+    """Return the part that a cluster grows out of, and the newer ones it may grow into.
+
+    Parameters
+    ----------
+    customer : Customer
+        What it owns; without owned GPUs that have a successor, the oldest part drawn that has one.
+
+    Returns
+    -------
+    tuple of str
+        The owned part first.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> outgrown(default())
+    ('A100 SXM 80GB', 'H100 SXM', 'H200 SXM')
+    """
+    owned = (facts.gpu(customer.owned_gpu).name,) if customer.owned_gpu else ()
+    old = next(part for part in (*owned, *facts.drawn()) if facts.step_ups(part))
+    return (old, *facts.step_ups(old))
+
+
 @functools.lru_cache(maxsize=64)
 def eased(customer: Customer) -> Customer:
-    """Double a customer's latency targets until one of the three parts keeps them, so that they can be compared.
+    """Double a customer's latency targets until the owned part or a newer one keeps them, so that they can be compared.
 
     Parameters
     ----------
@@ -92,7 +114,7 @@ def eased(customer: Customer) -> Customer:
     """
     trial = customer
     for _ in range(16):
-        if any(tokens_per_s_per_gpu(trial, part) for part in (OWNED, *NEWER)):
+        if any(tokens_per_s_per_gpu(trial, part) for part in outgrown(trial)):
             return trial
         twice = {name: 2 * getattr(trial, name) for name in ("ttft_target_ms", "tpot_target_ms")}
         trial = trial.model_copy(update=twice)
@@ -109,7 +131,7 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
     customer : Customer
         Lengths, targets, prices, horizon.
     owned_gpus : int
-        A100 owned today; the load of today fills them.
+        GPUs owned today; the load of today fills them.
     growth_per_month : float
         Growth of the load a month, of today's.
 
@@ -130,23 +152,27 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
     >>> len(found.options)
     5
     """
-    rates = {part: tokens_per_s_per_gpu(customer, part) for part in (OWNED, *NEWER)}
+    parts = outgrown(customer)
+    owned = parts[0]
+    rates = {part: tokens_per_s_per_gpu(customer, part) for part in parts}
     if not max(rates.values()):
-        raise InputError("tpot_target_ms", customer.tpot_target_ms, "targets that one of A100, H100 and H200 keeps")
+        raise InputError(
+            "tpot_target_ms", customer.tpot_target_ms, "targets that one of " + ", ".join(parts) + " keeps"
+        )
     ways = {part: [t for t in tenures(customer, part) if t.kind != "kept"] for part in rates}
     price = {part: min(t.typical for t in kinds) for part, kinds in ways.items() if kinds}
-    running = _running_usd_per_hour(customer)
+    running = _running_usd_per_hour(customer, owned)
     months = np.arange(customer.horizon_months + 1)
-    base = owned_gpus * (rates[OWNED] or max(rates.values()) / 3)
+    base = owned_gpus * (rates[owned] or max(rates.values()) / 3)
     load_ = base * (1 + growth_per_month * months)
     spent: dict[str, np.ndarray] = {}
     for part, usd in price.items():
         if not rates[part]:
             continue
-        short = "A100" if part == OWNED else part.split()[0]
+        short = facts.gpu(part).short
         added = ceiling(np.maximum(0.0, load_ - base) / rates[part])
         spent[f"keep and add {short}"] = MONTH_H * (owned_gpus * running + added * usd)
-        if part != OWNED:
+        if part != owned:
             spent[f"replace by {short}"] = MONTH_H * ceiling(load_ / rates[part]) * usd
     total = {name: np.cumsum(np.r_[0.0, monthly[1:]]) for name, monthly in spent.items()}
     frame = pd.concat([pd.DataFrame({"x": months, "y": usd / 1e3, "series": name}) for name, usd in total.items()])
@@ -154,23 +180,23 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
     return Path(
         frame,
         sorted(options, key=lambda o: o["usd"]),
-        _crossing(total),
+        _crossing(total, facts.gpu(owned).short),
         jobs(customer),
         owned_gpus,
         base * growth_per_month,
     )
 
 
-def _running_usd_per_hour(customer: Customer) -> float:
-    """Return what a paid-for A100 costs an hour: power, space and care."""
-    o = ownership(OWNED, customer.horizon_months)
+def _running_usd_per_hour(customer: Customer, part: str) -> float:
+    """Return what a paid-for GPU costs an hour: power, space and care."""
+    o = ownership(part, customer.horizon_months)
     monthly = float(cost.power_usd_per_month(o, customer.busy_fraction)) + o.care_fraction_per_year / 12 * o.server_usd
     return monthly / o.gpus / MONTH_H
 
 
-def _crossing(total: dict[str, np.ndarray]) -> float:
-    """Return the first month in which some replacement has cost less than keeping and adding A100."""
-    keep = next((usd for name, usd in total.items() if name.startswith("keep and add A100")), None)
+def _crossing(total: dict[str, np.ndarray], old: str) -> float:
+    """Return the first month in which some replacement has cost less than keeping and adding to the owned part."""
+    keep = next((usd for name, usd in total.items() if name.startswith(f"keep and add {old}")), None)
     replace = [usd for name, usd in total.items() if name.startswith("replace")]
     if keep is None or not replace:
         return math.inf
@@ -179,7 +205,7 @@ def _crossing(total: dict[str, np.ndarray]) -> float:
 
 
 def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
-    r"""Choose the jobs to move to newer cards: those that free most A100, within the cards that are bought.
+    r"""Choose the jobs to move to newer cards: those that free most of the owned ones, within what is bought.
 
     .. math:: \max \sum_j x_j a_j \quad\text{s.t.}\quad \sum_j x_j h_j \le n
 
@@ -188,12 +214,12 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     customer : Customer
         Lengths and targets; its own model is one of the jobs.
     new_gpus : int
-        H200 bought.
+        Of the newest part, bought.
 
     Returns
     -------
     DataFrame
-        ``job gain gpus moved``: the ratio of throughput a GPU, A100 freed, and whether to move it.
+        ``job gain gpus moved``: the ratio of throughput a GPU, owned GPUs freed, and whether to move it.
 
     Examples
     --------
@@ -201,6 +227,7 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     >>> set(jobs(check({"name": "A", "model": "llama-3.1-8b"})).columns) >= {"job", "gain", "gpus", "moved"}
     True
     """
+    parts = outgrown(customer)
     rows = []
     for length, factor in (("short", 0.5), ("long", 2.0)):
         asked = customer.model_copy(
@@ -211,7 +238,7 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
             }
         )
         for name in dict.fromkeys((*JOBS, customer.model)):
-            old, new = (tokens_per_s_per_gpu(asked, part, name) for part in (OWNED, NEWER[1]))
+            old, new = (tokens_per_s_per_gpu(asked, part, name) for part in (parts[0], parts[-1]))
             if new:
                 rows.append((name, length, new / old if old else math.nan, old, new))
     freed = np.array([8.0 if row[3] else 16.0 for row in rows])  # a server of A100 each; two where it barely runs

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
 
-from hopperbook.charts.base import GPU_STYLES, INK, PARTS
+from hopperbook.charts.base import INK, OTHER_STYLE, PARTS, gpu_style
 from hopperbook.display.core import DATA_MIME, RESULT_MIME, escape
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.report import collect, svg
@@ -148,18 +148,19 @@ def _swatch(name: str) -> str:
         return f'<span class="hb-swatch" style="background:{PARTS[name]}"></span>'
     if name == "capacity":
         return '<span class="hb-swatch-tick"></span>'
-    for known, style in GPU_STYLES.items():
-        if known in name:
-            dash = " ".join(map(str, style.dash))
-            point = {
-                "square": '<rect x="9" y="2" width="8" height="8"/>',
-                "circle": '<circle cx="13" cy="6" r="4.2"/>',
-                "triangle-up": '<path d="M13 1.5l4.6 8.2h-9.2z"/>',
-            }[style.shape]
-            return (
-                f'<svg class="hb-swatch-line" width="26" height="12" aria-hidden="true" fill="{style.color}">'
-                f'<path d="M0 6H26" stroke="{style.color}" stroke-width="2" stroke-dasharray="{dash}"/>{point}</svg>'
-            )
+    style = gpu_style(name)
+    if style != OTHER_STYLE:
+        dash = " ".join(map(str, style.dash))
+        point = {
+            "square": '<rect x="9" y="2" width="8" height="8"/>',
+            "circle": '<circle cx="13" cy="6" r="4.2"/>',
+            "triangle-up": '<path d="M13 1.5l4.6 8.2h-9.2z"/>',
+            "diamond": '<path d="M13 1l5 5-5 5-5-5z"/>',
+        }[style.shape]
+        return (
+            f'<svg class="hb-swatch-line" width="26" height="12" aria-hidden="true" fill="{style.color}">'
+            f'<path d="M0 6H26" stroke="{style.color}" stroke-width="2" stroke-dasharray="{dash}"/>{point}</svg>'
+        )
     return f'<span class="hb-swatch" style="background:{INK};opacity:.55"></span>'
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,10 @@ def _bar(show: bool, steps: int) -> Iterator[Callable[[str], None]]:
 
 
 def store_outputs(
-    parameters: Mapping[str, execute.Scalar], chapters_dir: Path = CHAPTERS, workers: int = WORKERS
+    parameters: Mapping[str, execute.Scalar],
+    chapters_dir: Path = CHAPTERS,
+    workers: int = WORKERS,
+    only: Sequence[str] = (),
 ) -> None:
     """Run the chapters for the default customer and store the outputs in them: the published book.
 
@@ -159,13 +162,17 @@ def store_outputs(
         Folder of the chapters.
     workers : int
         Chapters that run at once.
+    only : sequence of str
+        Numbers or names of the chapters to run, such as ``06``; all by default.
 
     Raises
     ------
     ChapterError
         If a chapter fails; then none is changed.
+    InputError
+        If a number or name is no chapter's.
     """
-    chapters = find_chapters(chapters_dir)
+    chapters = _picked(find_chapters(chapters_dir), only)
     with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
         fresh = []
         for path in chapters:
@@ -179,6 +186,15 @@ def store_outputs(
         texts = [path.read_text(encoding="utf-8") for path in done]
     for path, text in zip(chapters, texts, strict=True):
         path.write_text(text, encoding="utf-8")
+
+
+def _picked(chapters: list[Path], only: Sequence[str]) -> list[Path]:
+    """Return the chapters whose number or name was given, in the book's order; all where none was."""
+    known = {word: path for path in chapters for word in (path.stem, path.stem[:2])}
+    for word in only:
+        if word not in known:
+            raise InputError("chapter", word, "the number or name of a chapter, such as 06", list(known))
+    return [path for path in chapters if not only or path in {known[word] for word in only}]
 
 
 def set_values(source: str, values: Mapping[str, execute.Scalar]) -> str:

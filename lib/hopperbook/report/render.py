@@ -20,7 +20,7 @@ from hopperbook.report import collect, mime
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = "00-the-answer"
-PARTS = {"Understand": range(1, 5), "Decide": range(5, 11), "Check": range(11, 100)}
+TOC = REPOSITORY / "_toc.yml"
 TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
 
 
@@ -165,7 +165,7 @@ def _number_title(cells: list[dict[str, Any]], number: int) -> None:
 
 
 def contents(pages: Sequence[str]) -> dict[str, Any]:
-    """Return the table of contents of the pages that exist.
+    """Return the table of contents of the pages that exist, by the parts of ``_toc.yml``.
 
     Parameters
     ----------
@@ -183,10 +183,11 @@ def contents(pages: Sequence[str]) -> dict[str, Any]:
     [{'caption': 'Understand', 'chapters': [{'file': '01-hopper'}]}]
     """
     parts = []
-    for caption, numbers in PARTS.items():
-        chapters = [{"file": page} for page in pages[1:] if int(page[:2]) in numbers]
+    for part in yaml.safe_load(TOC.read_text(encoding="utf-8"))["parts"]:
+        listed = [Path(entry["file"]).name for entry in part["chapters"]]
+        chapters = [{"file": page} for page in listed if page in pages]
         if chapters:
-            parts.append({"caption": caption, "chapters": chapters})
+            parts.append({"caption": part["caption"], "chapters": chapters})
     return {"format": "jb-book", "root": pages[0]} | ({"parts": parts} if parts else {})
 
 

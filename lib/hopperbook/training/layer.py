@@ -18,8 +18,6 @@ from hopperbook.errors import InputError
 from hopperbook.models import Linear, Model, linear_layers
 
 Floats = NDArray[np.float64]
-#: Parts by whose measurement the sustained rate of others of their architecture is scaled.
-_LIKE = {"Ampere": "A100 SXM 80GB"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def sustained_flop_per_s(gpu: facts.GPU, precision: str) -> float:
         own_w = facts.gpu(gpu.name).tdp_w
         share = min(1.0, gpu.tdp_w / own_w) ** constants()["power_exponent"]
         return table[gpu.name][key] * 1e12 * share
-    like = _LIKE.get(gpu.architecture, "H100 SXM")
+    like = gpu.long_runs_of
     if key not in table[like] or key not in gpu.dense_flop_per_s:
         raise InputError("precision", precision, f"a format that {gpu.name} computes in", ["bf16"])
     reference = facts.gpu(like)
