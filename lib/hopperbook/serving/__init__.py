@@ -2,19 +2,21 @@
 
 from hopperbook.serving.campaigns import published_budget, published_requests
 from hopperbook.serving.capacity import kv_capacity_bytes, kv_capacity_tokens
+from hopperbook.serving.clock import Clock
 from hopperbook.serving.deployment import Deployment, deploy, with_engine, without_windows
 from hopperbook.serving.engines import Engine, engine, engines
 from hopperbook.serving.simulation import Loop, at_concurrency, closed_loop
 from hopperbook.serving.steady import Steady, fastest_layout, offline, sweep, unstreamed
-from hopperbook.serving.step import Profile, decode_step_s, mixed_step_s, prefill_s, profile
+from hopperbook.serving.step import clock_of, decode_step_s, mixed_step_s, prefill_s, step_parts
 
 __all__ = [
+    "Clock",
     "Deployment",
     "Engine",
     "Loop",
-    "Profile",
     "Steady",
     "at_concurrency",
+    "clock_of",
     "closed_loop",
     "decode_step_s",
     "deploy",
@@ -26,9 +28,9 @@ __all__ = [
     "mixed_step_s",
     "offline",
     "prefill_s",
-    "profile",
     "published_budget",
     "published_requests",
+    "step_parts",
     "sweep",
     "unstreamed",
     "with_engine",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hopperbook.serving import step as grids
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.deployment import Deployment
-from hopperbook.serving.step import profile
+from hopperbook.serving.step import clock_of
 
 
 @dataclass(frozen=True)
@@ -34,54 +32,6 @@ class Loop:
     ttft_p95_s: float
     batch: float
     waiting_for_memory: bool
-
-
-class _Clock:
-    """Step times of a deployment as plain floats, fast for one question at a time."""
-
-    def __init__(self, d: Deployment):
-        p = profile(d)
-        self.tokens, self.mixed, self.decode = grids._TOKENS.tolist(), p.mixed_s.tolist(), p.decode_s.tolist()
-        self.batch, self.head = grids._BATCH.tolist(), p.head_s.tolist()
-        self.new = grids._NEW.tolist()
-        self.context, self.prompts = grids._CONTEXT.tolist(), grids._PROMPTS.tolist()
-        self.gen, self.ctx, self.cached = p.generation_s.tolist(), p.context_s.tolist(), p.cached_s.tolist()
-        self.ranks, self.dp = d.attention_dp * d.pp, d.attention_dp
-
-    def decode_s(self, batch: float, context: float) -> float:
-        b = max(batch / self.ranks, 1.0)
-        return (
-            _at(self.tokens, self.decode, b)
-            + _at2(self.batch, self.context, self.gen, b, context)
-            + _at(self.batch, self.head, b)
-        )
-
-    def mixed_s(self, batch: float, context: float, new: float, prompts: float, cached: float) -> float:
-        b, n, k = batch / self.ranks, max(new / self.dp, 1.0), max(prompts / self.dp, 1.0)
-        total = _at(self.tokens, self.mixed, b + n) + _at(self.batch, self.head, max(b + k, 1.0))
-        if batch > 0:
-            total += _at2(self.batch, self.context, self.gen, max(b, 1.0), context)
-        if cached > 0:
-            return total + _at2(self.new, self.context, self.cached, n, cached)
-        return total + _at2(self.prompts, self.new, self.ctx, k, max(n / k, 1.0))
-
-
-def _at(axis: list[float], values: list[float], x: float) -> float:
-    i = bisect_right(axis, x) - 1
-    if i < 0:
-        return values[0]
-    if i >= len(axis) - 1:
-        return values[-1] * x / axis[-1]
-    u = (x - axis[i]) / (axis[i + 1] - axis[i])
-    return values[i] + u * (values[i + 1] - values[i])
-
-
-def _at2(rows: list[float], columns: list[float], table: list[list[float]], y: float, x: float) -> float:
-    i = bisect_right(rows, y) - 1
-    i = 0 if i < 0 else min(i, len(rows) - 2)
-    v = min(max((y - rows[i]) / (rows[i + 1] - rows[i]), 0.0), 4.0)
-    low, high = _at(columns, table[i], x), _at(columns, table[i + 1], x)
-    return low + v * (high - low)
 
 
 def lengths(nominal: float, ratio: float, requests: int, phase: float) -> list[int]:
@@ -202,16 +152,11 @@ def _loop(run: _Run, weight: Any, seconds: float) -> Loop:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=64)
-def _clock(d: Deployment) -> _Clock:
-    return _Clock(d)
-
-
 @lru_cache(maxsize=4096)
 def _run(
     d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int, strict: bool
 ) -> _Run:  # fmt: skip
-    clock, e = _clock(d), d.engine
+    ticker, e = clock_of(d).plain, d.engine
     asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
     room = kv_capacity_tokens(d, isl + osl)
     budget = budget * d.attention_dp
@@ -263,7 +208,7 @@ def _run(
         # --- how long does it take?
         if new:
             decoding = 0 if e.prefill_first else active
-            span = clock.mixed_s(decoding, held / active if active else 1.0, new, prompts, cached)
+            span = ticker.mixed_step_s(decoding, held / active if active else 1.0, new, prompts, cached)
             steps = 1
             alone = e.prefill_first
         elif active:
@@ -275,9 +220,9 @@ def _run(
             if unseen:
                 steps = min(steps, max(1, unseen[0][0] - step))
             if inbound:
-                one = clock.decode_s(active, held / active)
+                one = ticker.decode_step_s(active, held / active)
                 steps = min(steps, max(1, math.ceil((inbound[0][0] - now) / one)))
-            span = steps * clock.decode_s(active, held / active + (steps - 1) / 2)
+            span = steps * ticker.decode_step_s(active, held / active + (steps - 1) / 2)
             alone = False
         else:
             steps, alone = 1, True

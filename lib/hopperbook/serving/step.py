@@ -1,71 +1,26 @@
 """Seconds of one engine step, laid out once for a deployment and read between grid points.
 
-A deployment is built once (:func:`deploy`); its step times are laid out as small grids (:func:`profile`), from which
+A deployment is built once (:func:`deploy`); its step times are laid out as small grids (:func:`clock_of`), from which
 every question is a vectorised look-up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hopperbook import kernels
 from hopperbook.kernels import collectives
 from hopperbook.models import linear_layers
+from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
 from hopperbook.serving.deployment import Deployment
 
-Floats = NDArray[Any]
-_TILES = np.r_[np.arange(64, 513, 64), np.arange(640, 4353, 128)]
-_TOKENS = np.unique(
-    np.r_[np.arange(1, 17), np.round(2 ** np.arange(4, 17.01, 1 / 6)), _TILES, _TILES + 1, _TILES + 32]
-).astype(float)
 #: Rows at which a captured graph runs: whole tiles, to which smaller batches are padded.
-_GRAPH = np.unique(
+GRAPH_ROWS = np.unique(
     np.r_[1:17, 32:129:16, 160:257:32, 384, 512, 768, np.arange(1024, 4353, 256), 2 ** np.arange(13, 18)]
 ).astype(float)
-_BATCH = 2.0 ** np.arange(0, 13)
-_CONTEXT = 2.0 ** np.arange(0, 19)
-_PROMPTS = 2.0 ** np.arange(0, 9)
-_NEW = np.unique(np.round(2 ** np.arange(0, 17.01, 0.5)))
-
-
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """A deployment's step times in seconds, on grids of tokens, batch and context.
-
-    Parameters
-    ----------
-    deployment : Deployment
-        What was profiled.
-    decode_s, mixed_s : array, shape (tokens,)
-        All that depends on tokens alone, in a captured graph and in an eager step with prompts.
-    head_s : array, shape (batch,)
-        LM head, sampling and host time of a sequence.
-    generation_s : array, shape (batch, context)
-        Decode attention of all layers.
-    context_s : array, shape (prompts, new tokens)
-        Attention over whole new prompts, all layers.
-    cached_s : array, shape (new tokens, cached)
-        Attention of one chunk over what is cached.
-    parts : dict of array, shape (tokens,)
-        Seconds of linear layers, experts, communication, element-wise and casts in a captured graph.
-    beyond : float
-        Share of the linear and expert times that lie beyond the tables.
-    """
-
-    deployment: Deployment
-    decode_s: Floats
-    mixed_s: Floats
-    head_s: Floats
-    generation_s: Floats
-    context_s: Floats
-    cached_s: Floats
-    parts: dict[str, Floats]
-    beyond: float
 
 
 def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
@@ -152,7 +107,7 @@ def _attention(d: Deployment, kind: str) -> Floats:
             continue
         common = (heads, kv, m.head_dim)
         if kind == "generation":
-            batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
+            batch, tokens = BATCH[:, None], CONTEXT[None, :]
             times = kernels.generation_attention_s(
                 d.gpu, batch, tokens, *common, d.kv_precision, window, d.engine.tables
             )
@@ -163,12 +118,28 @@ def _attention(d: Deployment, kind: str) -> Floats:
             total = total + layers * np.maximum(times.seconds, least / rate)
         elif kind == "context":
             times = kernels.context_attention_s(
-                d.gpu, _PROMPTS[:, None], _NEW[None, :], 0, *common, multiply, d.kv_precision, window, d.engine.tables
+                d.gpu,
+                PROMPTS[:, None],
+                NEW_TOKENS[None, :],
+                0,
+                *common,
+                multiply,
+                d.kv_precision,
+                window,
+                d.engine.tables,
             )
             total = total + layers * times.seconds
         else:
             times = kernels.context_attention_s(
-                d.gpu, 1, _NEW[:, None], _CONTEXT[None, :], *common, multiply, d.kv_precision, window, d.engine.tables
+                d.gpu,
+                1,
+                NEW_TOKENS[:, None],
+                CONTEXT[None, :],
+                *common,
+                multiply,
+                d.kv_precision,
+                window,
+                d.engine.tables,
             )
             total = total + layers * times.seconds
     return total
@@ -179,40 +150,23 @@ def _mla_attention(d: Deployment, kind: str) -> Floats:
     m = d.model
     heads = m.heads // d.attention_tp
     if kind == "generation":
-        batch, tokens = _BATCH[:, None], _CONTEXT[None, :]
+        batch, tokens = BATCH[:, None], CONTEXT[None, :]
         module: Any = kernels.mla_generation_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
         start: Any = kernels.mla_generation_s(d.gpu, batch, 2.0, heads, d.kv_precision, d.precision).seconds
     else:
         cached = kind != "context"
-        batch = np.ones((1, 1)) if cached else _PROMPTS[:, None]
-        tokens = _NEW[:, None] if cached else _NEW[None, :]
+        batch = np.ones((1, 1)) if cached else PROMPTS[:, None]
+        tokens = NEW_TOKENS[:, None] if cached else NEW_TOKENS[None, :]
         module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
         start = 2.0 * batch * tokens * 7168 * (2112 + heads * 60) / (0.6 * d.gpu.dense_flop_per_s["bf16"])
         if cached:
-            pairs = tokens * _CONTEXT[None, :]
+            pairs = tokens * CONTEXT[None, :]
             module = module + 2.0 * heads * 320 * pairs / (0.5 * d.gpu.dense_flop_per_s["bf16"])
     return m.layers * np.maximum(module - 0.9 * start, 0.05 * module)
 
 
 @lru_cache(maxsize=512)
-def _profile(d: Deployment) -> Profile:
-    slow = d.engine.age
-    linear, beyond = _linear_s(d, _TOKENS)
-    parts = {
-        "linear": slow * np.interp(_TOKENS, _GRAPH, _linear_s(d, _GRAPH)[0]),
-        "experts": slow * _experts_s(d, _TOKENS * d.attention_dp),
-        "communication": _communication_s(d, _TOKENS),
-        "elementwise": slow * _elementwise_s(d, _TOKENS),
-    }
-    decode = sum(parts.values(), np.zeros_like(_TOKENS))
-    mixed = np.maximum(decode - parts["linear"] + slow * linear, d.engine.eager_layer_s * d.model.layers)
-    return Profile(
-        d, decode, mixed, _head_s(d, _BATCH), slow * _attention(d, "generation"), slow * _attention(d, "context"),
-        slow * _attention(d, "cached"), parts, beyond,
-    )  # fmt: skip
-
-
-def profile(d: Deployment) -> Profile:
+def clock_of(d: Deployment) -> Clock:
     """Lay out a deployment's step times on grids, once.
 
     Parameters
@@ -222,28 +176,51 @@ def profile(d: Deployment) -> Profile:
 
     Returns
     -------
-    Profile
+    Clock
         Its grids.
     """
-    return _profile(d)
+    slow = d.engine.age
+    linear, beyond = _linear_s(d, TOKENS)
+    parts = {
+        "linear": slow * np.interp(TOKENS, GRAPH_ROWS, _linear_s(d, GRAPH_ROWS)[0]),
+        "experts": slow * _experts_s(d, TOKENS * d.attention_dp),
+        "communication": _communication_s(d, TOKENS),
+        "elementwise": slow * _elementwise_s(d, TOKENS),
+    }
+    decode = sum(parts.values(), np.zeros_like(TOKENS))
+    mixed = np.maximum(decode - parts["linear"] + slow * linear, d.engine.eager_layer_s * d.model.layers)
+    return Clock(
+        d, decode, mixed, _head_s(d, BATCH), slow * _attention(d, "generation"), slow * _attention(d, "context"),
+        slow * _attention(d, "cached"), parts, beyond,
+    )  # fmt: skip
 
 
-def _bilinear(table: Floats, rows: Floats, columns: Floats, row: Any, column: Any) -> Any:
-    """Interpolate a table of positive times in log-log; points outside are held at the edge, then scaled linearly."""
-    y, x = np.broadcast_arrays(np.asarray(row, float), np.asarray(column, float))
-    fy = np.interp(np.log(np.maximum(y, 1e-9)), np.log(rows), np.arange(len(rows)))
-    fx = np.interp(np.log(np.maximum(x, 1e-9)), np.log(columns), np.arange(len(columns)))
-    i, j = np.minimum(fy.astype(int), len(rows) - 2), np.minimum(fx.astype(int), len(columns) - 2)
-    u, v = fy - i, fx - j
-    z = np.log(table)
-    value = (z[i, j] * (1 - u) + z[i + 1, j] * u) * (1 - v) + (z[i, j + 1] * (1 - u) + z[i + 1, j + 1] * u) * v
-    over = np.maximum(y / rows[-1], 1.0) * np.maximum(x / columns[-1], 1.0)
-    return np.exp(value) * over
+def step_parts(d: Deployment, batch: float, context_tokens: float) -> dict[str, float]:
+    """Say where the seconds of a decode step go.
 
+    Parameters
+    ----------
+    d : Deployment
+        The deployment.
+    batch, context_tokens : float
+        Sequences of the replica, and tokens each holds on average.
 
-def _curve(values: Floats, tokens: Any) -> Any:
-    n = np.asarray(tokens, float)
-    return np.interp(n, _TOKENS, values) * np.maximum(n / _TOKENS[-1], 1.0)
+    Returns
+    -------
+    dict of float
+        Seconds of matrix products, attention, element-wise kernels, all-reduce, and head and host; they add up to
+        :func:`decode_step_s`.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16")
+    >>> parts = step_parts(d, 64, 2048)
+    >>> {name: round(1e3 * seconds, 1) for name, seconds in parts.items()}  # milliseconds
+    {'matrix products': 5.9, 'attention': 6.0, 'element-wise': 0.4, 'all-reduce': 0.0, 'head and host': 1.4}
+    """
+    return clock_of(d).step_parts(batch, context_tokens)
 
 
 def decode_step_s(d: Deployment, batch: Any, context_tokens: Any) -> Any:
@@ -272,11 +249,7 @@ def decode_step_s(d: Deployment, batch: Any, context_tokens: Any) -> Any:
     >>> 0.004 < float(decode_step_s(d, 1, 1024)) < 0.009
     True
     """
-    p = profile(d)
-    share = np.asarray(batch, float) / (d.attention_dp * d.pp)
-    share = np.maximum(share, 1.0)
-    attention = _bilinear(p.generation_s, _BATCH, _CONTEXT, share, context_tokens)
-    return _curve(p.decode_s, share) + attention + np.interp(share, _BATCH, p.head_s)
+    return clock_of(d).decode_step_s(batch, context_tokens)
 
 
 def mixed_step_s(
@@ -311,17 +284,7 @@ def mixed_step_s(
     >>> bool(mixed_step_s(d, 16, 1024, 2048) > decode_step_s(d, 16, 1024))
     True
     """
-    p = profile(d)
-    share = np.asarray(batch, float) / (d.attention_dp * d.pp)
-    new = np.asarray(prompt_tokens, float) / d.attention_dp
-    count = np.maximum(np.asarray(prompts, float) / d.attention_dp, 1.0)
-    gen = np.where(share > 0, _bilinear(p.generation_s, _BATCH, _CONTEXT, np.maximum(share, 1.0), context_tokens), 0.0)
-    cached = np.asarray(cached_tokens, float)
-    fresh = _bilinear(p.context_s, _PROMPTS, _NEW, count, np.maximum(new / count, 1.0))
-    chunk = _bilinear(p.cached_s, _NEW, _CONTEXT, np.maximum(new, 1.0), np.maximum(cached, 1.0))
-    attention = np.where(cached > 0, chunk, fresh)
-    head = np.interp(np.maximum(share + count, 1.0), _BATCH, p.head_s)
-    return _curve(p.mixed_s, share + new) + gen + attention + head
+    return clock_of(d).mixed_step_s(batch, context_tokens, prompt_tokens, prompts, cached_tokens)
 
 
 def prefill_s(d: Deployment, prompt_tokens: Any, prompts: Any = 1, cached_tokens: Any = 0) -> Any:
