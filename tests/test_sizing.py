@@ -2,9 +2,9 @@
 
 import pytest
 
-from hopperbook import facts, sizing
+from hopperbook import customer, facts, planner, serving, sizing, units
 from hopperbook.errors import InputError
-from hopperbook.models import model_names
+from hopperbook.models import load, model_names
 from hopperbook.units import GIB
 
 
@@ -79,3 +79,31 @@ def test_sentence_has_the_figures():
     words = sizing.sentence(sizing.size("llama-3.1-8b", "H100 SXM", concurrency=3))
     assert "128" in words
     assert "3 requests of 8,192" in words
+
+
+@pytest.mark.parametrize("part", ["H100 SXM", "A100 SXM 80GB"])
+def test_size_and_plan_answer_one_question_alike(part):
+    """The replica that is recommended has the latencies that `size` gives for it, to the last digit shown."""
+    who = customer.check(
+        {"name": "A", "model": "llama-3.3-70b", "concurrency": 24, "prompt_tokens": 1536, "output_tokens": 512}
+        | {"context_tokens": 2048, "owned_gpu": part, "owned_gpus": 64}
+    )
+    made = planner.plan(who)
+    rows = [row for row in (made.recommendation, made.runner_up, made.cheapest, made.fastest) if row is not None]
+    assert rows
+    for row in rows:
+        answer = sizing.size(
+            who.model, row.gpu, concurrency=int(row.users), context_tokens=2048, output_tokens=512, tp=int(row.tp),
+            precision=row.precision, kv_precision=row.kv_precision,
+        )["gpus"][0]  # fmt: skip
+        assert answer["replicas"] == 1
+        for name, value in (("ttft_ms", 1e3 * row.ttft_s), ("tpot_ms", 1e3 * row.tpot_s)):
+            assert units.number(answer[name]["value"], 6) == units.number(value, 6)
+        d = serving.deploy(
+            load(who.model), row.gpu, tp=int(row.tp), precision=row.precision, kv_precision=row.kv_precision
+        )
+        budget = serving.budget(d, who.held_tokens)
+        assert row.headroom == pytest.approx(budget.headroom(row.users))
+        assert row.memory_gib * units.GIB == pytest.approx(budget.used_bytes(row.users))
+        left = answer["free_gib_per_gpu"] * units.GIB
+        assert left == pytest.approx(budget.kv_room_bytes - row.users * budget.kv_user_bytes)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import Any, TypedDict
 
 from hopperbook import evidence, facts, models, serving, units
 from hopperbook.errors import InputError
-from hopperbook.memory import inference
 from hopperbook.models import Model, load, model_names, precision_name
+
+
+class Range(TypedDict):
+    """A figure and the ends of its 80 % range."""
+
+    value: float
+    low: float
+    high: float
 
 
 def model_row(name: str, precision: str | None = None, kv_precision: str | None = None) -> dict[str, Any]:
@@ -174,12 +179,11 @@ def _on(
     """Answer for one part: the fewest GPUs that hold the load, or the layout that was asked for."""
     formats: dict[str, Any] = {"precision": precision, "kv_precision": kv_precision}
     tps = (tp,) if tp else tuple(t for t in (1, 2, 4, 8) if m.heads % t == 0)
-    budget = None
     for ranks in tps:
-        budget = inference(m, part.memory_bytes, context_tokens=load_["context"], tp=ranks, **formats)
+        d = serving.deploy(m, part, tp=ranks, **formats)
+        budget = serving.budget(d, load_["context"])
         if budget.users >= load_["concurrency"]:
             break
-    assert budget is not None
     if budget.users < 1:
         lacking = budget.kv_user_bytes - budget.kv_room_bytes
         reason = f"does not fit: {units.fixed(lacking / units.GIB)} GiB too little on each of {ranks} GPUs"
@@ -197,23 +201,20 @@ def _on(
         "kv_gib_per_gpu": users * budget.kv_user_bytes / units.GIB,
         "free_gib_per_gpu": (budget.kv_room_bytes - users * budget.kv_user_bytes) / units.GIB,
     }
-    return row | _speed(m, part, ranks, replicas, users, load_, formats)
-
-
-def _speed(
-    m: Model, part: facts.GPU, tp: int, replicas: int, users: int, load_: dict[str, int], formats: dict[str, Any]
-) -> dict[str, Any]:
-    """Latency and throughput with their 80 % ranges."""
     try:
-        d = serving.deploy(m, part, tp=tp, **formats)
-    except InputError as error:
-        return {"reason": str(error)}
-    steady = serving.sweep(d, load_["context"] - load_["output"], load_["output"], np.array([users]))
-    found: dict[str, Any] = {}
+        return row | _speed(d, users, load_)
+    except InputError as problem:  # no kernel of this format on this part
+        return row | {"reason": str(problem)}
+
+
+def _speed(d: serving.Deployment, users: int, load_: dict[str, int]) -> dict[str, Range]:
+    """Latency and throughput with their 80 % ranges: the closed loop that a plan simulates."""
+    loop = serving.closed_loop(d, users, load_["context"] - load_["output"], load_["output"])
+    found: dict[str, Range] = {}
     values = {
-        "ttft_ms": 1e3 * float(steady.ttft_s[0]),
-        "tpot_ms": 1e3 * float(steady.tpot_s[0]),
-        "output_tokens_per_s": float(steady.output_tokens_per_s[0]) * replicas,
+        "ttft_ms": 1e3 * loop.ttft_s,
+        "tpot_ms": 1e3 * loop.tpot_s,
+        "output_tokens_per_s": loop.output_tokens_per_s * load_["concurrency"] / users,
     }
     for name, value in values.items():
         low, high = evidence.interval(f"serving/{name}", name)

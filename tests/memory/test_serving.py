@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopperbook import memory
+from hopperbook import memory, serving
 from hopperbook.errors import InputError
-from hopperbook.facts import gpu
 from hopperbook.models import from_shape, load, parameters, weight_bytes
 
 SHAPES = {"22B": (48, 6144, 64), "175B": (96, 12288, 96), "530B": (105, 20480, 128), "1T": (128, 25600, 160)}
@@ -63,7 +62,7 @@ def test_rank_weights_add_up_to_the_checkpoint():
 
 
 def test_seventy_billion_in_bf16_leaves_nothing_on_an_h200():
-    budget = memory.inference(load("llama-3.3-70b"), gpu("H200 SXM").memory_bytes, context_tokens=2048)
+    budget = serving.budget(serving.deploy(load("llama-3.3-70b"), "H200 SXM", precision="bf16"), 2048)
     assert budget.weights_bytes < budget.capacity_bytes  # the weights alone go in ...
     assert budget.kv_room_bytes < 0  # ... and nothing else does
     assert budget.users == 0
@@ -71,10 +70,13 @@ def test_seventy_billion_in_bf16_leaves_nothing_on_an_h200():
 
 @given(tp=st.sampled_from([1, 2, 4, 8]), tokens=st.integers(128, 100_000))
 def test_more_gpus_never_hold_fewer_users(tp, tokens):
-    model, size = load("meta-llama/Llama-3.1-8B"), gpu("A100 SXM 80GB").memory_bytes
-    one = memory.inference(model, size, context_tokens=tokens, tp=tp).users
-    assert memory.inference(model, size, context_tokens=tokens, tp=2 * tp).users >= one
-    assert memory.inference(model, size, context_tokens=tokens, tp=tp, kv_precision="fp8").users >= one
+    model = load("meta-llama/Llama-3.1-8B")
+
+    def users(ranks, **formats):
+        return serving.budget(serving.deploy(model, "A100 SXM 80GB", tp=ranks, **formats), tokens).users
+
+    assert users(2 * tp) >= users(tp)
+    assert users(tp, kv_precision="fp8") >= users(tp)
 
 
 def test_latent_attention_is_copied_on_every_rank():

@@ -88,10 +88,9 @@ def weights(customer: Customer) -> Finding:
 
 def seventy_on_one(customer: Customer) -> Finding:
     """C15: 70B on one H200."""
-    card = facts.gpu(H200).memory_bytes
-    sixteen = memory.inference(load(SEVENTY), card, context_tokens=customer.held_tokens)
-    eight = memory.inference(
-        load(SEVENTY), card, context_tokens=customer.held_tokens, precision="fp8", kv_precision="fp8"
+    sixteen, eight = (
+        serving.budget(serving.deploy(load(SEVENTY), H200, precision=p, kv_precision=p), customer.held_tokens)
+        for p in ("bf16", "fp8")
     )
     room = sixteen.kv_room_bytes / units.GIB
     return Finding(

@@ -67,15 +67,12 @@ def nvlink(customer: Customer) -> Finding:
 
 def larger_batches(customer: Customer) -> Finding:
     """C05: more TFLOPS, larger batches."""
-    from hopperbook import memory
+    from hopperbook import serving
     from hopperbook.models import load
 
     model = load(customer.model)
     tp = next(t for t in (8, 4, 2, 1) if model.heads % t == 0)
-    users = [
-        memory.inference(model, facts.gpu(g).memory_bytes, context_tokens=customer.held_tokens, tp=tp).users
-        for g in (A100, H100, H200)
-    ]
+    users = [serving.budget(serving.deploy(model, g, tp=tp), customer.held_tokens).users for g in (A100, H100, H200)]
     flop = facts.gpu(H100).dense_flop_per_s["bf16"] / facts.gpu(A100).dense_flop_per_s["bf16"]
     gain = users[1] / max(users[0], 1)
     return Finding(

@@ -39,7 +39,7 @@ def read_yaml(name: str | Path) -> Any:
     Examples
     --------
     >>> sorted(read_yaml("constants/memory.yaml"))[:1]
-    ['inference']
+    ['training']
     """
     return yaml.load((DATA / name).read_text(encoding="utf-8"), Loader=LOADER)
 

@@ -3,7 +3,6 @@
 from hopperbook.memory.serving import (
     Budget,
     constants,
-    inference,
     kv_copies,
     rank_weight_bytes,
     remedies,
@@ -38,7 +37,6 @@ __all__ = [
     "activation_bytes",
     "constants",
     "in_flight",
-    "inference",
     "kv_copies",
     "layer_activation_bytes",
     "peak",

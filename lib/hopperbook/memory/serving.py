@@ -15,8 +15,6 @@ from hopperbook import facts, units
 from hopperbook.models import (
     PRECISION_BITS,
     Model,
-    kv_bytes,
-    kv_bytes_per_token,
     linear_layers,
     parameters,
     quantised_parameters,
@@ -31,7 +29,7 @@ def constants(group: str) -> dict[str, float]:
     Parameters
     ----------
     group : str
-        ``inference`` or ``training``.
+        ``training``.
 
     Returns
     -------
@@ -40,8 +38,8 @@ def constants(group: str) -> dict[str, float]:
 
     Examples
     --------
-    >>> constants("inference")["usable_fraction"]
-    0.92
+    >>> constants("training")["usable_fraction"]
+    0.97
     """
     content = facts.read_yaml("constants/memory.yaml")
     return {name: float(fact["value"]) for name, fact in content[group].items()}
@@ -188,6 +186,8 @@ class Budget:
         Cache of one token while every layer sees it.
     kv_user_bytes : float
         Cache of one user at the asked length.
+    groups : int
+        Replicas of attention over which the users of the replica are spread.
     """
 
     capacity_bytes: float
@@ -197,6 +197,7 @@ class Budget:
     runtime_bytes: float
     kv_bytes_per_token: float
     kv_user_bytes: float
+    groups: int = 1
 
     @property
     def kv_room_bytes(self) -> float:
@@ -206,79 +207,17 @@ class Budget:
 
     @property
     def users(self) -> int:
-        """Whole users of the asked length that fit at once; 0 where nothing fits."""
-        return max(0, int(self.kv_room_bytes // self.kv_user_bytes))
+        """Whole users of the asked length that the replica holds at once; 0 where nothing fits."""
+        return max(0, self.groups * int(self.kv_room_bytes // self.kv_user_bytes))
 
+    def used_bytes(self, users: float) -> float:
+        """Bytes in use on one GPU under so many users of the replica; a full cache stays full."""
+        cache = min(users / self.groups * self.kv_user_bytes, max(self.kv_room_bytes, 0.0))
+        return self.weights_bytes + self.activations_bytes + self.runtime_bytes + cache
 
-def inference(
-    model: Model,
-    memory_bytes: float,
-    *,
-    context_tokens: float,
-    tp: int = 1,
-    pp: int = 1,
-    ep: int = 1,
-    precision: str | None = None,
-    kv_precision: str | None = None,
-    moe_precision: str | None = None,
-    step_tokens: int | None = None,
-) -> Budget:
-    r"""Work out the memory budget of one GPU of an inference replica.
-
-    .. math:: \mathrm{users} = \left\lfloor (u C - B_w - B_a - B_r) \Big/
-              \frac{\mathrm{kv}(t) \cdot \mathrm{copies}}{tp \cdot pp} \right\rfloor
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    memory_bytes : float
-        Memory of one GPU as the driver shows it, C.
-    context_tokens : float
-        Tokens that a user holds, prompt and answer.
-    tp, pp, ep : int
-        Tensor, pipeline and expert parallel ranks.
-    precision, kv_precision, moe_precision : str, optional
-        Formats of linear layers, cache and experts.
-    step_tokens : int, optional
-        Token budget of an engine step; the default is in ``data/constants/memory.yaml``.
-
-    Returns
-    -------
-    Budget
-        The parts in bytes, on one GPU.
-
-    Raises
-    ------
-    InputError
-        If a format is unknown or ``tp`` does not divide the heads.
-
-    Notes
-    -----
-    Source: ``kwon-2023-vllm`` for the paged cache that makes whole use of the room.
-
-    Examples
-    --------
-    >>> from hopperbook.facts import gpu
-    >>> from hopperbook.models import load
-    >>> llama = load("meta-llama/Llama-3.1-70B")
-    >>> inference(llama, gpu("H200 SXM").memory_bytes, context_tokens=4096).users
-    0
-    >>> inference(llama, gpu("H200 SXM").memory_bytes, context_tokens=4096, precision="fp8").users > 30
-    True
-    """
-    fixed = constants("inference")
-    tokens = int(step_tokens or fixed["step_tokens"])
-    ranks = tp * pp
-    return Budget(
-        capacity_bytes=float(memory_bytes),
-        reserve_bytes=(1 - fixed["usable_fraction"]) * float(memory_bytes),
-        weights_bytes=rank_weight_bytes(model, precision, tp=tp, pp=pp, ep=ep, moe_precision=moe_precision),
-        activations_bytes=step_activation_bytes(model, tokens, tp=tp),
-        runtime_bytes=fixed["runtime_bytes"] + (fixed["communicator_bytes"] if ranks > 1 else 0.0),
-        kv_bytes_per_token=kv_bytes_per_token(model, kv_precision) * kv_copies(model, tp) / ranks,
-        kv_user_bytes=float(kv_bytes(model, context_tokens, kv_precision)) * kv_copies(model, tp) / ranks,
-    )
+    def headroom(self, users: float) -> float:
+        """Share of the room for caches that so many users leave; negative where they do not fit."""
+        return 1 - users / self.groups * self.kv_user_bytes / max(self.kv_room_bytes, 1.0)
 
 
 def remedies(budget: Budget, users: int, *, precision: str, kv_precision: str, tp: int) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters, weight_bytes
@@ -211,35 +209,24 @@ def strains(plan: Plan) -> list[Strain]:
     if row is None:
         return []
     d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
-    users = np.array([1.0, 2.0]) * float(row.users)
-    steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
-    first = fleet.first_token_s(d, steady, customer.prompt_tokens, users)
-    cache = users * customer.held_tokens / serving.kv_capacity_tokens(d, customer.held_tokens)
+    users = (int(row.users), 2 * int(row.users))
+    loops = [serving.closed_loop(d, n, customer.prompt_tokens, customer.output_tokens) for n in users]
+    room = serving.budget(d, customer.held_tokens)
+    cache = [1 - room.headroom(n) for n in users]
     b = bands(customer)
-    room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
+    tpot = [1e3 * loop.tpot_s * b["tpot"][1] / customer.tpot_target_ms for loop in loops]
+    first = [1e3 * loop.ttft_s * b["ttft"][1] / customer.ttft_target_ms for loop in loops]
+    more_room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
     found = [
-        Strain("KV cache", float(cache[0]), float(cache[1]), room),
-        Strain(
-            "time per token",
-            *_share(steady.tpot_s * b["tpot"][1], customer.tpot_target_ms),
-            "another replica, or more GPUs a replica",
-        ),
-        Strain(
-            "first token",
-            *_share(first * b["ttft"][1], customer.ttft_target_ms),
-            "a smaller prefill budget, or another replica",
-        ),
+        Strain("KV cache", cache[0], cache[1], more_room),
+        Strain("time per token", tpot[0], tpot[1], "another replica, or more GPUs a replica"),
+        Strain("first token", first[0], first[1], "a smaller prefill budget, or another replica"),
     ]
     if customer.budget_usd_per_month and plan.grow_into is not None:
         rest = plan.usd_per_month() - float(row.usd)
         shares = [(rest + x) / customer.budget_usd_per_month for x in (float(row.usd), float(plan.grow_into.usd))]
         found.append(Strain("budget", shares[0], max(shares), "a longer commitment"))
     return sorted(found, key=lambda s: -s.doubled)
-
-
-def _share(seconds: np.ndarray, target_ms: float) -> tuple[float, float]:
-    share = 1e3 * seconds / target_ms
-    return float(share[0]), float(share[1])
 
 
 def breaking_load(strain: Strain) -> float:

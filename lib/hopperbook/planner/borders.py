@@ -10,7 +10,7 @@ import numpy as np
 from hopperbook import facts, serving
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
-from hopperbook.planner import fleet
+from hopperbook.planner import fleet, verify
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.tenure import Tenure, server_of, tenures
@@ -67,10 +67,9 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
         return 0
     users = np.unique(np.round(np.geomspace(1, d.engine.max_batch, 80)).astype(int))
     steady = serving.sweep(d, prompt, customer.output_tokens, users)
-    ttft = fleet.first_token_s(d, steady, prompt, users)
     b = bands(customer)
     keeps = probability(steady.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]) >= SURE
-    keeps &= probability(ttft, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE
+    keeps &= probability(steady.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE
     keeps &= users * held <= serving.kv_capacity_tokens(d, held)
     return int(users[keeps].max()) if keeps.any() else 0
 
@@ -229,7 +228,7 @@ def borders(plan: Plan) -> list[Border]:
     if plan.runner_up is not None:
         found.append(_price_border(plan))
     d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
-    most = most_users(customer, d) * int(row.replicas)
+    most = verify.most_users(d, customer) * int(row.replicas)
     if most > customer.concurrency:
         found.append(Border("users", customer.concurrency, most, "The replicas are full; another one is needed."))
     room = serving.kv_capacity_tokens(d, customer.held_tokens) / row.users

@@ -11,9 +11,8 @@ import pandas as pd
 from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.memory import rank_weight_bytes
 from hopperbook.models import Model, load
-from hopperbook.planner.tenure import Tenure, assumptions
+from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment, deploy
 from hopperbook.units import GIB, MONTH_H, MONTH_S
 
@@ -168,38 +167,6 @@ def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deplo
     return deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
 
 
-def first_token_s(d: Deployment, steady: serving.Steady, prompt_tokens: int, users: Any) -> Any:
-    r"""Estimate the mean time to the first token of a closed loop that all users start at once.
-
-    .. math:: t = t_\mathrm{steady} + s\, u\, t_\mathrm{prefill}
-
-    Parameters
-    ----------
-    d : Deployment
-        The replica.
-    steady : Steady
-        Its steady state at those users; s is ``opening_share`` of ``data/constants/planner.yaml``.
-    prompt_tokens : int
-        Tokens of a prompt.
-    users : int or array
-        Users of the replica.
-
-    Returns
-    -------
-    array
-        Seconds.
-
-    Examples
-    --------
-    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM")
-    >>> steady = serving.sweep(d, 2048, 512, np.array([1, 64]))
-    >>> bool(np.all(first_token_s(d, steady, 2048, np.array([1, 64])) > steady.ttft_s))
-    True
-    """
-    share = assumptions("planner")["opening_share"]
-    return steady.ttft_s + share * users * float(serving.prefill_s(d, prompt_tokens))
-
-
 def replica_counts(customer: Customer, gpus: int) -> np.ndarray:
     """List the replica counts that differ in the users each serves.
 
@@ -249,24 +216,22 @@ def serve(customer: Customer, d: Deployment) -> dict[str, Any] | None:
     >>> serve(shop, deploy(load(shop.model), "H100 SXM"))["replicas"][0]
     np.int64(1)
     """
-    room = serving.kv_capacity_tokens(d, customer.held_tokens)
-    if room < customer.held_tokens:
+    budget = serving.budget(d, customer.held_tokens)
+    if budget.users < 1:
         return None
     replicas = replica_counts(customer, d.gpus)
     users = -(-customer.concurrency // replicas)
     steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
-    each = customer.held_tokens
-    used = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision) + d.engine.reserve_bytes
-    kv = serving.kv_capacity_bytes(d) * np.minimum(1.0, users * each / room)
+    headroom = np.array([budget.headroom(n) for n in users])
     return {
         "replicas": replicas,
         "users": users,
-        "ttft_s": first_token_s(d, steady, customer.prompt_tokens, users),
+        "ttft_s": steady.ttft_s,
         "tpot_s": steady.tpot_s,
         "output_tokens_per_s": steady.output_tokens_per_s * replicas * customer.concurrency / (users * replicas),
-        "fits": users * each <= room,
-        "memory_gib": (used + kv) / GIB,
-        "headroom": 1 - np.minimum(users * each / room, 99.0),
+        "fits": headroom >= 0,
+        "memory_gib": np.array([budget.used_bytes(n) for n in users]) / GIB,
+        "headroom": np.maximum(headroom, -98.0),
     }
 
 
@@ -326,8 +291,8 @@ def shortage(d: Deployment, held_tokens: int) -> str:
     str
         A phrase.
     """
-    weights = rank_weight_bytes(d.model, d.precision, tp=d.tp, moe_precision=d.moe_precision)
-    lacking = weights + d.engine.reserve_bytes - d.engine.kv_fraction * d.gpu.memory_bytes
+    budget = serving.budget(d, held_tokens)
+    lacking = budget.kv_user_bytes - budget.kv_room_bytes
     needed = max(1.0, lacking / GIB)
     where = f"a GPU at TP {d.tp} in {units.format_name(d.weights)}"
     return f"needs {units.fixed(needed)} GiB more {where}; more nodes a replica"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
-from hopperbook.planner.small import Small, small_service_bytes
+from hopperbook.planner.small import Small, cut_parts, small_service_bytes
 from hopperbook.units import GIB, money, number, percent
 
 
@@ -42,7 +42,7 @@ def obstacle(
     if customer.trains and trained is None:
         said.append(_nearest_training(run_table, customer))
     if customer.small_services and small is None:
-        needed = small_service_bytes(customer) / GIB
+        needed = small_service_bytes(customer, cut_parts()[0]) / GIB
         said.append(
             f"No slice of a card holds a small service of {customer.small_model}: it needs {units.fixed(needed)} GiB."
         )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hopperbook import facts, mig
+from hopperbook import facts, mig, serving
 from hopperbook.customer import Customer
-from hopperbook.memory import constants as memory_constants
-from hopperbook.models import kv_bytes, load, weight_bytes
+from hopperbook.models import load
 from hopperbook.planner.fleet import billed
 from hopperbook.planner.tenure import Tenure
 from hopperbook.units import MONTH_H
@@ -89,28 +88,58 @@ def cards_paid(cards: int, part: str, kind: str) -> int:
     return int(billed(np.array([cards]), np.array([kind]))[0])
 
 
-def small_service_bytes(customer: Customer) -> float:
-    """Bytes that one small service needs: weights in 16 bits, the cache of eight users, the runtime.
+#: Users of one small service, and the longest text that each holds (assumed: a service for one team).
+SERVICE_USERS, SERVICE_TOKENS = 8, 4096
+
+
+def service_tokens(customer: Customer) -> int:
+    """Return the tokens that a user of a small service holds: the customer's prompt and answer, up to a limit."""
+    return min(customer.prompt_tokens + customer.output_tokens, SERVICE_TOKENS)
+
+
+def cut_parts() -> tuple[str, ...]:
+    """Return the planned parts whose MIG profiles are on file, in the order of ``data/gpus.yaml``.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Examples
+    --------
+    >>> cut_parts()[0]
+    'A100 SXM 80GB'
+    """
+    known = {part for row in facts.records("mig") for part in row["gpus"]}
+    return tuple(part for part in facts.planned() if facts.gpu(part).mig_instances and part in known)
+
+
+def small_service_bytes(customer: Customer, part: str) -> float:
+    """Bytes of a card that one small service needs: weights in 16 bits, its users' caches, activations, runtime.
 
     Parameters
     ----------
     customer : Customer
         Its small model.
+    part : str
+        GPU.
 
     Returns
     -------
     float
-        Bytes.
+        Bytes that the driver must show, what the engine keeps free included.
 
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> 6 < small_service_bytes(check({"name": "A", "model": "llama-3.1-8b"})) / 1e9 < 14
-    True
+    >>> round(small_service_bytes(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM") / 1e9, 1)
+    11.8
     """
-    small = load(customer.small_model)
-    cache = 8 * float(kv_bytes(small, min(customer.prompt_tokens + customer.output_tokens, 4096)))
-    return weight_bytes(small) + cache + memory_constants("inference")["runtime_bytes"]
+    slice_ = mig.instance(part, next(iter(mig.profiles(part))))
+    d = serving.deploy(load(customer.small_model), slice_, precision="bf16")
+    budget = serving.budget(d, service_tokens(customer))
+    held = budget.weights_bytes + budget.activations_bytes + budget.runtime_bytes + SERVICE_USERS * budget.kv_user_bytes
+    return held / d.engine.kv_fraction
 
 
 def pack_small(customer: Customer, part: str) -> tuple[str, list[mig.Placement]] | None:
@@ -128,9 +157,9 @@ def pack_small(customer: Customer, part: str) -> tuple[str, list[mig.Placement]]
     tuple or None
         (profile, placements); None where a service needs more than the part's largest slice, or it cannot be cut.
     """
-    if not facts.gpu(part).mig_instances or not any(part in row["gpus"] for row in facts.records("mig")):
+    if part not in cut_parts():
         return None
-    profile = mig.smallest(part, small_service_bytes(customer))
+    profile = mig.smallest(part, small_service_bytes(customer, part))
     if profile is None:
         return None
     names = {f"service {i + 1}": profile.name for i in range(customer.small_services)}

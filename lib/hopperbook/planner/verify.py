@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hopperbook import serving
 from hopperbook.customer import Customer
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.serving import Deployment, closed_loop
@@ -137,6 +138,27 @@ def verified(candidates: pd.DataFrame, made: list[Deployment], customer: Custome
         if n <= most[id(d)]:
             return simulate(candidates.iloc[at], made, customer)
     return None
+
+
+def most_users(d: Deployment, customer: Customer, least: float = SURE) -> int:
+    """Return the most users under which a replica's simulated latencies keep the targets and its cache has room.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    customer : Customer
+        Lengths and targets.
+    least : float
+        Probability that each target must reach.
+
+    Returns
+    -------
+    int
+        Users; 0 where not one is served.
+    """
+    room = min(serving.budget(d, customer.held_tokens).users, d.engine.max_batch * d.attention_dp)
+    return _most_users(d, list(range(1, room + 1)), customer, least)
 
 
 def _most_users(d: Deployment, counts: list[int], customer: Customer, least: float) -> int:

@@ -1,7 +1,7 @@
 """A model served: an engine step, capacity, steady states, and the closed loop of users."""
 
 from hopperbook.serving.campaigns import published_budget, published_requests
-from hopperbook.serving.capacity import kv_capacity_bytes, kv_capacity_tokens
+from hopperbook.serving.capacity import budget, kv_capacity_tokens
 from hopperbook.serving.clock import Clock
 from hopperbook.serving.deployment import Deployment, deploy, with_engine, without_windows
 from hopperbook.serving.engines import Engine, engine, engines
@@ -16,6 +16,7 @@ __all__ = [
     "Loop",
     "Steady",
     "at_concurrency",
+    "budget",
     "clock_of",
     "closed_loop",
     "decode_step_s",
@@ -23,7 +24,6 @@ __all__ = [
     "engine",
     "engines",
     "fastest_layout",
-    "kv_capacity_bytes",
     "kv_capacity_tokens",
     "mixed_step_s",
     "offline",

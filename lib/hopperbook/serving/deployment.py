@@ -11,7 +11,7 @@ import numpy as np
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.models import Model, linear_layers, precision_name, stored_formats
-from hopperbook.serving.engines import Engine, engine, engines
+from hopperbook.serving.engines import Engine, engine, engines, on_card
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,7 @@ def deploy(
     linear, experts = stored_formats(model, precision, moe_precision)
     if runs.name == "trtllm-1.0" and experts == "mxfp4":
         runs = engines()["trtllm-mxfp4"]  # MXFP4 experts take another path through this engine
+    runs = on_card(runs, part)
     quantised = runs.tables == "trtllm" and linear in ("fp8", "fp8_block")
     if part.architecture == "Ampere" and kv_precision is None:
         quantised = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hopperbook import facts, kernels
@@ -34,7 +34,7 @@ class Engine:
     prefill_first: bool
     kv_of_free: bool
     kv_fraction: float
-    reserve_bytes: float
+    runtime_bytes: float
     age: float
     tuned_experts: bool
     windows: bool
@@ -84,3 +84,29 @@ def engine(name: str, version: str = "") -> Engine:
     if table == "trtllm":
         return engines()["trtllm-0.14" if number and number[0] == 0 else "trtllm-1.0"]
     return engines()["vllm-0.12" if number and number < [0, 14] else "vllm"]
+
+
+def on_card(runs: Engine, part: facts.GPU) -> Engine:
+    """Return an engine's record on a part: vLLM gives small cards, and slices of large ones, smaller limits of a step.
+
+    Parameters
+    ----------
+    runs : Engine
+        The record for a large card.
+    part : GPU
+        The part.
+
+    Returns
+    -------
+    Engine
+        With the limits of ``small_card`` in ``data/constants/serving.yaml`` where they apply.
+
+    Examples
+    --------
+    >>> [on_card(engine("vLLM"), facts.gpu(name)).step_tokens for name in ("A100 SXM 40GB", "H100")]
+    [2048, 8192]
+    """
+    small = facts.read_yaml("constants/serving.yaml")["small_card"]
+    if runs.tables != "vllm" or part.memory_bytes >= small["below_bytes"]:
+        return runs
+    return replace(runs, step_tokens=small["step_tokens"], max_batch=small["max_batch"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hopperbook import facts
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.deployment import Deployment, with_engine
 from hopperbook.serving.step import Floats, decode_step_s, mixed_step_s, prefill_s
@@ -43,7 +44,10 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Any =
     Returns
     -------
     Steady
-        Throughput, TPOT and an estimate of TTFT (own prefill and half a wait) for each batch, and whether it fits.
+        Throughput, TPOT and a first cut of TTFT for each batch, and whether it fits.  The first cut adds to the own
+        prefill p the steps t and prompts q that a request waits for, and the burst with which a closed loop opens:
+        :math:`p + 1.5\\,t + 0.5 \\min(b, 8)\\,q + 0.05\\,b\\,p` with the constants of ``data/constants/serving.yaml``.
+        It orders many configurations; the answer for one is :func:`hopperbook.serving.closed_loop`.
 
     Examples
     --------
@@ -64,9 +68,21 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Any =
     decode = decode_step_s(d, b, context)
     prompt = _prompt_cost_s(d, b, context, input_tokens)
     step = decode + b * prompt / output_tokens
+    return Steady(b, b / step, step, _first_token_s(d, b, step, prompt, input_tokens), fits)
+
+
+@cache
+def first_cut() -> dict[str, float]:
+    """Return the constants of the first token's closed form, from ``data/constants/serving.yaml``."""
+    return {name: float(row["value"]) for name, row in facts.read_yaml("constants/serving.yaml")["first_cut"].items()}
+
+
+def _first_token_s(d: Deployment, batch: Floats, step: Floats, prompt: Floats, input_tokens: float) -> Floats:
+    """Estimate the mean time to the first token of a closed loop that all its users start at once."""
+    c = first_cut()
     alone = prefill_s(d, input_tokens)
-    ttft = alone + 1.5 * step + 0.5 * np.minimum(b, 8) * prompt
-    return Steady(b, b / step, step, ttft, fits)
+    waiting = c["waiting_steps"] * step + c["queue_share"] * np.minimum(batch, c["queue_prompts"]) * prompt
+    return alone + waiting + c["opening_share"] * batch * alone
 
 
 def _prompt_cost_s(d: Deployment, batch: Any, context: float, input_tokens: float) -> Any:
