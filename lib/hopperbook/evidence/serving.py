@@ -11,6 +11,7 @@ import pandas as pd
 
 from hopperbook import facts, models, serving
 from hopperbook.errors import InputError
+from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.evidence.rows import cell, number
 
 #: Largest loads that are simulated event by event.
@@ -227,7 +228,7 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     shape = "moe" if d.model.experts else "dense"
     line: dict[str, Any] = {
         "family": f"serving/{'online' if load.concurrency else 'offline'}/{d.engine.name}/{shape}",
-        "wider": d.gpu.widens["serving"],
+        "wider": 1 + sum(exponent - 1 for exponent in serving_beyond(d).values()),
     }
     notes = [load.note]
     if load.concurrency is None:

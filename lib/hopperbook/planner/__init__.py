@@ -2,18 +2,22 @@
 
 from hopperbook.planner.borders import borders, decision_map, power_w
 from hopperbook.planner.choose import Plan, plan
+from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.fleet import counterpart
-from hopperbook.planner.odds import bands
+from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 
 __all__ = [
+    "Configuration",
     "Plan",
+    "TrainingRun",
     "as_json",
     "as_text",
     "bands",
     "borders",
     "configuration",
     "counterpart",
+    "days_band",
     "decision_map",
     "headline",
     "layout",

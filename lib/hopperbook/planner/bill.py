@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
-from hopperbook.models import load, parameters, weight_bytes
-from hopperbook.planner import fleet
+from hopperbook.models import Model, load, parameters, weight_bytes
 from hopperbook.planner.choose import Plan
+from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.odds import bands
 from hopperbook.planner.tenure import assumptions, server_of
 from hopperbook.units import GB, TB
@@ -67,7 +67,7 @@ def bill(plan: Plan) -> list[Item]:
     >>> [item.what for item in bill(make(check({"name": "A", "model": "llama-3.1-8b"})))][0][:6]
     'GPU se'
     """
-    fleets = [("serving", plan.recommendation)]
+    fleets: list[tuple[str, Configuration | TrainingRun | None]] = [("serving", plan.recommendation)]
     if plan.training is not None and plan.training.tenure not in ("kept", "shared"):
         fleets.append(("training", plan.training))
     items: list[Item] = []
@@ -81,17 +81,17 @@ def bill(plan: Plan) -> list[Item]:
     return items
 
 
-def _fleet(role: str, row: Any, customer: Customer) -> list[Item]:
+def _fleet(role: str, row: Configuration | TrainingRun, customer: Customer) -> list[Item]:
     """Return the lines of one fleet: machines, network, site."""
     system = server_of(row.gpu)
-    count = servers(int(row.gpus), row.gpu)
+    count = servers(row.gpus, row.gpu)
     model = load(customer.model if role == "serving" else customer.trained_model)
     machines = [
         Item(
             f"GPU server, {role}",
             count,
             system.name,
-            f"{int(row.gpus)} of its {count * system.gpus} {row.gpu} are needed",
+            f"{row.gpus} of its {count * system.gpus} {row.gpu} are needed",
         ),
         Item(
             f"Host memory a server, {role}", _host_memory_gb(row, system.gpus, model, role), "GB", _memory_reason(role)
@@ -143,7 +143,7 @@ def _site(role: str, system: facts.System, count: int) -> list[Item]:
     ]
 
 
-def _host_memory_gb(row: Any, gpus: int, model: Any, role: str) -> int:
+def _host_memory_gb(row: Configuration | TrainingRun, gpus: int, model: Model, role: str) -> int:
     """Return host memory: twice the GPUs' own, and room for a checkpoint of the states in training."""
     device = gpus * facts.gpu(row.gpu).memory_bytes / GB
     states = 14 * parameters(model) / GB if role == "training" else weight_bytes(model) / GB
@@ -159,7 +159,7 @@ def _memory_reason(role: str) -> str:
     )
 
 
-def _nvme_tb(model: Any, customer: Customer, role: str, count: int) -> float:
+def _nvme_tb(model: Model, customer: Customer, role: str, count: int) -> float:
     """Return local storage: four checkpoints and the tokens of the run, or ten copies of the weights."""
     if role == "serving":
         return max(2.0, float(units.ceiling(10 * weight_bytes(model) / TB)))
@@ -208,12 +208,12 @@ def strains(plan: Plan) -> list[Strain]:
     row, customer = plan.recommendation, plan.customer
     if row is None:
         return []
-    d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
-    users = (int(row.users), 2 * int(row.users))
+    d = row.deployment
+    users = (row.users, 2 * row.users)
     loops = [serving.closed_loop(d, n, customer.prompt_tokens, customer.output_tokens) for n in users]
     room = serving.budget(d, customer.held_tokens)
     cache = [1 - room.headroom(n) for n in users]
-    b = bands(customer)
+    b = bands(d)
     tpot = [1e3 * loop.tpot_s * b["tpot"][1] / customer.tpot_target_ms for loop in loops]
     first = [1e3 * loop.ttft_s * b["ttft"][1] / customer.ttft_target_ms for loop in loops]
     more_room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
@@ -223,8 +223,8 @@ def strains(plan: Plan) -> list[Strain]:
         Strain("first token", first[0], first[1], "a smaller prefill budget, or another replica"),
     ]
     if customer.budget_usd_per_month and plan.grow_into is not None:
-        rest = plan.usd_per_month() - float(row.usd)
-        shares = [(rest + x) / customer.budget_usd_per_month for x in (float(row.usd), float(plan.grow_into.usd))]
+        rest = plan.usd_per_month() - row.usd
+        shares = [(rest + x) / customer.budget_usd_per_month for x in (row.usd, plan.grow_into.usd)]
         found.append(Strain("budget", shares[0], max(shares), "a longer commitment"))
     return sorted(found, key=lambda s: -s.doubled)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
 from hopperbook.planner import fleet, verify
 from hopperbook.planner.choose import Plan
+from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.tenure import Tenure, server_of, tenures
 from hopperbook.units import MONTH_H
@@ -67,7 +68,7 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
         return 0
     users = np.unique(np.round(np.geomspace(1, d.engine.max_batch, 80)).astype(int))
     steady = serving.sweep(d, prompt, customer.output_tokens, users)
-    b = bands(customer)
+    b = bands(d)
     keeps = probability(steady.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]) >= SURE
     keeps &= probability(steady.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE
     keeps &= users * held <= serving.kv_capacity_tokens(d, held)
@@ -226,9 +227,9 @@ def borders(plan: Plan) -> list[Border]:
         return []
     found: list[Border] = []
     if plan.runner_up is not None:
-        found.append(_price_border(plan))
-    d = fleet.replica(load(customer.model), row.gpu, int(row.tp), row.precision, row.kv_precision)
-    most = verify.most_users(d, customer) * int(row.replicas)
+        found.append(_price_border(row, plan.runner_up))
+    d = row.deployment
+    most = verify.most_users(d, customer) * row.replicas
     if most > customer.concurrency:
         found.append(Border("users", customer.concurrency, most, "The replicas are full; another one is needed."))
     room = serving.kv_capacity_tokens(d, customer.held_tokens) / row.users
@@ -239,12 +240,11 @@ def borders(plan: Plan) -> list[Border]:
     return sorted(found, key=lambda b: max(b.now, b.at) / min(b.now, b.at))
 
 
-def _price_border(plan: Plan) -> Border:
+def _price_border(row: Configuration, other: Configuration) -> Border:
     """Return the hourly price of the runner-up at which it would cost no more than the recommendation."""
-    other, row = plan.runner_up, plan.recommendation
     now = other.usd / other.billed_gpus / MONTH_H
     at = row.usd / other.billed_gpus / MONTH_H
-    return Border(f"price of {other.gpu}", now, at, f"{int(other.gpus)} × {other.gpu} would then cost no more.")
+    return Border(f"price of {other.gpu}", now, at, f"{other.gpus} × {other.gpu} would then cost no more.")
 
 
 def power_w(plan: Plan) -> float:
@@ -258,8 +258,10 @@ def power_w(plan: Plan) -> float:
     Returns
     -------
     float
-        Watts; the share of a server that the GPUs are.
+        Watts; the share of a server that the GPUs are; 0 where nothing is recommended.
     """
-    row: Any = plan.recommendation
+    row = plan.recommendation
+    if row is None:
+        return 0.0
     server = server_of(row.gpu)
     return facts.node_power(server.name).typical * float(row.gpus) / server.gpus

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
+from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
 from hopperbook.planner.obstacles import obstacle
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.reject import Rejected, rejected
@@ -23,20 +24,20 @@ from hopperbook.serving import Deployment
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A plan for one customer; configurations are rows of the tables they were chosen from.
+    """A plan for one customer: what is recommended, what else would do, and the tables it was chosen from.
 
     Parameters
     ----------
     customer : Customer
         Whose plan it is.
-    recommendation, runner_up, cheapest, fastest, grow_into : Series or None
+    recommendation, runner_up, cheapest, fastest, grow_into : Configuration or None
         Serving configurations; None where there is none.
-    front : DataFrame
-        Configurations that meet the targets and are not dominated in cost and time per token.
+    front : tuple of Configuration
+        Those that meet the targets and are not dominated in cost and time per token.
     rejected : tuple of Rejected
         Every other part, with the reason.
-    training : Series or None
-        Training configuration; ``training_options`` are the best of each part.
+    training : TrainingRun or None
+        The training run; ``training_options`` are the best of each part.
     small : Small or None
         Cards for the small services.
     considered : int
@@ -45,23 +46,26 @@ class Plan:
         All of them.
     answer : str
         What stands in the way, where something does; empty otherwise.
+    explained : Configuration or None
+        The one that chapters explain: the recommendation, else the quickest of all.
     """
 
     customer: Customer
-    recommendation: Any
-    runner_up: Any
-    cheapest: Any
-    fastest: Any
-    grow_into: Any
-    front: pd.DataFrame
+    recommendation: Configuration | None
+    runner_up: Configuration | None
+    cheapest: Configuration | None
+    fastest: Configuration | None
+    grow_into: Configuration | None
+    front: tuple[Configuration, ...]
     rejected: tuple[Rejected, ...]
-    training: Any
+    training: TrainingRun | None
     training_options: pd.DataFrame
     small: Small | None
     considered: int
     serving_table: pd.DataFrame = field(repr=False)
     training_table: pd.DataFrame = field(repr=False)
     answer: str = ""
+    explained: Configuration | None = None
 
     def usd_per_month(self, end: str = "typical") -> float:
         """Cost of everything a month at one end of the prices.
@@ -77,12 +81,8 @@ class Plan:
             USD; serving, training and small services together.
         """
         column = {"low": "usd_low", "typical": "usd", "high": "usd_high"}[end]
-        parts = [self.recommendation, self.training, self.small]
-        return float(sum(_get(part, column) for part in parts if part is not None))
-
-
-def _get(part: Any, column: str) -> float:
-    return getattr(part, column) if isinstance(part, Small) else part[column]
+        parts = (self.recommendation, self.training, self.small)
+        return float(sum(getattr(part, column) for part in parts if part is not None))
 
 
 @functools.lru_cache(maxsize=64)
@@ -114,12 +114,12 @@ def plan(customer: Customer) -> Plan:
     ways = {part: tenures(customer, part) for part in facts.planned()}
     served = fleet.table(customer, ways)
     run_table, layouts = train.timed(customer, ways)
-    rows, made = judge(served.rows, customer), served.deployments
+    rows, made = judge(served.rows, served.deployments, customer), served.deployments
     if len(rows):
         rows["training_usd"] = train.usd_beside(rows, run_table, customer)
     by_part, failed = _by_part(rows, made, customer)
     cheapest = verified(_ordered(rows, "works"), made, customer, least=0.5)
-    order = sorted(by_part.values(), key=lambda row: (row.usd + row.training_usd, row.tpot_s))
+    order = sorted(by_part.values(), key=lambda row: row.cost)
     recommendation = order[0] if order else cheapest
     runner_up = order[1] if len(order) > 1 else None
     front, grow_into = _front(rows, made, customer), None
@@ -135,7 +135,7 @@ def plan(customer: Customer) -> Plan:
         fastest=_fastest(front, customer, recommendation),
         grow_into=grow_into,
         front=front,
-        rejected=rejected(rows, served.missing, ways, by_part, failed, recommendation, customer),
+        rejected=rejected(rows, served.missing, ways, made, by_part, failed, recommendation, customer),
         training=trained,
         training_options=options,
         small=small,
@@ -143,16 +143,19 @@ def plan(customer: Customer) -> Plan:
         serving_table=rows,
         training_table=run_table,
         answer=obstacle(rows, recommendation, trained, run_table, small, customer),
+        explained=recommendation or _quickest(rows, made),
     )
 
 
-def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
+def judge(rows: pd.DataFrame, made: Sequence[Deployment], customer: Customer) -> pd.DataFrame:
     """Add the probability that each target is met, and two verdicts.
 
     Parameters
     ----------
     rows : DataFrame
         From :func:`hopperbook.planner.fleet.table`.
+    made : sequence of Deployment
+        Where their ``row`` points.
     customer : Customer
         The targets.
 
@@ -164,10 +167,11 @@ def judge(rows: pd.DataFrame, customer: Customer) -> pd.DataFrame:
     """
     if rows.empty:
         return rows
-    b = bands(customer)
+    ranges = {name: np.array([bands(d)[name] for d in made]) for name in ("tpot", "ttft")}
+    at = rows.row.to_numpy()
     rows = rows.assign(
-        p_tpot=probability(rows.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]),
-        p_ttft=probability(rows.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]),
+        p_tpot=probability(rows.tpot_s, customer.tpot_target_ms / 1e3, tuple(ranges["tpot"][at].T)),
+        p_ttft=probability(rows.ttft_s, customer.ttft_target_ms / 1e3, tuple(ranges["ttft"][at].T)),
     )
     within = (rows.tpot_s * 1e3 <= customer.tpot_target_ms) & (rows.ttft_s * 1e3 <= customer.ttft_target_ms)
     possible = rows.fits & rows.available & within
@@ -184,16 +188,24 @@ def _ordered(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
     if rows.empty:
         return rows
     kept = rows[rows[verdict]]
-    likely = np.minimum(np.round(kept.p_tpot * kept.p_ttft, 3), 0.995)
+    likely = np.minimum(np.round(kept.p_tpot * kept.p_ttft, 2), 0.99)  # a hundredth decides nothing
     cost = kept.usd + kept.training_usd if verdict == "sure" and "training_usd" in kept else kept.usd
     kept = kept.assign(likely=-likely, cost=cost)
     return kept.sort_values(["cost", "likely", "tpot_s"], kind="stable").drop(columns=["likely", "cost"])
 
 
-def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[dict[str, Any], dict[str, Any]]:
+def _quickest(rows: pd.DataFrame, made: Sequence[Deployment]) -> Configuration | None:
+    """Return the configuration with the shortest time per token, kept targets or not."""
+    return of_row(rows.loc[rows.tpot_s.idxmin()], made) if len(rows) else None
+
+
+Found = dict[str, Configuration]
+
+
+def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[Found, Found]:
     """Return each part's cheapest configuration that keeps the targets when simulated, and those that then do not."""
-    found: dict[str, Any] = {}
-    failed: dict[str, Any] = {}
+    found: Found = {}
+    failed: Found = {}
     ordered = _ordered(rows, "sure")
     for part, candidates in ordered.groupby("gpu", sort=False) if len(ordered) else ():
         row = verified(candidates, made, customer)
@@ -204,31 +216,35 @@ def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> 
     return found, failed
 
 
-def _fastest(front: pd.DataFrame, customer: Customer, recommendation: Any) -> Any:
+def _fastest(
+    front: Sequence[Configuration], customer: Customer, recommendation: Configuration | None
+) -> Configuration | None:
     """Return the configuration with the shortest time per token within the budget, or twice the recommendation."""
     if recommendation is None:
         return None
-    limit = customer.budget_usd_per_month or 2 * float(recommendation.usd)
-    sure = [row for _, row in front.iterrows() if min(row.p_tpot, row.p_ttft) >= SURE]
+    limit = customer.budget_usd_per_month or 2 * recommendation.usd
+    sure = [row for row in front if min(row.p_tpot, row.p_ttft) >= SURE]
     within = [row for row in (recommendation, *sure) if row.usd <= limit]
     return min(within, key=lambda row: (row.tpot_s, row.usd)) if within else None
 
 
-def _grown(customer: Customer, ways: dict[str, list[Tenure]]) -> Any:
+def _grown(customer: Customer, ways: dict[str, list[Tenure]]) -> Configuration | None:
     """Return the cheapest configuration for twice the users."""
     doubled = customer.model_copy(update={"concurrency": 2 * customer.concurrency})
     served = fleet.table(doubled, ways)
-    return verified(_ordered(judge(served.rows, doubled), "sure"), served.deployments, doubled)
+    rows = judge(served.rows, served.deployments, doubled)
+    return verified(_ordered(rows, "sure"), served.deployments, doubled)
 
 
-def _front(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> pd.DataFrame:
+def _front(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[Configuration, ...]:
     """Keep what meets the targets and is not dominated in cost and time per token; the latencies are simulated."""
     if rows.empty:
-        return rows
+        return ()
     ordered = rows[rows.works].sort_values(["usd", "tpot_s"], kind="stable")
     front = ordered[ordered.tpot_s < ordered.tpot_s.cummin().shift(fill_value=np.inf)]
     likely = [row for _, row in front.head(48).iterrows() if keeps(made[int(row.row)], int(row.users), customer, 0.5)]
-    kept = pd.DataFrame([simulate(row, made, customer) for row in likely])
-    if kept.empty:
-        return kept
-    return kept[kept.tpot_s < kept.tpot_s.cummin().shift(fill_value=np.inf)]
+    kept: list[Configuration] = []
+    for row in (simulate(row, made, customer) for row in likely):
+        if not kept or row.tpot_s < kept[-1].tpot_s:
+            kept.append(row)
+    return tuple(kept)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
+from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.small import Small, cut_parts, small_service_bytes
 from hopperbook.units import GIB, money, number, percent
 
 
 def obstacle(
-    rows: pd.DataFrame, chosen: Any, trained: Any, run_table: pd.DataFrame, small: Small | None, customer: Customer
+    rows: pd.DataFrame,
+    chosen: Configuration | None,
+    trained: TrainingRun | None,
+    run_table: pd.DataFrame,
+    small: Small | None,
+    customer: Customer,
 ) -> str:
     """Say in a sentence what cannot be had, and what comes nearest.
 
@@ -22,7 +26,7 @@ def obstacle(
     ----------
     rows : DataFrame
         All serving configurations.
-    chosen, trained : Series or None
+    chosen, trained : Configuration or None, TrainingRun or None
         What was chosen to serve and to train.
     run_table : DataFrame
         All training runs.
@@ -47,7 +51,7 @@ def obstacle(
             f"No slice of a card holds a small service of {customer.small_model}: it needs {units.fixed(needed)} GiB."
         )
     if chosen is not None and customer.budget_usd_per_month:
-        usd = sum(float(part.usd) for part in (chosen, trained, small) if part is not None)
+        usd = sum(part.usd for part in (chosen, trained, small) if part is not None)
         if usd > customer.budget_usd_per_month:
             said.append(_over_budget(usd, customer.budget_usd_per_month))
     return " ".join(said)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import evidence
+from hopperbook import facts
 from hopperbook.customer import Customer
+from hopperbook.evidence.beyond import serving_band, training_band
 from hopperbook.models import load
+from hopperbook.serving import Deployment
 
 SURE = 0.9  # probability that a recommendation must reach for each target
 Z80 = NormalDist().inv_cdf(0.9)
 
 
-def probability(predicted: Any, limit: float, factors: tuple[float, float]) -> Any:
+def probability(predicted: ArrayLike, limit: float, factors: tuple[ArrayLike, ArrayLike]) -> NDArray[np.float64]:
     r"""Probability that a quantity stays below a limit, its error lognormal with a given 80 % interval.
 
     .. math:: \Phi\!\left(\frac{\ln L - \ln(\hat y \sqrt{l h})}{\ln(h / l) / (2 \cdot 1.2816)}\right)
@@ -24,15 +26,15 @@ def probability(predicted: Any, limit: float, factors: tuple[float, float]) -> A
     Parameters
     ----------
     predicted : float or array
-        Prediction.
+        Predictions.
     limit : float
         Limit in the same unit.
-    factors : tuple of float
-        Ends of the 80 % interval over the prediction.
+    factors : tuple of float or array
+        Ends of the 80 % interval over each prediction.
 
     Returns
     -------
-    float or array
+    ndarray
         Between 0 and 1.
 
     Examples
@@ -43,43 +45,77 @@ def probability(predicted: Any, limit: float, factors: tuple[float, float]) -> A
     from scipy.special import ndtr
 
     low, high = np.log(factors[0]), np.log(factors[1])
-    sigma = max((high - low) / (2 * Z80), 1e-9)
+    sigma = np.maximum((high - low) / (2 * Z80), 1e-9)
     with np.errstate(divide="ignore"):  # an answer of one token has no time between tokens: it keeps any limit
         return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
 
 
-def bands(customer: Customer) -> dict[str, tuple[float, float]]:
-    """Return the 80 % factors of the quantities that a plan predicts, of the families its models belong to.
+def bands(d: Deployment) -> dict[str, tuple[float, float]]:
+    """Return the 80 % factors of a replica's latencies and throughput, wider where it lies beyond measurement.
 
     Parameters
     ----------
-    customer : Customer
-        Its models: dense ones and Mixtures of Experts have ranges of their own.
+    d : Deployment
+        The replica: part, engine, format and layout decide.
 
     Returns
     -------
     dict
-        Of ``tpot``, ``ttft``, ``throughput`` and ``days``: (low, high) over the prediction.
+        Of ``tpot``, ``ttft`` and ``throughput``: (low, high) over the prediction.
+
+    Examples
+    --------
+    >>> from hopperbook.serving import deploy
+    >>> known, other = (deploy(load("mixtral-8x7b"), part, tp=2) for part in ("H100 SXM", "H100 NVL"))
+    >>> round(bands(known)["tpot"][1], 3), round(bands(other)["tpot"][1], 3)
+    (1.058, 1.089)
+    """
+    tpot, ttft = (serving_band(d, f"{name}_ms") for name in ("tpot", "ttft"))
+    low, high = 1 / tpot.high, 1 / tpot.low
+    return {"tpot": (tpot.low, tpot.high), "ttft": (ttft.low, ttft.high), "throughput": (low, high)}
+
+
+def days_band(customer: Customer, part: str) -> tuple[float, float]:
+    """Return the 80 % factors of the days that a run takes on a part.
+
+    Parameters
+    ----------
+    customer : Customer
+        The model trained.
+    part : str
+        GPU.
+
+    Returns
+    -------
+    tuple of float
+        (low, high) over the prediction.
 
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> low, high = bands(default())["tpot"]
-    >>> low < high
-    True
+    >>> low, high = days_band(default(), "H100 SXM")
+    >>> round(low, 3), round(high, 3)
+    (0.947, 1.038)
     """
-    return _bands(bool(load(customer.model).experts), bool(load(customer.trained_model).experts))
+    rate = training_band(facts.gpu(part), bool(load(customer.trained_model).experts))
+    return 1 / rate.high, 1 / rate.low
 
 
-@functools.cache
-def _bands(moe: bool, moe_trained: bool) -> dict[str, tuple[float, float]]:
-    engine = "online/vllm/moe" if moe else "online/vllm-0.12/dense"
-    kind = "-moe/megatron" if moe_trained else "/dense/megatron"
-    rate = evidence.interval("training/tokens_per_s_per_gpu" + kind, "tokens_per_s_per_gpu")
-    tpot = evidence.interval(f"serving/tpot_ms/{engine}", "tpot_ms")
-    return {
-        "tpot": tpot,
-        "ttft": evidence.interval(f"serving/ttft_ms/{engine}", "ttft_ms"),
-        "throughput": (1 / tpot[1], 1 / tpot[0]),
-        "days": (1 / rate[1], 1 / rate[0]),
-    }
+def p_deadline(rows: pd.DataFrame, customer: Customer) -> np.ndarray:
+    """Return the probability that each run of a table keeps the deadline, by its part's range.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``gpu`` and ``days``.
+    customer : Customer
+        The deadline.
+
+    Returns
+    -------
+    ndarray
+        Between 0 and 1.
+    """
+    factors = {part: days_band(customer, part) for part in rows.gpu.unique()}
+    low, high = (rows.gpu.map({part: ends[i] for part, ends in factors.items()}).to_numpy(float) for i in (0, 1))
+    return probability(rows.days, customer.training_deadline_days, (low, high))

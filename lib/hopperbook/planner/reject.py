@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
+from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.odds import bands
 from hopperbook.planner.tenure import Tenure
 from hopperbook.planner.train import UNTRAINED_USD
+from hopperbook.serving import Deployment
 from hopperbook.units import MONTH_H, money, percent
 
 
@@ -32,9 +34,10 @@ def rejected(
     rows: pd.DataFrame,
     missing: dict[str, str],
     ways: dict[str, list[Tenure]],
-    by_part: dict[str, Any],
-    failed: dict[str, Any],
-    chosen: Any,
+    made: Sequence[Deployment],
+    by_part: dict[str, Configuration],
+    failed: dict[str, Configuration],
+    chosen: Configuration | None,
     customer: Customer,
 ) -> tuple[Rejected, ...]:
     """Reject every part but the chosen one, each with its reason.
@@ -47,9 +50,11 @@ def rejected(
         Parts on which nothing fits, and what they lack.
     ways : dict
         Ways to have each part.
+    made : sequence of Deployment
+        Where ``row`` of the configurations points.
     by_part, failed : dict
         Each part's cheapest configuration that keeps the targets when simulated; and those that then do not.
-    chosen : Series or None
+    chosen : Configuration or None
         The recommendation.
     customer : Customer
         The targets.
@@ -68,16 +73,16 @@ def rejected(
         elif part in missing:
             reason, _, remedy = missing[part].partition("; ")
             found.append(Rejected(part, reason, remedy))
-        elif part in by_part:
+        elif part in by_part and chosen is not None:
             found.append(_dearer(by_part[part], part, chosen))
         elif part in failed:
             found.append(_slow(failed[part], part, customer))
         else:
-            found.append(_too_slow(rows[rows.gpu == part], part, customer))
+            found.append(_too_slow(rows[rows.gpu == part], made, part, customer))
     return tuple(found)
 
 
-def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
+def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
     """Reject a part that keeps every target at a higher price."""
     costs = [float(each.usd + each.training_usd) for each in (row, chosen)]
     hourly = (costs[1] - row.training_usd) / row.billed_gpus / MONTH_H
@@ -90,7 +95,7 @@ def _dearer(row: Any, part: str, chosen: Any) -> Rejected:
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 
 
-def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
+def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, customer: Customer) -> Rejected:
     """Reject a part of which no configuration is sure of the targets: no room, no time, too few owned, or too slow."""
     possible = rows[rows.fits & rows.available]
     if possible.empty:
@@ -99,12 +104,12 @@ def _too_slow(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected:
             return Rejected(part, words, "fewer hours of scientific work")
         short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
         return Rejected(part, short, "more GPUs or a shorter context")
-    return _slow(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], part, customer)
+    return _slow(of_row(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], made), part, customer)
 
 
-def _slow(row: Any, part: str, customer: Customer) -> Rejected:
+def _slow(row: Configuration, part: str, customer: Customer) -> Rejected:
     """Reject a part whose best configuration is unlikely to keep a target."""
-    b = bands(customer)
+    b = bands(row.deployment)
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
         best = f"{units.fixed(row.tpot_s * 1e3)} ms a token at best"

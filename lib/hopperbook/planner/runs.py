@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -11,6 +9,7 @@ from hopperbook import facts
 from hopperbook.cost import rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
+from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import best, days, goodput, sweep
@@ -206,13 +205,13 @@ def _stacked(tables: list[dict[str, np.ndarray]]) -> pd.DataFrame:
     return pd.DataFrame({name: np.concatenate([t[name] for t in tables]) for name in tables[0]})
 
 
-def describe(row: Any) -> str:
+def describe(row: TrainingRun | pd.Series) -> str:
     """Name a training layout in the field's words.
 
     Parameters
     ----------
-    row : Series
-        A row of :func:`table`.
+    row : TrainingRun
+        Its layout.
 
     Returns
     -------
@@ -221,9 +220,10 @@ def describe(row: Any) -> str:
 
     Examples
     --------
-    >>> row = pd.Series(dict(tp=4, pp=2, vpp=5, cp=1, ep=1, dp=8, micro_batch=1, recompute="none"))
-    >>> describe(row)
-    'TP 4, PP 2 × 5 chunks, DP 8, micro-batch 1'
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan as make
+    >>> describe(make(default()).training)
+    'TP 2, PP 4 × 8 chunks, micro-batch 1'
     """
     words = [f"TP {row.tp}"] if row.tp > 1 else []
     if row.pp > 1:

@@ -6,8 +6,11 @@ import math
 from typing import Any
 
 from hopperbook import units
+from hopperbook.evidence import interval
+from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.planner.choose import Plan
-from hopperbook.planner.odds import bands
+from hopperbook.planner.configuration import Configuration, TrainingRun
+from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.runs import describe
 
 
@@ -15,13 +18,13 @@ def _range(value: float, low: float, high: float) -> dict[str, float]:
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, Any] | None:
+def configuration(row: Configuration | None, plan: Plan, *, training: bool = True) -> dict[str, Any] | None:
     """Return a serving configuration as plain values, each quantity with its 80 % range.
 
     Parameters
     ----------
-    row : Series or None
-        A row of the plan.
+    row : Configuration or None
+        One of the plan's.
     plan : Plan
         The plan it belongs to.
     training : bool
@@ -34,7 +37,7 @@ def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, A
     """
     if row is None:
         return None
-    b = bands(plan.customer)
+    b = bands(row.deployment)
     million = row.usd_per_million
     found: dict[str, Any] = {
         "gpu": str(row.gpu),
@@ -55,9 +58,10 @@ def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, A
         "ttft_ms": _range(*(1e3 * row.ttft_s * f for f in (1, *b["ttft"]))),
         "tpot_ms": _range(*(1e3 * row.tpot_s * f for f in (1, *b["tpot"]))),
         "output_tokens_per_s": _range(*(row.output_tokens_per_s * f for f in (1, *b["throughput"]))),
-        "memory_gib_per_gpu": _range(row.memory_gib, 0.97 * row.memory_gib, 1.03 * row.memory_gib),
-        "p_tpot": float(row.p_tpot),
-        "p_ttft": float(row.p_ttft),
+        "memory_gib_per_gpu": {"value": row.memory_gib},  # counted; no measurements of it are on file
+        "p_tpot": row.p_tpot,
+        "p_ttft": row.p_ttft,
+        "beyond_measurement": list(serving_beyond(row.deployment)),
     }
     if training and plan.training is not None:
         found["training"] = run(plan.training, plan)
@@ -65,13 +69,13 @@ def configuration(row: Any, plan: Plan, *, training: bool = True) -> dict[str, A
     return found
 
 
-def run(row: Any, plan: Plan) -> dict[str, Any]:
+def run(row: TrainingRun, plan: Plan) -> dict[str, Any]:
     """Return a training configuration as plain values.
 
     Parameters
     ----------
-    row : Series
-        A row of the plan's training table.
+    row : TrainingRun
+        The plan's, or another of its training table.
     plan : Plan
         The plan it belongs to.
 
@@ -80,7 +84,8 @@ def run(row: Any, plan: Plan) -> dict[str, Any]:
     dict
         GPU, layout, days and costs, each with its range.
     """
-    low, high = bands(plan.customer)["days"]
+    memory = interval("training/memory_gib", "memory_gib")
+    low, high = days_band(plan.customer, row.gpu)
     return {
         "gpu": str(row.gpu),
         "gpus": int(row.gpus),
@@ -92,17 +97,17 @@ def run(row: Any, plan: Plan) -> dict[str, Any]:
         "usd_per_run": _range(row.usd_run, row.usd_low_run * low, row.usd_high_run * high),
         "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
         "mfu": float(row.mfu),
-        "memory_gib_per_gpu": _range(row.memory_gib, 0.9 * row.memory_gib, 1.1 * row.memory_gib),
+        "memory_gib_per_gpu": _range(row.memory_gib, *(row.memory_gib * end for end in memory)),
         "p_deadline": float(row.p_deadline),
     }
 
 
-def layout(row: Any) -> str:
+def layout(row: Configuration) -> str:
     """Name a serving layout in words.
 
     Parameters
     ----------
-    row : Series
+    row : Configuration
         A serving configuration.
 
     Returns
@@ -112,9 +117,10 @@ def layout(row: Any) -> str:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> layout(pd.Series({"replicas": 2, "tp": 4})), layout(pd.Series({"replicas": 1, "tp": 1}))
-    ('2 replicas of TP 4', '1 replica of one GPU')
+    >>> from hopperbook.customer import check
+    >>> from hopperbook.planner.choose import plan as make
+    >>> layout(make(check({"name": "A", "model": "llama-3.1-8b"})).recommendation)
+    '1 replica of one GPU'
     """
     each = f"TP {int(row.tp)}" if row.tp > 1 else "one GPU"
     return f"{int(row.replicas)} replica{'s' if row.replicas > 1 else ''} of {each}"
@@ -135,7 +141,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     """
     named = ("recommendation", "runner_up", "cheapest", "fastest", "grow_into")
     found: dict[str, Any] = {name: configuration(getattr(plan, name), plan) for name in named}
-    found["front"] = [configuration(row, plan, training=False) for _, row in plan.front.iterrows()]
+    found["front"] = [configuration(row, plan, training=False) for row in plan.front]
     found["rejected"] = [
         {
             "gpu": r.gpu,

@@ -14,6 +14,7 @@ from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
+from hopperbook.planner.configuration import TrainingRun, run_of_row
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, tenures
 from hopperbook.training.run import run_constants
@@ -255,7 +256,7 @@ def fleet_replicas(needed: int, per_node_hour: float, restart_hours: float | Non
     return int(counts[enough.argmax()])
 
 
-def run_alone(plan: Plan) -> Any:
+def run_alone(plan: Plan) -> TrainingRun | None:
     """Return the training run that would be rented: the plan's own, or the cheapest in time if the fleet did not train.
 
     Parameters
@@ -279,4 +280,4 @@ def run_alone(plan: Plan) -> Any:
     if rows.empty:
         return None
     timed = rows[(rows.tenure == "on_demand") & (rows.p_deadline >= SURE)]
-    return timed.sort_values(["usd", "gpus", "days"], kind="stable").iloc[0] if len(timed) else None
+    return run_of_row(timed.sort_values(["usd", "gpus", "days"], kind="stable").iloc[0]) if len(timed) else None

@@ -11,7 +11,8 @@ import pandas as pd
 from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import runs
-from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.configuration import Configuration, TrainingRun, run_of_row
+from hopperbook.planner.odds import SURE, p_deadline
 from hopperbook.planner.tenure import Tenure, tenures
 
 #: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
@@ -39,7 +40,7 @@ def timed(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFra
         return pd.DataFrame(), 0
     rows, considered = runs.table(customer, ways)
     if len(rows):
-        rows["p_deadline"] = probability(rows.days, customer.training_deadline_days, bands(customer)["days"])
+        rows["p_deadline"] = p_deadline(rows, customer)
     return rows, considered
 
 
@@ -68,11 +69,13 @@ def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) 
     pairs = pd.MultiIndex.from_arrays([rows.gpu, 2 ** np.log2(rows.gpus).astype(int)])
     free = np.maximum(1 - rows.day_hours.to_numpy() / 24, 1e-9)
     shared = days.reindex(pairs).to_numpy() / free
-    sure = probability(shared, customer.training_deadline_days, bands(customer)["days"]) >= SURE
+    sure = p_deadline(pd.DataFrame({"gpu": rows.gpu, "days": shared}), customer) >= SURE
     return np.where(sure & (rows.day_hours < FULL_DAY_HOURS), 0.0, own)
 
 
-def cheapest(customer: Customer, rows: pd.DataFrame, serving: Any) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+def cheapest(
+    customer: Customer, rows: pd.DataFrame, serving: Configuration | None
+) -> tuple[TrainingRun | None, pd.DataFrame, pd.DataFrame]:
     """Choose the cheapest run that keeps the deadline nine times in ten; None where there is none.
 
     Parameters
@@ -81,27 +84,26 @@ def cheapest(customer: Customer, rows: pd.DataFrame, serving: Any) -> tuple[Any,
         The deadline.
     rows : DataFrame
         Training runs on clusters of their own.
-    serving : Series or None
+    serving : Configuration or None
         The fleet that serves, which may train in its idle hours.
 
     Returns
     -------
-    Series or None, DataFrame, DataFrame
+    TrainingRun or None, DataFrame, DataFrame
         The run, the best of each part, and all runs.
     """
     if rows.empty:
         return None, rows, rows
     shared = _on_the_fleet(rows, serving)
     if len(shared):
-        sure = probability(shared.days, customer.training_deadline_days, bands(customer)["days"])
-        rows = pd.concat([rows, shared.assign(p_deadline=sure)], ignore_index=True)
+        rows = pd.concat([rows, shared.assign(p_deadline=p_deadline(shared, customer))], ignore_index=True)
     in_time = rows[rows.available & (rows.p_deadline >= SURE)]
     order = in_time.sort_values(["usd", "gpus", "days"], kind="stable")
-    chosen = order.iloc[0] if len(order) else None
+    chosen = run_of_row(order.iloc[0]) if len(order) else None
     return chosen, order.groupby("gpu", sort=False).head(1), rows
 
 
-def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
+def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None) -> pd.DataFrame:
     """Return the run on the GPUs that serve, in the hours they would stand idle, at no further cost."""
     if serving is None or serving.day_hours >= FULL_DAY_HOURS:
         return rows.iloc[:0]
@@ -116,7 +118,7 @@ def _on_the_fleet(rows: pd.DataFrame, serving: Any) -> pd.DataFrame:
 LARGEST_CLUSTER = 16_384  # as the customer's field allows
 
 
-def shown(customer: Customer, trained: Any, rows: pd.DataFrame) -> Any:
+def shown(customer: Customer, trained: TrainingRun | None, rows: pd.DataFrame) -> TrainingRun | None:
     """Return a run to explain: the one chosen, else the quickest, else the smallest cluster that holds the states.
 
     Parameters
@@ -143,7 +145,7 @@ def shown(customer: Customer, trained: Any, rows: pd.DataFrame) -> Any:
     if trained is not None:
         return trained
     if len(rows):
-        return rows.loc[rows.days.idxmin()]
+        return run_of_row(rows.loc[rows.days.idxmin()])
     ways = {part: tenures(customer, part) for part in facts.planned()}
     wider, _ = timed(customer.model_copy(update={"max_gpus": LARGEST_CLUSTER}), ways)
-    return wider.sort_values(["gpus", "days"], kind="stable").iloc[0] if len(wider) else None
+    return run_of_row(wider.sort_values(["gpus", "days"], kind="stable").iloc[0]) if len(wider) else None

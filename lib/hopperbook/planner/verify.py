@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from hopperbook import serving
 from hopperbook.customer import Customer
+from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.odds import SURE, bands, probability
-from hopperbook.serving import Deployment, closed_loop
+from hopperbook.serving import Deployment, Loop, closed_loop
 from hopperbook.units import MONTH_S
 
 
 @functools.lru_cache(maxsize=65536)
-def _loop(d: Deployment, users: int, prompt_tokens: int, output_tokens: int) -> Any:
+def _loop(d: Deployment, users: int, prompt_tokens: int, output_tokens: int) -> Loop:
     return closed_loop(d, users, prompt_tokens, output_tokens)
 
 
@@ -36,7 +38,7 @@ def odds(d: Deployment, users: int, customer: Customer) -> tuple[float, float]:
     tuple of float
         Of the time per token and of the first token.
     """
-    loop, b = _loop(d, users, customer.prompt_tokens, customer.output_tokens), bands(customer)
+    loop, b = _loop(d, users, customer.prompt_tokens, customer.output_tokens), bands(d)
     return (
         float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"])),
         float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"])),
@@ -67,40 +69,42 @@ def keeps(d: Deployment, users: int, customer: Customer, least: float) -> bool:
     return within and min(odds(d, users, customer)) >= least
 
 
-def simulate(row: Any, deployments: list[Any], customer: Customer) -> Any:
+def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Customer) -> Configuration:
     """Replace a row's steady-state latencies by those of the simulated closed loop.
 
     Parameters
     ----------
     row : Series
-        A serving configuration.
-    deployments : list of Deployment
+        A judged row of the serving table.
+    deployments : sequence of Deployment
         Where ``row.row`` points.
     customer : Customer
         The load.
 
     Returns
     -------
-    Series
-        The row with simulated ``ttft_s``, ``tpot_s``, ``ttft_p95_s``, throughput and the probabilities.
+    Configuration
+        With simulated ``ttft_s``, ``tpot_s``, ``ttft_p95_s``, throughput and the probabilities.
     """
-    d, users = deployments[int(row.row)], int(row.users)
-    loop = _loop(d, users, customer.prompt_tokens, customer.output_tokens)
-    rate = loop.output_tokens_per_s * customer.concurrency / users
-    p_tpot, p_ttft = odds(d, users, customer)
-    simulated = {
-        "ttft_s": round(loop.ttft_s, 12),
-        "tpot_s": round(loop.tpot_s, 12),
-        "ttft_p95_s": loop.ttft_p95_s,
-        "output_tokens_per_s": rate,
-        "usd_per_million": row.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
-        "p_tpot": p_tpot,
-        "p_ttft": p_ttft,
-    }
-    return pd.Series(row.to_dict() | simulated, name=row.name)
+    made = of_row(row, deployments)
+    loop = _loop(made.deployment, made.users, customer.prompt_tokens, customer.output_tokens)
+    rate = loop.output_tokens_per_s * customer.concurrency / made.users
+    p_tpot, p_ttft = odds(made.deployment, made.users, customer)
+    return replace(
+        made,
+        ttft_s=round(loop.ttft_s, 12),
+        tpot_s=round(loop.tpot_s, 12),
+        ttft_p95_s=loop.ttft_p95_s,
+        output_tokens_per_s=rate,
+        usd_per_million=made.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
+        p_tpot=p_tpot,
+        p_ttft=p_ttft,
+    )
 
 
-def verified(candidates: pd.DataFrame, made: list[Deployment], customer: Customer, least: float = SURE) -> Any:
+def verified(
+    candidates: pd.DataFrame, made: Sequence[Deployment], customer: Customer, least: float = SURE
+) -> Configuration | None:
     """Return the first candidate that also keeps the targets when simulated.
 
     Of a replica that misses them, the most users that it can carry are found by bisection, and its candidates with
@@ -110,7 +114,7 @@ def verified(candidates: pd.DataFrame, made: list[Deployment], customer: Custome
     ----------
     candidates : DataFrame
         Serving configurations, the most wanted first.
-    made : list of Deployment
+    made : sequence of Deployment
         Where their ``row`` points.
     customer : Customer
         Lengths and targets.
@@ -119,8 +123,8 @@ def verified(candidates: pd.DataFrame, made: list[Deployment], customer: Custome
 
     Returns
     -------
-    Series or None
-        The configuration with its simulated latencies.
+    Configuration or None
+        The first, with its simulated latencies.
     """
     if candidates.empty:
         return None

@@ -1,0 +1,147 @@
+"""What a prediction rests on: the family of evidence that its range comes from, and how far it leaves measurement."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from hopperbook import facts
+from hopperbook.evidence.intervals import beyond_exponent, interval, intervals
+from hopperbook.serving import Deployment
+
+
+class Band(NamedTuple):
+    """An 80 % range as factors on a prediction, the family of evidence it comes from, and why it is wider than that."""
+
+    low: float
+    high: float
+    family: str
+    beyond: tuple[str, ...] = ()
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    return facts.read_yaml("constants/evidence.yaml")
+
+
+def serving_family(d: Deployment) -> tuple[str, bool]:
+    """Name the family of measurements at a concurrency that speaks for a replica.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    str
+        Engine and kind of model, such as ``vllm/moe``.
+    bool
+        Whether that family is of the replica's own engine version.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> serving_family(deploy(load("llama-3.1-8b"), "H100 SXM"))
+    ('vllm-0.12/dense', False)
+    """
+    own = f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
+    name = _rules()["ranges_from"].get(own, own)
+    return name, name == own
+
+
+def serving_beyond(d: Deployment) -> dict[str, float]:
+    """Say in which respects a replica lies beyond the measurements of its family, and by how much each widens a range.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    dict of float
+        Exponent by reason: part, engine, format, layout; empty where all were measured.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> serving_beyond(deploy(load("mixtral-8x7b"), "H100 NVL", tp=2, precision="int4"))
+    {'H100 NVL is timed by H100 SXM': 1.5, 'no rows in INT4': 1.5}
+    """
+    measured, found = _rules()["measured_serving"], {}
+    if d.gpu.widens["serving"] > 1:
+        found[f"{d.gpu.name} is timed by {d.gpu.kernels_of}"] = float(d.gpu.widens["serving"])
+    name, own = serving_family(d)
+    if not own:
+        found[f"ranges are those of {name}"] = beyond_exponent()
+    if d.weights not in measured["precision"]:
+        found[f"no rows in {d.weights.upper()}"] = beyond_exponent()
+    if d.pp > measured["pp"] or d.attention_dp > measured["attention_dp"]:
+        found["no rows of pipeline stages or attention replicas"] = beyond_exponent()
+    return found
+
+
+def serving_band(d: Deployment, quantity: str) -> Band:
+    r"""Return the 80 % range of a quantity of a replica at a concurrency.
+
+    .. math:: (l^w, h^w), \qquad w = 1 + \sum_r (e_r - 1)
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    quantity : str
+        ``ttft_ms`` or ``tpot_ms``; throughput is the inverse of the time per token.
+
+    Returns
+    -------
+    Band
+        Factors on the prediction, family, and reasons to be wider.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> band = serving_band(deploy(load("gpt-oss-20b"), "H100 SXM"), "tpot_ms")
+    >>> band.family, round(band.low, 3), round(band.high, 3)
+    ('serving/tpot_ms/online/vllm/moe', 0.973, 1.058)
+    """
+    reasons = serving_beyond(d)
+    return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", quantity, reasons)
+
+
+def training_band(part: facts.GPU, experts: bool) -> Band:
+    """Return the 80 % range of a training run's throughput on a part.
+
+    Parameters
+    ----------
+    part : GPU
+        The part.
+    experts : bool
+        A Mixture of Experts is trained.
+
+    Returns
+    -------
+    Band
+        Factors on the prediction, family, and reasons to be wider.
+
+    Examples
+    --------
+    >>> training_band(facts.gpu("H200"), experts=False).beyond
+    ('H200 SXM is timed by long runs of H100 SXM',)
+    """
+    family = "training/tokens_per_s_per_gpu" + ("-moe/megatron" if experts else "/dense/megatron")
+    wider = float(part.widens["training"])
+    reasons = {f"{part.name} is timed by long runs of {part.long_runs_of}": wider} if wider > 1 else {}
+    return _band(family, "tokens_per_s_per_gpu", reasons)
+
+
+def _band(family: str, quantity: str, reasons: dict[str, float]) -> Band:
+    """Return the range of the longest known beginning of a family, widened by all reasons together."""
+    while family.count("/") > 1 and family not in intervals():
+        family = family.rpartition("/")[0]
+    low, high = interval(family, quantity, 1 + sum(exponent - 1 for exponent in reasons.values()))
+    return Band(low, high, family, tuple(reasons))
