@@ -46,8 +46,8 @@ class Plan:
         All of them.
     answer : str
         What stands in the way, where something does; empty otherwise.
-    explained : Configuration or None
-        The one that chapters explain: the recommendation, else the quickest of all.
+    explained : Configuration
+        The one that chapters explain: the recommendation, else the quickest of all, else the roomiest that falls short.
     """
 
     customer: Customer
@@ -64,8 +64,8 @@ class Plan:
     considered: int
     serving_table: pd.DataFrame = field(repr=False)
     training_table: pd.DataFrame = field(repr=False)
+    explained: Configuration
     answer: str = ""
-    explained: Configuration | None = None
 
     def usd_per_month(self, end: str = "typical") -> float:
         """Cost of everything a month at one end of the prices.
@@ -143,7 +143,7 @@ def plan(customer: Customer) -> Plan:
         serving_table=rows,
         training_table=run_table,
         answer=obstacle(rows, recommendation, trained, run_table, small, customer),
-        explained=recommendation or _quickest(rows, made),
+        explained=recommendation or _quickest(rows, made) or fleet.short_of_room(customer, ways),
     )
 
 

@@ -12,6 +12,7 @@ from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import Model, load
+from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment, deploy
 from hopperbook.units import GIB, MONTH_H, MONTH_S
@@ -274,6 +275,59 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | N
     fitted = {c["deployment"].gpu.name for c in columns}
     missing = {part: words for part, words in missing.items() if part not in fitted}
     return Fleet(_frame(columns, customer), [c["deployment"] for c in columns], missing)
+
+
+def short_of_room(customer: Customer, tenures: dict[str, list[Tenure]]) -> Configuration:
+    """Return one replica on the part with most memory, to explain what does not fit anywhere.
+
+    Parameters
+    ----------
+    customer : Customer
+        The load.
+    tenures : dict
+        Ways to have each part.
+
+    Returns
+    -------
+    Configuration
+        Timed as if it fitted; its headroom is negative, its odds are nil.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> from hopperbook.planner.tenure import tenures as ways
+    >>> big = check({"name": "A", "model": "deepseek-v3", "precision": "bf16"})
+    >>> row = short_of_room(big, {"H200 SXM": ways(big, "H200 SXM")})
+    >>> row.gpu, row.tp, row.headroom < 0
+    ('H200 SXM', 8, True)
+    """
+    part = max((name for name, ways in tenures.items() if ways), key=lambda name: facts.gpu(name).memory_bytes)
+    d = deployments(customer, load(customer.model), (part,))[-1]
+    way, users = tenures[part][0], customer.concurrency
+    budget = serving.budget(d, customer.held_tokens)
+    steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, [users])
+    rate = float(steady.output_tokens_per_s[0])
+    low, usd, high = (MONTH_H * d.gpus * end for end in (way.low, way.typical, way.high))
+    return Configuration(
+        deployment=d,
+        tenure=way.kind,
+        replicas=1,
+        users=users,
+        gpus=d.gpus,
+        billed_gpus=d.gpus,
+        ttft_s=float(steady.ttft_s[0]),
+        tpot_s=float(steady.tpot_s[0]),
+        output_tokens_per_s=rate,
+        usd_low=low,
+        usd=usd,
+        usd_high=high,
+        usd_per_million=1e6 * usd / (MONTH_S * customer.busy_fraction * rate),
+        memory_gib=budget.used_bytes(users) / GIB,
+        headroom=budget.headroom(users),
+        day_hours=24 * customer.busy_fraction,
+        p_tpot=0.0,
+        p_ttft=0.0,
+    )
 
 
 def shortage(d: Deployment, held_tokens: int) -> str:
