@@ -1,0 +1,108 @@
+"""What the chapter on cost computes, against figures worked by hand and against the calculators it rests on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hopperbook import cost, facts, planner
+from hopperbook.customer import default
+from hopperbook.studies import cost as study
+
+#: 300,000 USD, eight GPUs, 10 kW, PUE 1.3, 200 USD a kW and month, 0.10 USD a kWh, 36 months, 30 % left, 8 %, 5 %.
+SERVER = cost.Ownership(300_000, 8, 10_000, 1.3, 200, 0.10, 36, 0.3, 0.08, 0.05, 0.8, 0.35)
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    return study.paid_fleet(default(), "H100 SXM", 12)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return study.spot_run(planner.plan(default()))
+
+
+def test_the_parts_of_an_owned_month_by_hand():
+    month = study.owned_month(SERVER, 1.0)
+    assert month.depreciation_usd == pytest.approx(5833.33, abs=0.01)
+    assert (month.interest_usd, month.care_usd) == pytest.approx((1300, 1250))
+    assert month.power_usd == pytest.approx(200 * 10 + 730 * 0.10 * 1.3 * 10)
+    assert sum(month[:4]) == pytest.approx(month.usd) == pytest.approx(8 * 730 * month.usd_per_gpu_hour)
+
+
+def test_bought_servers_are_whole_and_rented_gpus_are_not(fleet):
+    monthly = study.monthly_usd(fleet)
+    assert monthly["on_demand"] == 730 * 12 * fleet.on_demand.typical
+    assert monthly["own"] == 730 * 16 * fleet.tenures["own"].typical
+
+
+def test_the_flip_price_makes_the_two_cheapest_equal(fleet):
+    others = [usd for kind, usd in study.monthly_usd(fleet).items() if kind != "on_demand"]
+    assert 730 * fleet.gpus * study.flip_usd_per_hour(fleet) == pytest.approx(min(others))
+
+
+def test_the_curves_of_spending_cross_when_buying_pays(fleet):
+    pays = study.payback_months(fleet)
+    assert pays.low <= pays.typical <= pays.high
+    spent = study.spending(fleet, 60).set_index(["plan", "month"]).cost
+    cheaper = spent["buy"] <= spent["rent on demand"]
+    assert cheaper.idxmax() == math.ceil(pays.typical) if cheaper.any() else pays.typical > 60
+
+
+def test_a_swing_ends_where_the_changed_input_leads(fleet):
+    found = {swing.item: swing for swing in study.swings(fleet, 2000.0, (0.8, 1.25))}
+    base = study.usd_per_million(fleet, 2000.0)
+    assert found["engine"].usd_low == pytest.approx(base / 0.8)
+    assert found["load"].usd_low == pytest.approx(2 * base)
+    assert found["price"].usd_high == study.usd_per_million(fleet, 2000.0, price=fleet.on_demand.high)
+    widths = [abs(swing.usd_high - swing.usd_low) for swing in study.swings(fleet, 2000.0, (0.8, 1.25))]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_own_and_api_cost_the_same_at_the_even_load():
+    found = study.request(default(), 3.0)
+    assert found.api_usd == pytest.approx((0.9 * 512 + 0.9 * 2048) / 1e6)
+    at_even = found.own_usd * default().busy_fraction / found.even_load
+    assert at_even == pytest.approx(found.api_usd)
+    unnamed = default().model_copy(update={"api_usd_per_million_output_tokens": None})
+    assert study.request(unnamed, 3.0) is None
+
+
+def test_markets_hold_every_part_drawn_twice_and_hyperscalers_ask_more():
+    prices = study.markets(default())
+    assert prices.gpu.tolist() == [gpu for gpu in facts.drawn() for _ in facts.MARKETS]
+    assert study.market_gap(prices).ratio > 2
+
+
+def test_spot_costs_as_much_as_the_other_way_at_the_border(run):
+    for kind, rate in study.spot_borders(run).items():
+        if 0 < rate < np.inf:
+            assert float(study.spot_usd(run, rate)) == pytest.approx(run.offers[kind].typical, rel=0.01)
+
+
+def test_the_curve_of_spot_rises_and_the_others_are_flat(run):
+    curve = study.spot_curve(run, np.geomspace(0.1, 1000, 30))
+    assert curve[curve.series == "spot"].y.is_monotonic_increasing
+    assert curve[curve.series == "on_demand"].y.nunique() == 1
+
+
+def test_no_run_and_no_price_give_nothing():
+    idle = default().model_copy(update={"training_task": "none"})
+    assert study.spot_run(planner.plan(idle)) is None
+    unpriced = next(gpu for gpu in facts.gpus() if not _priced(gpu))
+    assert study.spot_fleet(default(), unpriced, 1, 1, 0.1) is None
+
+
+def _priced(gpu):
+    try:
+        return facts.price(gpu, default().market, "spot")
+    except ValueError:
+        return None
+
+
+def test_more_losses_want_more_spare_replicas():
+    rare, often = (study.spot_fleet(default(), "H100 SXM", 2, 4, rate) for rate in (1e-4, 0.3))
+    assert (rare.replicas, often.replicas) == (4, 9)
+    assert often.usd_per_month / rare.usd_per_month == pytest.approx(9 / 4)
+    assert often.lost_every_s == pytest.approx(12_000)
