@@ -58,6 +58,21 @@ def test_parameters_are_the_default_customer(chapter):
     assert customer.of(assigned) == customer.default()
 
 
+def test_cells_are_short_and_call_public_names_of_the_library(chapter):
+    """A chapter explains and shows: 15 lines a cell, 100 columns, no private name (ruff reads them too)."""
+    for cell in chapter.cells:
+        if cell.cell_type != "code" or "parameters" in tags(cell):
+            continue
+        lines = cell.source.splitlines()
+        assert len(lines) <= 15, cell.source
+        assert max(map(len, lines), default=0) <= 100
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        private = [node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+        names = [alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+        allowed = {"__version__", "_asdict"}  # the second is a named tuple's own
+        assert not [name for name in (*private, *names) if name.startswith("_") and name not in allowed]
+
+
 def test_outputs_are_stored_without_errors_or_machine_paths(chapter):
     assert any(cell.get("outputs") for cell in chapter.cells)
     for cell in chapter.cells:

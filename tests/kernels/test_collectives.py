@@ -5,20 +5,38 @@ import pytest
 
 from hopperbook.errors import InputError
 from hopperbook.kernels import collectives
+from hopperbook.kernels.algorithms import ALGORITHMS, OPS, traffic_factor
+from hopperbook.kernels.tables import Times
 
 
 def test_bus_bandwidth_as_nccl_tests_prints_it():
     """16 GiB over 16 H100 in 66,132 us is 487.09 GB/s (awsome-distributed-training)."""
     assert collectives.bus_bandwidth("all_reduce", 2**34, 66132e-6, 16) / 1e9 == pytest.approx(487.09, rel=1e-3)
-    assert collectives.traffic_factor("all_gather", 8) == pytest.approx(7 / 8)
+    assert traffic_factor("all_gather", 8) == pytest.approx(7 / 8)
 
 
 def test_closed_forms():
-    ring = collectives.closed_form_s("ring", 1e9, 8, 450e9, 0.0)
-    assert ring == pytest.approx(2 * 7 / 8 * 1e9 / 450e9)
-    assert collectives.closed_form_s("nvls", 1e9, 8, 450e9, 0.0) < ring
-    with pytest.raises(InputError, match="algorithm"):
-        collectives.closed_form_s("star", 1e9, 8, 450e9, 0.0)
+    def by(algorithm, gpus=8, op="all_reduce"):
+        return float(collectives.collective_s(op, 1e9, gpus, "H100 SXM", algorithm=algorithm).seconds)
+
+    assert by("ring") == pytest.approx(2 * 7 / 8 * 1e9 / 450e9)
+    assert by("tree") == pytest.approx(2 * 1e9 / 450e9)
+    assert by("nvls") == pytest.approx(9 / 8 * 1e9 / 450e9)
+    assert by("ring", 16) == pytest.approx(30 * 1e-5 + 2 * 15 / 16 * 1e9 / 400e9)  # NDR: 400 GB/s a node, 10 us a hop
+    assert by("sharp", 16) == pytest.approx(2e-5 + 1e9 / 400e9)
+    assert by("nvls") <= by(None) < by("ring")  # 8 H100 reduce in the switch
+    assert by("sharp", 16) <= by(None, 16)
+    for wrong in ({"algorithm": "star"}, {"algorithm": "nvls", "gpus": 16}, {"algorithm": "tree", "op": "all_gather"}):
+        with pytest.raises(InputError, match="algorithm|op"):
+            by(**wrong)
+
+
+def test_a_new_algorithm_is_one_function(monkeypatch):
+    def telepathy(q):
+        return Times(np.zeros_like(q.size), np.ones(q.size.shape, bool))
+
+    monkeypatch.setitem(ALGORITHMS, "telepathy", telepathy)
+    assert collectives.collective_s("all_gather", 1e9, 64, "H100 SXM", algorithm="telepathy").seconds == 0.0
 
 
 def test_in_node_measurement_comes_back():
@@ -28,7 +46,7 @@ def test_in_node_measurement_comes_back():
     assert not found.beyond
 
 
-@pytest.mark.parametrize("op", collectives.OPS)
+@pytest.mark.parametrize("op", OPS)
 def test_more_bytes_take_longer(op):
     seconds = collectives.collective_s(op, np.geomspace(1e6, 1e9, 40), 8, "H100 SXM").seconds
     assert seconds[-1] > 20 * seconds[0]
@@ -37,7 +55,7 @@ def test_more_bytes_take_longer(op):
 
 def test_slower_links_take_longer():
     def step(**where):
-        return float(collectives.collective_s("all_reduce", 1e9, **where).seconds)
+        return float(collectives.collective_s("all_reduce", 1e9, **({"gpu": "H100 SXM"} | where)).seconds)
 
     assert step(gpus=4, gpu="H100 PCIe") > 4 * step(gpus=4, gpu="H100 SXM")
     assert step(gpus=2, gpu="H100 PCIe") < step(gpus=4, gpu="H100 PCIe")  # a bridge joins two cards
@@ -52,4 +70,4 @@ def test_names_of_fabrics_are_read_from_text():
     with pytest.raises(InputError, match="fabric"):
         collectives.fabric_record("carrier pigeon")
     with pytest.raises(InputError, match="op"):
-        collectives.collective_s("broadcast", 1e6, 8)
+        collectives.collective_s("broadcast", 1e6, 8, "H100 SXM")

@@ -12,7 +12,7 @@ from tests.report import book
 
 from hopperbook import report
 from hopperbook.errors import InputError
-from hopperbook.report import publish
+from hopperbook.report import publish, render
 
 EVIL = '<script>alert(1)</script> {{ 7*7 }} **bold** $x$ `a` [l](javascript:x) "q" & \\( y \\)'
 
@@ -144,3 +144,14 @@ def test_stored_outputs_hold_the_customers_values(tmp_path: Path) -> None:
     notebook = json.loads((chapters / "00-the-answer.ipynb").read_text(encoding="utf-8"))
     assert "".join(notebook["cells"][1]["source"]) == 'name = "A \\"b\\""\nusers = 9'
     assert len(notebook["cells"]) == 4 and notebook["cells"][2]["outputs"]
+
+
+def test_code_that_shows_nothing_joins_what_it_prepares() -> None:
+    def code(source: str, shows: bool) -> dict[str, object]:
+        tags = {"tags": ["hide-input"]}
+        return {"cell_type": "code", "source": source, "metadata": tags, "outputs": [{}] if shows else []}
+
+    prose = {"cell_type": "markdown", "source": "words", "metadata": {}}
+    cells = [code("a", False), code("b", True), code("c", False), prose, code("d", False), prose]
+    joined = render._joined(cells)
+    assert [cell["source"] for cell in joined] == ["a\n\nb\n\nc", "words", "d", "words"]

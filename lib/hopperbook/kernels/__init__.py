@@ -6,8 +6,9 @@ Tables are those of TensorRT-LLM 1.0 and vLLM 0.24 (0.14 on A100) on A100 SXM, H
 arithmetic, bandwidth) and every answer says where it leaves what was measured.
 """
 
+from hopperbook.kernels.algorithms import traffic_factor
 from hopperbook.kernels.attention import context_attention_s, generation_attention_s
-from hopperbook.kernels.collectives import bus_bandwidth, collective_s, traffic_factor
+from hopperbook.kernels.collectives import bus_bandwidth, collective_s
 from hopperbook.kernels.engines import ENGINES, engine_name, engine_tables
 from hopperbook.kernels.gemm import gemm_s
 from hopperbook.kernels.memory_bound import elementwise_s, quantise_s

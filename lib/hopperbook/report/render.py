@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shutil
@@ -121,6 +122,7 @@ def prepare(notebooks_dir: Path, source: Path) -> list[str]:
         page = "index" if path.stem == ROOT else path.stem
         for cell in notebook["cells"]:
             _prepare_cell(cell)
+        notebook["cells"] = _joined(notebook["cells"])
         _number_title(notebook["cells"], int(path.stem[:2]))
         text = json.dumps(notebook, ensure_ascii=False)
         (source / f"{page}.ipynb").write_text(text, encoding="utf-8")
@@ -141,6 +143,32 @@ def _prepare_cell(cell: dict[str, Any]) -> None:
         tags.add("hide-input")
     cell["metadata"]["tags"] = sorted(tags)
     cell["outputs"] = [light for output in cell["outputs"] if (light := _lighten(output, sorted(tags))) is not None]
+
+
+def _joined(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join code that shows nothing to the code beside it, so that the page has one fold for each thing shown."""
+    runs = ((folds, list(run)) for folds, run in itertools.groupby(cells, _folds))
+    return [cell for folds, run in runs for cell in (_shown_once(run) if folds else run)]
+
+
+def _shown_once(run: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return adjoining cells of code as one cell an output; what is left at the end goes to the last of them."""
+    found: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for cell in run:
+        waiting.append("".join(cell["source"]))
+        if cell["outputs"]:
+            found.append(cell | {"source": "\n\n".join(waiting)})
+            waiting = []
+    if waiting:
+        last = found.pop() if found else run[-1] | {"source": ""}
+        found.append(last | {"source": "\n\n".join([last["source"], *waiting]).lstrip("\n")})
+    return found
+
+
+def _folds(cell: dict[str, Any]) -> bool:
+    """Return whether a cell is code that the page shows folded."""
+    return cell["cell_type"] == "code" and "hide-input" in cell["metadata"]["tags"]
 
 
 def _lighten(output: dict[str, Any], tags: Sequence[str]) -> dict[str, Any] | None:

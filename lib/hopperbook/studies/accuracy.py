@@ -1,0 +1,384 @@
+"""What chapter 12 computes on its way: predictions beside published runs, summed up by kind, part, engine and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import evidence, facts
+from hopperbook.evidence import aims
+
+TPOT, TTFT, OFFLINE = "Serving, time per token", "Serving, first token", "Serving, offline maximum"
+THROUGHPUT, MEMORY = "Training, throughput", "Training, peak memory"
+PLAYBOOK, PLAYBOOK_MEMORY = "Training, layouts of a playbook", "Training, memory of a playbook"
+ACTIVATIONS, COLLECTIVES = "Activations", "Collectives over servers"
+#: Each kind of prediction: its name on the page, and the kind and quantity of its judged rows.
+KINDS = {
+    TPOT: ("serving", "tpot_ms"),
+    TTFT: ("serving", "ttft_ms"),
+    OFFLINE: ("serving", "output_tokens_per_s"),
+    THROUGHPUT: ("training", "tokens_per_s_per_gpu"),
+    MEMORY: ("training", "memory_gib"),
+    ACTIVATIONS: ("activation memory", "activation_gib_per_gpu"),
+    COLLECTIVES: ("collective", "busbw_GBs"),
+}
+#: Kinds whose rows of a playbook, which come without their shapes, are judged apart.
+APART = {THROUGHPUT: PLAYBOOK, MEMORY: PLAYBOOK_MEMORY}
+#: Families of kernels in words.
+KERNEL_WORDS = {
+    "gemm": "matrix products",
+    "context": "attention over prompts",
+    "generation": "attention in decoding",
+    "moe": "Mixture of Experts",
+    "quantise": "quantisation",
+    "collective": "collectives in a server",
+    "mla_bmm": "latent attention, products",
+    "mla_context": "latent attention, prompts",
+    "mla_generation": "latent attention, decoding",
+}
+#: Clusters of published training runs, by their largest number of GPUs.
+SCALES = {8: "up to 8 GPUs", 64: "9 to 64", 512: "65 to 512", 1e6: "more than 512"}
+EDGE = 0.6  # errors beyond it are drawn at the edge
+
+Frames = dict[str, pd.DataFrame]
+
+
+def chip(gpu: str) -> str:
+    """Name the generation of a GPU as measurements write it; of activations, which name none, the A100.
+
+    Parameters
+    ----------
+    gpu : str
+        A name or alias, or nothing.
+
+    Returns
+    -------
+    str
+        Its first word.
+
+    Examples
+    --------
+    >>> chip("h200_sxm"), chip("")
+    ('H200', 'A100')
+    """
+    return (evidence.gpu_label(gpu).split() or ["A100"])[0]
+
+
+def judged() -> Frames:
+    """Return the judged rows of every kind of prediction, layouts of the playbook apart.
+
+    Returns
+    -------
+    dict of DataFrame
+        As :func:`hopperbook.evidence.judged` with ``chip``, by the names of `KINDS` and `APART`; none is empty.
+
+    Examples
+    --------
+    >>> list(judged())[0], len(judged())
+    ('Serving, time per token', 9)
+    """
+    frames: Frames = {}
+    for label, (kind, quantity) in KINDS.items():
+        rows = evidence.judged(kind, quantity)
+        rows = rows[rows.measured > 0]
+        frames[label] = rows.assign(chip=[chip(str(gpu)) for gpu in rows.gpu])
+    for label, apart in APART.items():
+        ranking = frames[label].family.str.contains("ranking")
+        frames[apart] = frames[label][ranking]
+        frames[label] = frames[label][~ranking]
+    return {label: rows for label, rows in frames.items() if len(rows)}
+
+
+def coverage(rows: pd.DataFrame) -> float:
+    """Return the share of measurements inside the 80 % ranges, of rows that did not set the ranges.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``measured low high half``; half 1 checks what half 0 has set.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> coverage(pd.DataFrame({"measured": [1, 1, 9], "low": 0.5, "high": 1.5, "half": [0, 1, 1]}))
+    0.5
+    """
+    checks = rows[rows.half == 1]
+    return float(((checks.measured >= checks.low) & (checks.measured <= checks.high)).mean())
+
+
+def kinds(frames: Frames) -> pd.DataFrame:
+    """Sum up how far each kind of prediction is off.
+
+    Parameters
+    ----------
+    frames : dict of DataFrame
+        From :func:`judged`.
+
+    Returns
+    -------
+    DataFrame
+        ``kind n median mean bias coverage``: rows, median and mean absolute error, median error, and coverage.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"error": [0.1, -0.3], "measured": 1, "low": 0.9, "high": 1.1, "half": [0, 1]})
+    >>> [round(float(each), 2) for each in kinds({"A": rows}).iloc[0, 1:]]
+    [2.0, 0.2, 0.2, -0.1, 1.0]
+    """
+    lines = []
+    for kind, rows in frames.items():
+        off, bias = rows.error.abs(), float(rows.error.median())
+        lines.append((kind, len(rows), float(off.median()), float(off.mean()), bias, coverage(rows)))
+    return pd.DataFrame(lines, columns=["kind", "n", "median", "mean", "bias", "coverage"])
+
+
+def files(frames: Frames) -> pd.DataFrame:
+    """Count the judged rows of each file of measurements.
+
+    Parameters
+    ----------
+    frames : dict of DataFrame
+        From :func:`judged`.
+
+    Returns
+    -------
+    DataFrame
+        ``file n source``, the source of the file's first row.
+
+    Examples
+    --------
+    >>> files(judged()).set_index("file").n.to_dict()["online"]
+    548
+    """
+    count = pd.concat([rows.file for rows in frames.values()]).value_counts().sort_index()
+    found = [facts.DATA / "measurements" / f"{file}.csv.gz" for file in count.index]
+    sources = [str(pd.read_csv(path).source.iloc[0]) for path in found]
+    return pd.DataFrame({"file": count.index, "n": count.to_numpy(), "source": sources})
+
+
+def most_gpus(rows: pd.DataFrame) -> float:
+    """Return the GPUs of the largest cluster among runs.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``gpus``, as written.
+
+    Returns
+    -------
+    float
+        GPUs.
+
+    Examples
+    --------
+    >>> most_gpus(pd.DataFrame({"gpus": ["8", "", "1024"]}))
+    1024.0
+    """
+    return float(pd.to_numeric(rows.gpus, errors="coerce").max())
+
+
+def aimed() -> pd.DataFrame:
+    """Say of each family whether its aim is reached, and where it is not, what the miss is made of.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`hopperbook.evidence.aims.reached` with a ``verdict``; ``miss`` is empty where the aim is reached.
+
+    Examples
+    --------
+    >>> len(aimed()), sorted(set(aimed().verdict))
+    (16, ['missed', 'reached'])
+    """
+    found = aims.reached()
+    verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
+    return found.assign(verdict=verdict, miss=miss)
+
+
+def by_part(frames: Frames, labels: Iterable[str] = (TPOT, THROUGHPUT)) -> pd.DataFrame:
+    """Put the errors of some kinds into lanes, one a kind and part.
+
+    Parameters
+    ----------
+    frames : dict of DataFrame
+        From :func:`judged`.
+    labels : iterable of str
+        Their kinds.
+
+    Returns
+    -------
+    DataFrame
+        ``lane error drawn``: the error, and the error no farther out than the edge of a drawing.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"chip": ["H100", "H100"], "error": [0.1, 0.9]})
+    >>> by_part({"Serving, time per token": rows}).drawn.tolist()
+    [0.1, 0.6]
+    """
+    rows = [
+        pd.DataFrame({"lane": f"{label.split(', ')[0]}, " + found.chip, "error": found.error})
+        for label, found in frames.items()
+        if label in set(labels)
+    ]
+    strips = pd.concat(rows)
+    return strips.assign(drawn=strips.error.clip(-EDGE, EDGE))
+
+
+def _groups(kind: str, rows: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
+    """Return rows, median absolute error and bias of each group of a kind."""
+    lines = [
+        (kind, str(name), len(group), float(group.error.abs().median()), float(group.error.median()))
+        for name, group in rows.groupby(by, observed=True)
+    ]
+    return pd.DataFrame(lines, columns=["kind", "group", "n", "median", "bias"])
+
+
+def _engines(rows: pd.DataFrame) -> pd.Series:
+    """Name the engine of each run, or its file where none is given."""
+    if "engine" not in rows or not rows.engine.notna().any():
+        return rows.file
+    engine = rows.engine.fillna("")
+    return engine.where(engine != "", rows.file)
+
+
+def by_group(frames: Frames) -> pd.DataFrame:
+    """Sum up the errors of serving by engine, and of training by scale, framework and format.
+
+    Parameters
+    ----------
+    frames : dict of DataFrame
+        From :func:`judged`.
+
+    Returns
+    -------
+    DataFrame
+        ``kind group n median bias``: rows, median absolute and median error.
+
+    Examples
+    --------
+    >>> found = by_group(judged())
+    >>> found[found.group.isin(SCALES.values())].group.tolist()[0]
+    'up to 8 GPUs'
+    """
+    train = frames[THROUGHPUT]
+    gpus = pd.to_numeric(train.gpus, errors="coerce")
+    scale = pd.cut(gpus, [0, *SCALES], labels=list(SCALES.values()))
+    framework = train.family.str.split("/").str[-1]
+    form = train.precision.str.lower().str.replace("amp_", "").str.upper()
+    serving = [_groups(kind, frames[kind], _engines(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
+    training = [_groups(THROUGHPUT, train, by) for by in (scale, framework, form)]
+    return pd.concat([*serving, *training], ignore_index=True)
+
+
+def held_out() -> pd.DataFrame:
+    """Return how far shapes held out of the kernels' own tables lay from their predictions.
+
+    Returns
+    -------
+    DataFrame
+        ``kernel n low high``: shapes, and the ends of the 80 % range of measured over predicted time, less one.
+
+    Examples
+    --------
+    >>> found = held_out().set_index("kernel").loc["matrix products"]
+    >>> round(float(found.low), 3), round(float(found.high), 3)
+    (-0.071, 0.081)
+    """
+    kept = {key: row for key, row in evidence.intervals().items() if key.startswith("kernel/latency_ms/")}
+    names = [key.split("/")[-1] for key in kept]
+    lines = [
+        (KERNEL_WORDS.get(name, name), int(row["n"]), float(row["low"]) - 1, float(row["high"]) - 1)
+        for name, row in zip(names, kept.values(), strict=True)
+    ]
+    return pd.DataFrame(lines, columns=["kernel", "n", "low", "high"])
+
+
+def ratios() -> pd.DataFrame:
+    """Sum up the ratios of judged rows that differ in the part, or the format, alone.
+
+    Returns
+    -------
+    DataFrame
+        ``what pair n measured predicted median``: pairs, medians of both ratios, and the median absolute error.
+
+    Examples
+    --------
+    >>> ratios().columns.tolist()
+    ['what', 'pair', 'n', 'measured', 'predicted', 'median']
+    """
+    pairs = aims.ratios().assign(off=lambda rows: rows.error.abs())
+    summed = pairs.groupby(["what", "pair"]).agg(
+        n=("error", "size"),
+        measured=("measured", "median"),
+        predicted=("predicted", "median"),
+        median=("off", "median"),
+    )
+    return summed.reset_index()
+
+
+def _run_words(row: Mapping[str, object]) -> str:
+    """Name a run by its model, or the collective, and the part."""
+    model = row["model"]
+    what = model.split("/")[-1] if isinstance(model, str) else row["collective"]
+    return f"{what}, {evidence.gpu_label(str(row['gpu']))}"
+
+
+def worst(frames: Frames, each: int = 2, most: int = 12) -> pd.DataFrame:
+    """Return the judged rows that are farthest off, by name; those of the playbook and of activations left out.
+
+    Parameters
+    ----------
+    frames : dict of DataFrame
+        From :func:`judged`.
+    each, most : int
+        Rows of a kind, and in all.
+
+    Returns
+    -------
+    DataFrame
+        ``kind what measured predicted error note``, the worst first; the note says what was assumed.
+
+    Examples
+    --------
+    >>> found = worst(judged())
+    >>> len(found), int(found.kind.value_counts().max())
+    (12, 2)
+    """
+    left_out = {PLAYBOOK, PLAYBOOK_MEMORY, ACTIVATIONS}
+    rows = [found.assign(kind=kind) for kind, found in frames.items() if kind not in left_out]
+    ranked = pd.concat(rows, ignore_index=True)
+    ranked = ranked.loc[ranked.error.abs().sort_values(ascending=False).index]
+    ranked = ranked.groupby("kind").head(each).head(most)
+    what = [_run_words(row) for row in ranked.to_dict("records")]
+    note = [each[:80] if isinstance(each, str) else "" for each in ranked.note]
+    named = ranked.assign(what=what, note=note)
+    return named[["kind", "what", "measured", "predicted", "error", "note"]].reset_index(drop=True)
+
+
+def result_name(kind: str) -> str:
+    """Name the result under which a kind's median error goes out.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the kind.
+
+    Returns
+    -------
+    str
+        Lower case with underscores.
+
+    Examples
+    --------
+    >>> result_name("Serving, first token")
+    'median_error_serving_first_token'
+    """
+    return "median_error_" + kind.lower().replace(", ", "_").replace(" ", "_")

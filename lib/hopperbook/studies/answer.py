@@ -1,0 +1,554 @@
+"""What the executive page computes on its way: ranges of the answer, rows of the options, and the map near the load."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hopperbook import evidence, facts, planner, units
+from hopperbook.customer import Customer
+from hopperbook.display import Option
+from hopperbook.errors import InputError
+from hopperbook.models import load, parameters
+from hopperbook.planner import Configuration, Plan, TrainingRun
+from hopperbook.planner.borders import Map, rented
+from hopperbook.planner.configuration import run_of_row
+from hopperbook.planner.reject import Rejected
+from hopperbook.planner.runs import describe
+
+#: Ways to have a GPU, as a sentence about the map says them.
+HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought"}
+COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CLEARLY_FASTER = 0.95  # of the recommendation's time per token, at most
+
+Three = tuple[float, float, float]
+
+
+class Latency(NamedTuple):
+    """Time per token in milliseconds and first token in seconds: typical, and the ends of the 80 % range."""
+
+    tpot_ms: Three
+    ttft_s: Three
+
+
+class Against(NamedTuple):
+    """How a configuration differs from the recommended one, as shares of it; NaN where its time is not known."""
+
+    dearer: float
+    quicker: float
+
+
+class Near(NamedTuple):
+    """The decision map around a load: who wins there, how many cells each part wins, and who has no price."""
+
+    map: Map
+    here: tuple[float, float]
+    winner: str
+    wins: dict[str, int]
+    had: str
+    unpriced: list[str]
+
+
+def capital(words: str) -> str:
+    """Begin a sentence with a capital letter and leave the rest as it is.
+
+    Parameters
+    ----------
+    words : str
+        Not empty.
+
+    Returns
+    -------
+    str
+        The sentence.
+
+    Examples
+    --------
+    >>> capital("eight H100 cost less")
+    'Eight H100 cost less'
+    """
+    return words[0].upper() + words[1:]
+
+
+def costs(plan: Plan) -> Three:
+    """Return what everything costs a month, at typical, low and high prices.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    tuple of float
+        USD.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> typical, low, high = costs(planner.plan(default()))
+    >>> round(typical, -3), low < typical < high
+    (13000.0, True)
+    """
+    return plan.usd_per_month("typical"), plan.usd_per_month("low"), plan.usd_per_month("high")
+
+
+def latency(row: Configuration) -> Latency:
+    """Return the latencies of a configuration with their 80 % ranges.
+
+    Parameters
+    ----------
+    row : Configuration
+        One of the plan's.
+
+    Returns
+    -------
+    Latency
+        Typical, low and high.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> found = latency(planner.plan(default()).recommendation)
+    >>> [round(each) for each in found.tpot_ms]
+    [28, 26, 31]
+    """
+    bands, tpot_ms, ttft_s = planner.bands(row.deployment), 1e3 * float(row.tpot_s), float(row.ttft_s)
+    (faster, slower), (sooner, later) = bands["tpot"], bands["ttft"]
+    return Latency((tpot_ms, tpot_ms * faster, tpot_ms * slower), (ttft_s, ttft_s * sooner, ttft_s * later))
+
+
+def run_days(customer: Customer, run: TrainingRun) -> Three:
+    """Return the days of a training run with their 80 % range.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose bands count.
+    run : TrainingRun
+        One of the plan's.
+
+    Returns
+    -------
+    tuple of float
+        Typical, low and high.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> [round(24 * days, 1) for days in run_days(default(), planner.plan(default()).training)]  # hours
+    [8.2, 7.7, 8.5]
+    """
+    days, (low, high) = float(run.days), planner.days_band(customer, run.gpu)
+    return days, days * low, days * high
+
+
+def chance(row: Configuration) -> float:
+    """Return the probability that a configuration keeps both targets.
+
+    Parameters
+    ----------
+    row : Configuration
+        A serving configuration.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, as if the two were independent.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> chance(SimpleNamespace(p_tpot=0.9, p_ttft=0.5))
+    0.45
+    """
+    return float(row.p_tpot * row.p_ttft)
+
+
+def trains_mostly(plan: Plan) -> bool:
+    """Say whether training costs more than serving.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    bool
+        True where it does; without a serving configuration False.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> trains_mostly(planner.plan(default()))
+    False
+    """
+    row, run = plan.recommendation, plan.training
+    return row is not None and run is not None and float(run.usd) > float(row.usd)
+
+
+def same_fleet(row: Configuration, other: Configuration) -> bool:
+    """Say whether two configurations are as many GPUs of the same part.
+
+    Parameters
+    ----------
+    row, other : Series
+        Serving configurations.
+
+    Returns
+    -------
+    bool
+        True where they are.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> four, eight = (SimpleNamespace(gpus=gpus, gpu="H100 SXM") for gpus in (4, 8))
+    >>> same_fleet(four, four), same_fleet(four, eight)
+    (True, False)
+    """
+    return (row.gpus, row.gpu) == (other.gpus, other.gpu)
+
+
+def against(other: Configuration, row: Configuration) -> Against:
+    r"""Compare a configuration with the recommended one.
+
+    .. math:: d = c' / c - 1, \quad q = 1 - t' / t
+
+    Parameters
+    ----------
+    other, row : Series
+        The configuration, of cost c' and time per token t', and the recommended one.
+
+    Returns
+    -------
+    Against
+        Shares of cost and time per token; ``quicker`` is below 0 where it is slower.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> row, other = SimpleNamespace(usd=100.0, tpot_s=0.04), SimpleNamespace(usd=125.0, tpot_s=0.03)
+    >>> against(other, row)
+    Against(dearer=0.25, quicker=0.25)
+    """
+    return Against(other.usd / row.usd - 1, 1 - other.tpot_s / row.tpot_s if row.tpot_s else math.nan)
+
+
+def clearly_faster(plan: Plan) -> Configuration | None:
+    """Return the plan's fastest configuration where it is worth a row of its own.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    Configuration or None
+        None where the recommendation is nearly as fast.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> quick, slow = SimpleNamespace(tpot_s=0.01), SimpleNamespace(tpot_s=0.02)
+    >>> clearly_faster(SimpleNamespace(fastest=quick, recommendation=slow)).tpot_s
+    0.01
+    """
+    fastest, row = plan.fastest, plan.recommendation
+    if fastest is None or row is None:
+        return None
+    return fastest if fastest.tpot_s < CLEARLY_FASTER * row.tpot_s else None
+
+
+def _bare(usd: float) -> str:
+    """Write money for a column whose head has the unit."""
+    return units.money(usd).replace("$", "")
+
+
+def option(verdict: str, row: Configuration, reason: str) -> Option:
+    """Make a row of the options from a serving configuration.
+
+    Parameters
+    ----------
+    verdict, reason : str
+        A word or two, and a sentence.
+    row : Configuration
+        The configuration.
+
+    Returns
+    -------
+    Option
+        Cost a month, milliseconds a token and room left in the cache, per cent.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> row = planner.plan(default()).recommendation
+    >>> option("Recommended", row, "Least cost.").name
+    '8 × H100 SXM'
+    """
+    tpot_ms, low_ms, high_ms = latency(row).tpot_ms
+    cost = (_bare(float(row.usd)), f"{_bare(float(row.usd_low))}–{_bare(float(row.usd_high))}")
+    each = (units.number(tpot_ms), f"{units.number(low_ms)}–{units.number(high_ms)}")
+    room = units.number(100 * float(row.headroom))
+    detail = f"{planner.layout(row)}, {units.format_name(row.precision)}, {row.tenure.replace('_', ' ')}"
+    return Option(verdict, f"{int(row.gpus)} × {row.gpu}", [cost, each, room], reason, detail)
+
+
+def refused(part: Rejected) -> Option:
+    """Make a row of the options from a part that is not recommended.
+
+    Parameters
+    ----------
+    part : Rejected
+        The part, what decided, and what would bring it back.
+
+    Returns
+    -------
+    Option
+        Its cost and time per token where they are known.
+
+    Examples
+    --------
+    >>> refused(Rejected("H100 NVL", "too slow", "more time")).reason
+    'Too slow. Reconsider with more time.'
+    """
+    cost = "" if math.isnan(part.usd_per_month) else _bare(part.usd_per_month)
+    each = "" if math.isnan(part.tpot_s) else units.number(1e3 * part.tpot_s)
+    name = f"{part.gpus} × {part.gpu}" if part.gpus else part.gpu
+    return Option("Rejected", name, [cost, each, ""], f"{capital(part.reason)}. Reconsider with {part.remedy}.")
+
+
+def run_option(customer: Customer, verdict: str, run: TrainingRun, reason: str) -> Option:
+    """Make a row of the options from a training configuration.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose bands count.
+    verdict, reason : str
+        A word or two, and a sentence.
+    run : TrainingRun
+        The configuration.
+
+    Returns
+    -------
+    Option
+        Cost of a run, days, and the share of the dense peak, per cent.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> plan = planner.plan(default())
+    >>> run_option(default(), "Recommended", plan.training, "Least cost.").name
+    '8 × H100 SXM'
+    """
+    days, low, high = run_days(customer, run)
+    lasts = (units.number(days), f"{units.number(low)}–{units.number(high)}")
+    detail = f"{describe(run)}, {units.format_name(run.precision)}, {run.tenure.replace('_', ' ')}"
+    cost, share = _bare(float(run.usd_run)), units.number(100 * float(run.mfu))
+    return Option(verdict, f"{int(run.gpus)} × {run.gpu}", [cost, lasts, share], reason, detail)
+
+
+def other_runs(plan: Plan, most: int = 4) -> list[TrainingRun]:
+    """Return the training runs on other parts than the one chosen, the cheapest first.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan with training.
+    most : int
+        How many.
+
+    Returns
+    -------
+    list of TrainingRun
+        The cheapest of each other part.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> plan = planner.plan(default())
+    >>> plan.training.gpu in [run.gpu for run in other_runs(plan)]
+    False
+    """
+    options = [run_of_row(row) for _, row in plan.training_options.iterrows()]
+    return [run for run in options if plan.training is None or run.gpu != plan.training.gpu][:most]
+
+
+def dearer_words(usd: float, usd_chosen: float) -> str:
+    """Say how a cost compares with that of the choice.
+
+    Parameters
+    ----------
+    usd, usd_chosen : float
+        Costs; a choice that is free counts as equal.
+
+    Returns
+    -------
+    str
+        In per cent, or from twice the cost on in times.
+
+    Examples
+    --------
+    >>> dearer_words(300.0, 100.0)
+    '3.0 times as dear'
+    """
+    ratio = usd / usd_chosen - 1 if usd_chosen else 0.0
+    if ratio >= 1:
+        return f"{units.fixed(ratio + 1, 1)} times as dear"
+    return f"{units.percent(abs(ratio))} {'dearer' if ratio >= 0 else 'cheaper'}"
+
+
+def near(customer: Customer) -> Near:
+    """Read the decision map around a customer's load.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model, users, lengths, targets, market.
+
+    Returns
+    -------
+    Near
+        The load as billions of parameters and users; the winner of the nearest cell, empty where none keeps the
+        targets; the cells that each part drawn wins; how the first of them is had; those without a price.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> found = near(default())
+    >>> list(found.wins), round(found.here[0], 1)
+    (['A100', 'H100', 'H200'], 70.6)
+    """
+    drawn, ways = planner.decision_map(customer), rented(customer)
+    billions = parameters(load(customer.model)) / 1e9
+    row = np.argmin(np.abs(np.log(drawn.users / customer.concurrency)))
+    column = np.argmin(np.abs(np.log(drawn.parameters / 1e9 / billions)))
+    shorts = [facts.gpu(part).short for part in facts.drawn()]
+    priced = {facts.gpu(part).short for part in ways}
+    return Near(
+        map=drawn,
+        here=(billions, customer.concurrency),
+        winner=str(drawn.winner[row, column]),
+        wins={short: int((drawn.winner == short).sum()) for short in shorts},
+        had=HAD[next(iter(ways.values())).kind],
+        unpriced=[short for short in shorts if short not in priced],
+    )
+
+
+def usd_per_hour(part: str, market: str) -> float:
+    """Return the typical price of an hour of a GPU on demand.
+
+    Parameters
+    ----------
+    part : str
+        The GPU.
+    market : str
+        ``other`` or ``hyperscaler``.
+
+    Returns
+    -------
+    float
+        USD; NaN where no price is on file.
+
+    Examples
+    --------
+    >>> usd_per_hour("H100 SXM", "other"), usd_per_hour("H200 NVL", "other")
+    (2.534, nan)
+    """
+    try:
+        return facts.price(part, market).typical
+    except InputError:
+        return math.nan
+
+
+def price_dates(market: str) -> str:
+    """Return the dates of the prices that the map rests on.
+
+    Parameters
+    ----------
+    market : str
+        ``other`` or ``hyperscaler``.
+
+    Returns
+    -------
+    str
+        The first and the last over all parts drawn that have a price; empty where none has.
+
+    Examples
+    --------
+    >>> price_dates("other")
+    '2024-12-13 to 2026-03-03'
+    """
+    days: list[str] = []
+    for part in facts.drawn():
+        try:
+            days += facts.price(part, market).date.split(" to ")
+        except InputError:
+            continue
+    first, last = min(days, default=""), max(days, default="")
+    return first if first == last else f"{first} to {last}"
+
+
+def published_runs() -> int:
+    """Count the published runs that judge the answer: of serving by time per token and at most, and of training.
+
+    Returns
+    -------
+    int
+        Runs that nothing was fitted to.
+
+    Examples
+    --------
+    >>> round(published_runs(), -2)
+    1600
+    """
+    asked = (("serving", "tpot_ms"), ("serving", "output_tokens_per_s"), ("training", "tokens_per_s_per_gpu"))
+    return sum(len(evidence.judged(kind, quantity)) for kind, quantity in asked)
+
+
+def milliseconds(value_ms: float) -> str:
+    """Write a time per token.
+
+    Parameters
+    ----------
+    value_ms : float
+        Milliseconds.
+
+    Returns
+    -------
+    str
+        With its unit.
+
+    Examples
+    --------
+    >>> milliseconds(25.4).split()
+    ['25', 'ms']
+    """
+    return units.quantity(value_ms, "ms")
+
+
+def lasting(days: float) -> str:
+    """Write the length of a run.
+
+    Parameters
+    ----------
+    days : float
+        Days.
+
+    Returns
+    -------
+    str
+        In the unit that suits it.
+
+    Examples
+    --------
+    >>> lasting(3.0).split()
+    ['3.0', 'days']
+    """
+    return units.duration(days * units.DAY_S)

@@ -1,0 +1,546 @@
+"""What chapter 5 computes on its way: a training step taken apart, the run that follows from it, and its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hopperbook import facts, planner, training
+from hopperbook.customer import Customer
+from hopperbook.models import Model, load, parameters, training_flop_per_token
+from hopperbook.planner import Plan, train
+from hopperbook.planner.runs import STATE_BYTES_PER_PARAMETER, checkpoint_bytes, describe, global_batch
+from hopperbook.studies.answer import usd_per_hour
+from hopperbook.units import DAY_S, HOUR_S
+
+#: What stands in where a customer trains nothing: a fine-tuning of one billion tokens.
+STAND_IN = {"training_task": "sft", "training_tokens": 1e9}
+#: Parts of a step in words, as ``training.PARTS`` names them.
+PART_WORDS = {
+    "gemm_s": "matrix products",
+    "attention_s": "attention",
+    "elementwise_s": "element-wise",
+    "recompute_s": "recomputation",
+    "head_s": "head and loss",
+    "tensor_parallel_s": "tensor parallel, exposed",
+    "bubble_s": "pipeline bubble",
+    "point_to_point_s": "between stages",
+    "data_parallel_s": "data parallel, exposed",
+    "optimizer_s": "optimizer",
+    "host_s": "host",
+}
+LAYOUT = tuple(column for column in training.LAYOUT_COLUMNS if column != "dp")
+RECOMPUTE = ("none", "selective", "full")
+CLUSTERS = tuple(2**power for power in range(3, 15))  # from one server to 16,384 GPUs
+TUNING_SEQUENCES = 128
+
+
+class Explained(NamedTuple):
+    """The run that a chapter explains: the customer it stands for, her plan, and how far it is from what was asked.
+
+    ``stands_in`` says that nothing is trained by her file; ``unfit_gpus`` is the largest cluster that she allows where
+    even that does not hold the states, None where one does.
+    """
+
+    customer: Customer
+    plan: Plan
+    run: Any
+    stands_in: bool
+    unfit_gpus: int | None
+
+
+class Timed(NamedTuple):
+    """A run's step and what follows from it; ``alone_days`` with the GPUs to itself, ``free_share`` of a day it has."""
+
+    step_s: float
+    parts: pd.DataFrame
+    tokens_per_s_per_gpu: float
+    tokens_per_s: float
+    mfu: float
+    flop_per_token: float
+    peak_flop_per_s: float
+    alone_days: float
+    free_share: float
+
+
+class Days(NamedTuple):
+    """Days, lowest, median and highest over the sizes compared."""
+
+    low: float
+    typical: float
+    high: float
+
+
+def explained(customer: Customer) -> Explained:
+    """Find a run to explain: the plan's own, else that of a stand-in task or of a larger cluster.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose chapter it is.
+
+    Returns
+    -------
+    Explained
+        Its run is None where not even the largest cluster that may be asked for holds the states.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> found = explained(default().model_copy(update={"training_task": "none"}))
+    >>> found.stands_in, found.customer.training_tokens
+    (True, 1000000000.0)
+    """
+    stands_in = not customer.trains
+    if stands_in:
+        customer = customer.model_copy(update=STAND_IN)
+    plan = planner.plan(customer)
+    run = train.shown(customer, plan.training, plan.training_table)
+    if len(plan.training_table) or run is None:
+        return Explained(customer, plan, run, stands_in, None)
+    wider = customer.model_copy(update={"max_gpus": run.gpus})
+    return Explained(wider, planner.plan(wider), run, stands_in, customer.max_gpus)
+
+
+def flop_per_token(model: Model, seq_len: int, task: str) -> float:
+    r"""Count the arithmetic of a trained token; adapters spare the weights' gradients, a third of it.
+
+    .. math:: F = 6 N + F_\mathrm{attention}, \quad F_\mathrm{LoRA} = \tfrac{2}{3} F
+
+    Parameters
+    ----------
+    model : Model
+        The model, of N weights that multiply a token.
+    seq_len : int
+        Tokens of a sequence.
+    task : str
+        ``pretrain``, ``sft`` or ``lora``.
+
+    Returns
+    -------
+    float
+        FLOP.
+
+    Examples
+    --------
+    >>> round(flop_per_token(load("llama-3.1-8b"), 4096, "sft") / 1e9, 1)
+    51.5
+    """
+    return training_flop_per_token(model, seq_len) * (2 / 3 if task == "lora" else 1)
+
+
+def timed(customer: Customer, run: Any) -> Timed:
+    """Time a run's step on the customer's own sequences, and take it apart.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model, task, tokens and sequence length.
+    run : Series
+        A row of the plan's training table.
+
+    Returns
+    -------
+    Timed
+        ``parts`` has ``part words part_s share``, the longest first.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> found = explained(default())
+    >>> step = timed(found.customer, found.run)
+    >>> step.parts.words.iloc[0], round(float(step.parts.share.iloc[0]), 2)
+    ('matrix products', 0.7)
+    """
+    model, precision = load(customer.trained_model), run.precision.removesuffix("_block")
+    layout: dict[str, Any] = {column: int(getattr(run, column)) for column in LAYOUT}
+    step = training.step(
+        model,
+        run.gpu,
+        precision=run.precision,
+        framework_name=replace(training.framework(), tuning_document_share=1.0),
+        seq_len=customer.training_sequence_tokens,
+        task=customer.training_task,
+        recompute=run.recompute,
+        **layout,
+    )
+    tokens_per_s = float(step.tokens_per_s_per_gpu[0]) * int(run.gpus)
+    alone_days = customer.training_tokens / tokens_per_s / DAY_S / float(run.goodput)
+    return Timed(
+        step_s=float(step.total_s[0]),
+        parts=_parts(step),
+        tokens_per_s_per_gpu=float(step.tokens_per_s_per_gpu[0]),
+        tokens_per_s=tokens_per_s,
+        mfu=float(step.mfu[0]),
+        flop_per_token=flop_per_token(model, customer.training_sequence_tokens, customer.training_task),
+        peak_flop_per_s=facts.gpu(run.gpu).dense_flop_per_s[precision],
+        alone_days=alone_days,
+        free_share=min(1.0, alone_days / float(run.days)),
+    )
+
+
+def _parts(step: training.Step) -> pd.DataFrame:
+    """Return the parts of a step of one layout, the longest first."""
+    lines = [(part, PART_WORDS.get(part, part), float(np.ravel(getattr(step, part))[0])) for part in training.PARTS]
+    parts = pd.DataFrame(lines, columns=["part", "words", "part_s"])
+    parts = parts.assign(share=parts.part_s / float(step.total_s[0]))
+    return parts.sort_values("part_s", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def fastest(
+    customer: Customer,
+    gpu: str,
+    gpus: int | Iterable[int],
+    precision: str,
+    *,
+    task: str | None = None,
+    sequences: int | None = None,
+    seq_len: int | None = None,
+    recompute: tuple[str, ...] = RECOMPUTE,
+) -> pd.DataFrame:
+    """Time the fastest layout that fits of each cluster size, for the customer's run or one that differs from it.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model, task and sequences of a step.
+    gpu : str
+        The part.
+    gpus : int or iterable of int
+        Cluster sizes.
+    precision : str
+        Format of the matrix products.
+    task, sequences, seq_len : str, int, int, optional
+        Another task, other sequences of a step, and of other tokens, than the customer's.
+    recompute : tuple of str
+        Kinds of recomputation to try.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`hopperbook.training.best`; no rows where nothing fits.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> len(fastest(default(), "H100 SXM", [8, 16, 32], "bf16"))
+    3
+    """
+    table = training.sweep(
+        load(customer.trained_model),
+        gpu,
+        [gpus] if isinstance(gpus, int) else list(gpus),
+        sequences or global_batch(customer),
+        seq_len or customer.training_sequence_tokens,
+        precision=precision,
+        task=task or customer.training_task,
+        recompute=recompute,
+    )
+    return training.best(table)
+
+
+def tokens_per_s_per_gpu(rows: pd.DataFrame) -> float:
+    """Return the rate of the smallest cluster of :func:`fastest`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``tokens_per_s_per_gpu``.
+
+    Returns
+    -------
+    float
+        Tokens a second and GPU; NaN where nothing fits.
+
+    Examples
+    --------
+    >>> tokens_per_s_per_gpu(pd.DataFrame({"tokens_per_s_per_gpu": [900.0, 850.0]}))
+    900.0
+    """
+    return float(rows.tokens_per_s_per_gpu.iloc[0]) if len(rows) else float("nan")
+
+
+def servers_gpus(run: Any) -> int:
+    """Return the GPUs on which parts are compared: the run's, at least one server.
+
+    Parameters
+    ----------
+    run : Series
+        A row of the plan's training table.
+
+    Returns
+    -------
+    int
+        GPUs.
+
+    Examples
+    --------
+    >>> servers_gpus(pd.Series({"gpus": 2})), servers_gpus(pd.Series({"gpus": 64}))
+    (8, 64)
+    """
+    return int(max(8, run.gpus))
+
+
+def like_for_like(customer: Customer, gpus: int) -> pd.DataFrame:
+    """Time the customer's run on as many GPUs of each part that is drawn, in BF16 and, where it can, in FP8.
+
+    Parameters
+    ----------
+    customer : Customer
+        The run, and the market whose prices count.
+    gpus : int
+        Cluster size.
+
+    Returns
+    -------
+    DataFrame
+        ``gpu precision layout tokens_per_s_per_gpu mfu memory_bytes days usd``; the cost is that of a run on demand,
+        NaN where no price is on file. Parts that do not hold the states are left out.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> like_for_like(default(), 8).precision.tolist()
+    ['BF16', 'BF16', 'FP8', 'BF16', 'FP8']
+    """
+    lines = []
+    for gpu in facts.drawn():
+        formats = ("bf16", customer.fp8_precision) if facts.gpu(gpu).transformer_engine else ("bf16",)
+        for precision in formats:
+            for row in fastest(customer, gpu, gpus, precision).itertuples():
+                days = float(training.days(customer.training_tokens, row.tokens_per_s_per_gpu * row.gpus))
+                lines.append(
+                    {
+                        "gpu": gpu,
+                        "precision": precision.removesuffix("_block").upper(),
+                        "layout": describe(row),
+                        "tokens_per_s_per_gpu": float(row.tokens_per_s_per_gpu),
+                        "mfu": float(row.mfu),
+                        "memory_bytes": float(row.memory_bytes),
+                        "days": days,
+                        "usd": float(row.gpus) * usd_per_hour(gpu, customer.market) * 24 * days,
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def gain(rows: pd.DataFrame, over: tuple[str, str], of: tuple[str, str]) -> float:
+    """Say how many times as fast one part and format trains as another.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`like_for_like`.
+    over, of : tuple of str
+        Part and format that is compared with, and that is asked about.
+
+    Returns
+    -------
+    float
+        The ratio of their tokens a second and GPU; NaN where either is missing.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"gpu": ["A", "B"], "precision": ["BF16", "BF16"], "tokens_per_s_per_gpu": [2.0, 5.0]})
+    >>> gain(rows, ("A", "BF16"), ("B", "BF16"))
+    2.5
+    """
+    rates = rows.set_index(["gpu", "precision"]).tokens_per_s_per_gpu if len(rows) else {}
+    return float(rates[of] / rates[over]) if over in rates and of in rates else float("nan")
+
+
+def scaling(customer: Customer, run: Any) -> pd.DataFrame:
+    """Work out the days of the customer's run on one server and more of each part that is drawn.
+
+    Parameters
+    ----------
+    customer : Customer
+        The run and the largest cluster.
+    run : Series
+        A row of the plan's training table; parts without its format compute in BF16.
+
+    Returns
+    -------
+    DataFrame
+        ``gpu gpus days tokens_per_s_per_gpu``, failures and checkpoints included.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> found = explained(default())
+    >>> (24 * scaling(found.customer, found.run).groupby("gpu").days.max()).round(1).to_dict()
+    {'A100 SXM 80GB': 10.7, 'H100 SXM': 4.1, 'H200 SXM': 3.6}
+    """
+    most = min(max(64, min(1024, customer.max_gpus), int(run.gpus)), 8 * global_batch(customer))
+    sizes = [gpus for gpus in CLUSTERS if gpus <= most]
+    lines = []
+    for gpu in facts.drawn():
+        precision = run.precision if facts.gpu(gpu).transformer_engine else "bf16"
+        for row in fastest(customer, gpu, sizes, precision).itertuples():
+            share = float(training.goodput(row.gpus, checkpoint_bytes(customer)))
+            days = training.days(customer.training_tokens, row.tokens_per_s_per_gpu * row.gpus, share)
+            lines.append((gpu, int(row.gpus), float(days), float(row.tokens_per_s_per_gpu)))
+    return pd.DataFrame(lines, columns=["gpu", "gpus", "days", "tokens_per_s_per_gpu"])
+
+
+def in_time_from(rows: pd.DataFrame, deadline_days: float) -> pd.Series:
+    """Find the fewest GPUs of each part that keep a deadline.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`scaling`.
+    deadline_days : float
+        Days.
+
+    Returns
+    -------
+    Series
+        GPUs by part; parts that never keep it are left out.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"gpu": "H100 SXM", "gpus": [8, 16, 32], "days": [4.0, 2.1, 1.2]})
+    >>> in_time_from(rows, 2.5).to_dict()
+    {'H100 SXM': 16}
+    """
+    return rows[rows.days <= deadline_days].groupby("gpu").gpus.min()
+
+
+def becomes(rows: pd.DataFrame, old: str, new: str, days: float = 7.0) -> Days | None:
+    """Turn days of one part into days of as many GPUs of another.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`scaling`.
+    old, new : str
+        Two of its parts.
+    days : float
+        Days of the old part.
+
+    Returns
+    -------
+    Days or None
+        Over the sizes on which both hold the states; None where there is no such size.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"gpu": ["A", "B", "A", "B"], "gpus": [8, 8, 16, 16], "days": [9.0, 3.0, 6.0, 1.5]})
+    >>> becomes(rows, "A", "B", days=42)
+    Days(low=10.5, typical=12.0, high=14.0)
+    """
+    by_size = rows.pivot_table(index="gpus", columns="gpu", values="days")
+    both = by_size.dropna(subset=[old, new]) if {old, new} <= set(by_size) else by_size.iloc[:0]
+    if both.empty:
+        return None
+    ratio = both[old] / both[new]
+    return Days(float(days / ratio.max()), float(days / ratio.median()), float(days / ratio.min()))
+
+
+def failures(model: Model, gpus: Iterable[int] = (8, 64, 512, 2048, 16384)) -> pd.DataFrame:
+    r"""Work out how often a job of each size is stopped, and what share of its time is progress.
+
+    .. math:: M = 1 / (g \lambda)
+
+    Parameters
+    ----------
+    model : Model
+        The model, all of whose states a checkpoint holds.
+    gpus : iterable of int
+        GPUs of the job, g.
+
+    Returns
+    -------
+    DataFrame
+        ``gpus between_failures_s goodput``.
+
+    Examples
+    --------
+    >>> found = failures(load("llama-3.1-8b"))
+    >>> (found.between_failures_s / HOUR_S).round(1).tolist()[-1], found.goodput.round(2).tolist()[-1]
+    (3.1, 0.95)
+    """
+    sizes = np.array(list(gpus))
+    rate = training.run_constants()["failures_per_gpu_hour"]
+    share = training.goodput(sizes, STATE_BYTES_PER_PARAMETER * parameters(model))
+    return pd.DataFrame({"gpus": sizes, "between_failures_s": HOUR_S / (sizes * rate), "goodput": share})
+
+
+def tasks(customer: Customer, gpu: str) -> pd.DataFrame:
+    """Find the fewest GPUs that hold each kind of training of the customer's model, and how fast they are.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model and tokens of a sequence.
+    gpu : str
+        The part; computed in BF16, at least one server.
+
+    Returns
+    -------
+    DataFrame
+        ``task gpus layout tokens_per_s_per_gpu memory_bytes``; tasks that fit nowhere are left out.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> tasks(default(), "H100 SXM").set_index("task").gpus.to_dict()
+    {'pretrain': 16, 'sft': 16, 'lora': 8}
+    """
+    lines = []
+    for task in training.TASKS:
+        rows = fastest(customer, gpu, CLUSTERS[:-1], "bf16", task=task, sequences=TUNING_SEQUENCES)
+        for row in rows.head(1).itertuples():
+            lines.append((task, int(row.gpus), describe(row), row.tokens_per_s_per_gpu, row.memory_bytes))
+    return pd.DataFrame(lines, columns=["task", "gpus", "layout", "tokens_per_s_per_gpu", "memory_bytes"])
+
+
+def twice_as_long(customer: Customer) -> int:
+    """Return twice the tokens of a training sequence, or as many as the model reads.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model and sequence length.
+
+    Returns
+    -------
+    int
+        Tokens.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> twice_as_long(default())
+    8192
+    """
+    double = 2 * customer.training_sequence_tokens
+    return min(double, load(customer.trained_model).context_limit or double)
+
+
+def without_playbook(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep the judged runs whose shapes are known: layouts of a playbook come without theirs.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From :func:`hopperbook.evidence.judged`, with ``file`` and ``gpu``.
+
+    Returns
+    -------
+    DataFrame
+        The rest, ``gpu`` by generation.
+
+    Examples
+    --------
+    >>> without_playbook(pd.DataFrame({"file": ["runs", "a_playbook"], "gpu": ["a100_80GB SXM", "h100"]})).gpu.tolist()
+    ['A100']
+    """
+    core = runs[~runs.file.str.contains("playbook")]
+    plain = [gpu.split()[0].upper().replace("_80GB", "").replace("_40GB", "") for gpu in core.gpu]
+    return core.assign(gpu=plain)

@@ -1,0 +1,85 @@
+"""What the executive page computes: ranges hold their value, the map counts every cell, options repeat the plan."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from hopperbook import facts, planner
+from hopperbook.customer import default
+from hopperbook.planner.reject import Rejected
+from hopperbook.studies import answer
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return planner.plan(default())
+
+
+def test_everything_costs_what_its_parts_cost(plan):
+    typical, low, high = answer.costs(plan)
+    parts = [part.usd for part in (plan.recommendation, plan.training, plan.small) if part is not None]
+    assert typical == pytest.approx(sum(parts))
+    assert low <= typical <= high
+
+
+def test_ranges_are_the_bands_of_the_replica(plan):
+    row = plan.recommendation
+    bands, found = planner.bands(row.deployment), answer.latency(row)
+    assert [each / found.tpot_ms[0] for each in found.tpot_ms[1:]] == pytest.approx(bands["tpot"])
+    assert [each / found.ttft_s[0] for each in found.ttft_s[1:]] == pytest.approx(bands["ttft"])
+    days = answer.run_days(default(), plan.training)
+    assert days[1:] == pytest.approx([plan.training.days * end for end in planner.days_band(default(), "H100 SXM")])
+
+
+def test_training_counts_more_only_where_it_costs_more(plan):
+    assert not answer.trains_mostly(plan)  # LoRA in the idle hours of the fleet
+    dear = SimpleNamespace(recommendation=SimpleNamespace(usd=1.0), training=SimpleNamespace(usd=2.0))
+    assert answer.trains_mostly(dear)
+    assert not answer.trains_mostly(SimpleNamespace(recommendation=None, training=SimpleNamespace(usd=2.0)))
+
+
+def test_a_third_more_for_half_the_time():
+    row, other = SimpleNamespace(usd=90.0, tpot_s=0.02), SimpleNamespace(usd=120.0, tpot_s=0.01)
+    assert answer.against(other, row) == (pytest.approx(1 / 3), pytest.approx(0.5))
+    assert answer.against(row, row) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("usd", "chosen", "words"),
+    [(110.0, 100.0, "10 % dearer"), (90.0, 100.0, "10 % cheaper"), (250.0, 100.0, "2.5 times as dear")],
+)
+def test_costs_in_words(usd, chosen, words):
+    assert answer.dearer_words(usd, chosen).replace("\u202f", " ") == words
+
+
+def test_options_show_cost_time_and_room(plan):
+    row = plan.recommendation
+    shown = answer.option("Recommended", row, "Least cost.")
+    assert shown.name == f"{row.gpus} × {row.gpu}"
+    (cost, ends), (each, _), _ = shown.values
+    assert float(cost.replace(",", "")) == pytest.approx(row.usd, rel=0.01)
+    assert "$" not in cost + ends
+    assert float(each) == pytest.approx(1e3 * row.tpot_s, rel=0.05)
+    assert answer.refused(Rejected("H200 NVL", "no price", "one")).values == ["", "", ""]
+
+
+def test_other_runs_are_on_other_parts_and_few(plan):
+    others = answer.other_runs(plan, most=2)
+    assert len(others) <= 2
+    assert plan.training.gpu not in {run.gpu for run in others}
+
+
+def test_every_cell_of_the_map_is_won_once_or_by_none():
+    found = answer.near(default())
+    empty = (found.map.winner == "").sum()
+    assert sum(found.wins.values()) + empty == found.map.winner.size
+    assert list(found.wins) == [facts.gpu(part).short for part in facts.drawn()]
+    assert found.winner in {*found.wins, ""}
+    assert found.unpriced == []
+
+
+def test_dates_span_those_of_all_parts_drawn():
+    first, last = answer.price_dates("other").split(" to ")
+    for part in facts.drawn():
+        days = facts.price(part, "other").date.split(" to ")
+        assert first <= days[0] <= days[-1] <= last
