@@ -36,10 +36,10 @@ def bus_bandwidth(op: str, bytes_: ArrayLike, seconds: ArrayLike, gpus: ArrayLik
 
     Examples
     --------
-    >>> float(round(bus_bandwidth("all_reduce", 17179869184, 62648e-6, 8) / 1e9, 1))
+    >>> float(round(bus_bandwidth("all_reduce", 17179869184, 62648e-6, 8) / 1e9, 1))  # GB/s; nccl-tests: 479.90
     479.9
     """
-    return np.asarray(bytes_, float) / seconds * traffic_factor(op, gpus)
+    return np.asarray(bytes_, float) / np.asarray(seconds, float) * traffic_factor(op, gpus)
 
 
 def collective_s(

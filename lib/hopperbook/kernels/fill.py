@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from hopperbook import facts
 from hopperbook.kernels.roofline import ROOFLINES, chip
-from hopperbook.kernels.tables import FAMILIES, file_of
+from hopperbook.kernels.tables import FAMILIES, Floats, file_of
 
 DTYPE = {"float16": "16", "bfloat16": "16", "half": "16", "w4a16_mxfp4": "mxfp4"}
 #: Distance in octaves over which a residual loses its memory, along each axis of a family.
@@ -40,7 +40,7 @@ SHARED_AXES = {"moe": ("tokens",)}
 LARGEST_GROUP = 16
 
 
-def place(cells: pd.DataFrame, family: str, mha: bool = False) -> Any:
+def place(cells: pd.DataFrame, family: str, mha: bool = False) -> Floats:
     """Return where cells lie for kriging: octaves over each axis's memory; for decode attention, group and waves too.
 
     Parameters
@@ -67,7 +67,7 @@ def place(cells: pd.DataFrame, family: str, mha: bool = False) -> Any:
     return np.column_stack([where, *more])
 
 
-def krige(known: Any, value: Any, wanted: Any, nugget: float = 3e-3, neighbours: int = 40) -> Any:
+def krige(known: Floats, value: Floats, wanted: Floats, nugget: float = 3e-3, neighbours: int = 40) -> Floats:
     r"""Estimate values at points from their nearest known ones: :math:`\min \mathrm{var}` under :math:`\sum w = 1`.
 
     Parameters
@@ -238,7 +238,7 @@ def fill(rows: pd.DataFrame, family: str, gpu_name: str) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-def _axis(name: str, values: pd.Series, shared: dict[str, Any]) -> Any:
+def _axis(name: str, values: pd.Series, shared: dict[str, np.ndarray]) -> np.ndarray:
     """Return an axis's points: those measured, and those that other grids of the family have."""
     points = np.sort(values.unique())
     if name == "bytes":

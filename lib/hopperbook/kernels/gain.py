@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.gemm import gemm_s
+from hopperbook.kernels.tables import Floats
 
 
-def amdahl(share: Any, gain: Any) -> np.ndarray:
+def amdahl(share: ArrayLike, gain: ArrayLike) -> Floats:
     r"""Return how much faster a whole becomes when a share of it does.
 
     .. math:: S = \frac{1}{1 - p + p / g}
@@ -45,7 +45,7 @@ def amdahl(share: Any, gain: Any) -> np.ndarray:
         return 1 / (1 - share + share / np.asarray(gain, float))
 
 
-def fp8_gain(gpu: str | facts.GPU, form: str, m: Any, n: Any, k: Any, engine: str = "vllm") -> np.ndarray:
+def fp8_gain(gpu: str | facts.GPU, form: str, m: ArrayLike, n: ArrayLike, k: ArrayLike, engine: str = "vllm") -> Floats:
     """Return how many times as fast a product runs in FP8 as in BF16, the cast included.
 
     Parameters

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names, wide_peaks
-from hopperbook.kernels.tables import Times, at, load, scaled
+from hopperbook.kernels.tables import Floats, Times, at, load, scaled
 
 
-def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine: str = "vllm") -> Times:
+def gemm_s(
+    gpu: str | facts.GPU, precision: str, m: ArrayLike, n: ArrayLike, k: ArrayLike, engine: str = "vllm"
+) -> Times:
     r"""Time a matrix product y[m, n] = x[m, k] w[k, n].
 
     .. math:: t = (2 \lceil m \rceil n k / P + \mathrm{bytes} / B + t_0)\; e^{r(\log m, \log n, \log k)}
@@ -45,8 +46,8 @@ def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine:
     Examples
     --------
     >>> t = gemm_s("H100 SXM", "bf16", 8192, 8192, 8192, "trtllm")
-    >>> 500 < 2 * 8192**3 / float(t.seconds) / 1e12 < 989
-    True
+    >>> round(2 * 8192**3 / float(t.seconds) / 1e12)  # TFLOP/s; the data sheet says 989, MAMF found 794.5
+    774
     """
     part = as_gpu(gpu)
     engine = engine_name(engine)
@@ -67,7 +68,7 @@ def gemm_s(gpu: str | facts.GPU, precision: str, m: Any, n: Any, k: Any, engine:
 _FINE_ROWS = 4353
 
 
-def _off_tile(stand_in: str, name: str, m: Any, n: Any, k: Any) -> Any:
+def _off_tile(stand_in: str, name: str, m: ArrayLike, n: ArrayLike, k: ArrayLike) -> float | Floats:
     """Return how much longer a row count between the points of the coarse table takes, as the fine table shows it.
 
     TensorRT-LLM was timed at round row counts alone; vLLM also just past them, where a tile more is begun.

@@ -6,6 +6,8 @@ import math
 from functools import cache
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names
@@ -49,7 +51,7 @@ def _moe_key(
 def moe_s(
     gpu: str | facts.GPU,
     precision: str,
-    tokens: Any,
+    tokens: ArrayLike,
     hidden: int,
     ffn: int,
     experts: int,
@@ -92,7 +94,10 @@ def moe_s(
 
     Examples
     --------
-    >>> bool(moe_s("H200 SXM", "bf16", 64, 4096, 1536, 128, 8).beyond)
+    >>> t = moe_s("H200 SXM", "bf16", 64, 4096, 1536, 128, 8)
+    >>> round(1e3 * float(t.seconds), 2)  # milliseconds; 4.8 GB of visited experts over 4.8 TB/s: 0.99
+    1.02
+    >>> bool(t.beyond)
     False
     """
     part, engine = as_gpu(gpu), engine_name(engine)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopperbook import facts
+
+Floats = NDArray[np.float64]
 
 #: Bytes of a stored weight, and of an activation entering the multiply, by the tables' precisions.
 WEIGHT_BYTES = {
@@ -82,7 +84,7 @@ def chip(gpu: facts.GPU) -> Chip:
     return _chip(gpu.name) if gpu.name in facts.gpus() else _peaks(gpu)  # an instance of MIG is on no data sheet
 
 
-def gemm(c: Chip, *, precision: str, m: Any, n: Any, k: Any) -> Any:
+def gemm(c: Chip, *, precision: str, m: Floats, n: Floats, k: Floats) -> Floats:
     r"""Seconds of y[m, n] = x[m, k] w[k, n]: :math:`2 \lceil m \rceil n k / P + bytes / B` and a launch."""
     rows = np.where(m > 64, np.ceil(m / 128) * 128, m)
     flop = 2.0 * rows * n * k / (0.75 * c.flop_per_s(precision))
@@ -91,9 +93,9 @@ def gemm(c: Chip, *, precision: str, m: Any, n: Any, k: Any) -> Any:
 
 
 def context(
-    c: Chip, *, precision: str, kv_precision: str, head_dim: Any, window: Any, mha: Any, batch: Any, tokens: Any,
-    heads: Any, kv_heads: Any
-) -> Any:  # fmt: skip
+    c: Chip, *, precision: str, kv_precision: str, head_dim: int, window: int, mha: bool, batch: Floats, tokens: Floats,
+    heads: Floats, kv_heads: Floats
+) -> Floats:  # fmt: skip
     """Seconds of causal attention over whole prompts: FLOPs of the kept pairs, reads of Q, K, V, and a launch."""
     w = np.where(window > 0, np.minimum(window, tokens), tokens)
     pairs = w * (w + 1) / 2 + (tokens - w) * w + 32 * tokens
@@ -104,9 +106,9 @@ def context(
 
 
 def generation(
-    c: Chip, *, kv_precision: str, head_dim: Any, window: Any, mha: Any, batch: Any, tokens: Any, heads: Any,
-    kv_heads: Any
-) -> Any:  # fmt: skip
+    c: Chip, *, kv_precision: str, head_dim: int, window: int, mha: bool, batch: Floats, tokens: Floats, heads: Floats,
+    kv_heads: Floats
+) -> Floats:  # fmt: skip
     """Seconds of one decode token's attention: the KV cache read once, a little arithmetic, and a launch."""
     kv = np.where(mha, heads, kv_heads)
     seen = np.where(window > 0, np.minimum(window, tokens), tokens)
@@ -119,15 +121,15 @@ def moe(
     c: Chip,
     *,
     precision: str,
-    hidden: Any,
-    ffn: Any,
-    top_k: Any,
-    experts: Any,
-    tp: Any,
-    ep: Any,
+    hidden: int,
+    ffn: int,
+    top_k: int,
+    experts: int,
+    tp: int,
+    ep: int,
     load: str,
-    tokens: Any,
-) -> Any:
+    tokens: Floats,
+) -> Floats:
     """Seconds of the routed experts on one rank: weights of the experts visited, FLOPs of the tokens sent, launches."""
     here = np.maximum(experts / ep, 1)
     visited = here * -np.expm1(tokens * np.log1p(-np.minimum(top_k / experts, 0.999)))
@@ -138,7 +140,7 @@ def moe(
     return size / (0.75 * c.memory_bytes_per_s) + 6.0 * rows * hidden * width / (0.6 * c.flop_per_s(precision)) + 2e-5
 
 
-def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Any, tokens: Any, heads: Any) -> Any:
+def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of a DeepSeek-V3 attention module over whole prompts: projections and causal attention."""
     n = batch * tokens
     wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
@@ -148,7 +150,9 @@ def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Any, token
     return flop + size / (0.7 * c.memory_bytes_per_s) + 8e-5
 
 
-def mla_generation(c: Chip, *, kv_precision: str, precision: str, batch: Any, tokens: Any, heads: Any) -> Any:
+def mla_generation(
+    c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats
+) -> Floats:
     """Seconds of a DeepSeek-V3 attention module for one decode token: projections and the latent cache read once."""
     wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
     size = wide * WEIGHT_BYTES[precision] + batch * tokens * 576 * WEIGHT_BYTES[kv_precision] + batch * heads * 6000
@@ -157,24 +161,24 @@ def mla_generation(c: Chip, *, kv_precision: str, precision: str, batch: Any, to
     return flop + size / (0.7 * c.memory_bytes_per_s) + 7e-5
 
 
-def mla_bmm(c: Chip, *, op: str, tokens: Any, heads: Any) -> Any:
+def mla_bmm(c: Chip, *, op: str, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of the batched products that absorb MLA's up-projections."""
     flop = 2.0 * tokens * heads * 128 * 512 / (0.5 * c.flop_16)
     return flop + 2.0 * heads * (128 * 512 + tokens * 640) / (0.7 * c.memory_bytes_per_s) + 3e-6
 
 
-def quantise(c: Chip, *, op: str, m: Any, k: Any) -> Any:
+def quantise(c: Chip, *, op: str, m: Floats, k: Floats) -> Floats:
     """Seconds of a cast from 16 to 8 bits: three bytes a value."""
     return 3.0 * m * k / (0.8 * c.memory_bytes_per_s) + 1.5e-6
 
 
-def collective(c: Chip, *, op: str, source: str, gpus: Any, bytes: Any) -> Any:  # noqa: A002
+def collective(c: Chip, *, op: str, source: str, gpus: Floats, bytes: Floats) -> Floats:  # noqa: A002
     r"""Seconds of a collective within a node by a ring: :math:`f S / B + \alpha`, f = 2(g-1)/g for an all-reduce."""
     factor = (2.0 if op == "all_reduce" else 1.0) * (gpus - 1) / gpus
     return factor * bytes / (0.75 * c.link_bytes_per_s) + 6e-6 + 1e-6 * gpus
 
 
-ROOFLINES: dict[str, Callable[..., Any]] = {
+ROOFLINES: dict[str, Callable[..., Floats]] = {
     "gemm": gemm,
     "context": context,
     "generation": generation,

@@ -7,6 +7,7 @@ and the answer is flagged ``beyond``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,13 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates
 
 from hopperbook import facts
-from hopperbook.kernels.roofline import ROOFLINES, Chip, chip
-
-Floats = NDArray[Any]
+from hopperbook.kernels.roofline import ROOFLINES, Chip, Floats, chip
 
 #: For each family: the columns that name a grid, and those that span it.
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -168,9 +167,9 @@ def scaled(
     family: str,
     gpu: facts.GPU,
     key: tuple[Any, ...],
-    coordinates: list[Any],
+    coordinates: Sequence[ArrayLike],
     part: Chip | None = None,
-    **instead: Any,
+    **instead: float | str,
 ) -> Times:
     """Time shapes of one grid on a part: the roofline of the part times the reference's measured residual.
 

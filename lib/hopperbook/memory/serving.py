@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts, units
 from hopperbook.models import (
@@ -83,8 +84,8 @@ def rank_weight_bytes(
     Examples
     --------
     >>> from hopperbook.models import load
-    >>> rank_weight_bytes(load("meta-llama/Llama-3.1-70B"), "bf16") / 1e9
-    141.107412992
+    >>> round(rank_weight_bytes(load("meta-llama/Llama-3.1-70B"), "bf16") / 1e9, 1)  # GB: 70.55 billion, two bytes each
+    141.1
     """
     bits, moe_bits = (PRECISION_BITS[name] for name in stored_formats(model, precision, moe_precision))
     kept_bits = max(16.0, bits)
@@ -132,7 +133,17 @@ def kv_copies(model: Model, tp: int) -> float:
     return float(tp) if model.mla else max(1.0, tp / model.kv_heads)
 
 
-def step_activation_bytes(model: Model, step_tokens: Any, *, tp: int = 1, group: int = 1, sequences: Any = 256) -> Any:
+@overload
+def step_activation_bytes(
+    model: Model, step_tokens: float, *, tp: int = 1, group: int = 1, sequences: float = 256
+) -> float: ...
+@overload
+def step_activation_bytes(
+    model: Model, step_tokens: ArrayLike, *, tp: int = 1, group: int = 1, sequences: ArrayLike = 256
+) -> float | NDArray[np.float64]: ...
+def step_activation_bytes(
+    model: Model, step_tokens: ArrayLike, *, tp: int = 1, group: int = 1, sequences: ArrayLike = 256
+) -> float | NDArray[np.float64]:
     r"""Bytes of the largest layer's activations in one engine step, and of the logits.
 
     .. math:: 2 n (3 h + \max(q + 2 kv, 3 f, g k (3 f_e + 2 h)) / tp) + 6 s V / tp

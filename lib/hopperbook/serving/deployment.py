@@ -153,10 +153,11 @@ def deploy(
     )  # fmt: skip
 
 
-def with_engine(d: Deployment, **constants: Any) -> Deployment:
+def with_engine(d: Deployment, **constants: float | str) -> Deployment:
     """Return a deployment whose engine has other constants (for calibration and what-ifs)."""
     known = {f.name for f in fields(Engine)}
     for name in constants:
         if name not in known:
             raise InputError("constant", name, "a constant of an engine", known)
-    return replace(d, engine=replace(d.engine, **constants))
+    values: dict[str, Any] = {**constants}
+    return replace(d, engine=replace(d.engine, **values))

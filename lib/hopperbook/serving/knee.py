@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hopperbook.serving.clock import Floats
 
-def elasticity(users: ArrayLike, tokens_per_s: ArrayLike) -> np.ndarray:
+
+def elasticity(users: ArrayLike, tokens_per_s: ArrayLike) -> Floats:
     r"""Return by how many per cent throughput grows with one per cent more users.
 
     .. math:: \frac{d \ln r}{d \ln u}
