@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook.errors import InputError
 from hopperbook.units import MONTH_H, MONTH_S
+
+Floats = NDArray[np.float64]
 
 
 def positive(name: str, value: float) -> float:
@@ -45,7 +47,7 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
-def rent_usd_per_month(gpus: Any, usd_per_gpu_hour: Any) -> Any:
+def rent_usd_per_month(gpus: ArrayLike, usd_per_gpu_hour: float | Floats) -> Floats:
     r"""Cost of GPUs rented around the clock.
 
     .. math:: 730 \, n \, p
@@ -116,7 +118,7 @@ class Ownership:
     idle_power_fraction: float
 
 
-def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
+def own_usd_per_month(o: Ownership, servers: ArrayLike = 1, load: ArrayLike = 1.0) -> Floats:
     r"""Cost of owning servers, spread over their months.
 
     .. math:: n\left[\frac{P (1 - r)}{m} + \frac{i}{12}\frac{P (1 + r)}{2} + \frac{c P}{12}
@@ -148,7 +150,7 @@ def own_usd_per_month(o: Ownership, servers: Any = 1, load: Any = 1.0) -> Any:
     return np.asarray(servers, dtype=float)[()] * (depreciation + interest + care + power_usd_per_month(o, load))
 
 
-def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
+def power_usd_per_month(o: Ownership, load: ArrayLike = 1.0) -> Floats:
     """Cost of power and space of one server a month.
 
     Parameters
@@ -174,7 +176,9 @@ def power_usd_per_month(o: Ownership, load: Any = 1.0) -> Any:
     return o.space_usd_per_kw_month * full_kw + MONTH_H * o.usd_per_kwh * o.pue * mean_kw
 
 
-def usd_per_million_tokens(usd_per_month: Any, tokens_per_s: Any, busy_fraction: Any = 1.0) -> Any:
+def usd_per_million_tokens(
+    usd_per_month: ArrayLike, tokens_per_s: float | Floats, busy_fraction: ArrayLike = 1.0
+) -> Floats:
     r"""Cost of a million tokens of a system that is paid for around the clock.
 
     .. math:: \frac{10^6 \, C}{2{,}628{,}000 \, b \, r}
@@ -201,7 +205,7 @@ def usd_per_million_tokens(usd_per_month: Any, tokens_per_s: Any, busy_fraction:
     return 1e6 * np.asarray(usd_per_month, dtype=float)[()] / (MONTH_S * np.asarray(busy_fraction) * tokens_per_s)
 
 
-def usd_per_run(gpus: Any, usd_per_gpu_hour: Any, run_s: Any) -> Any:
+def usd_per_run(gpus: ArrayLike, usd_per_gpu_hour: float | Floats, run_s: ArrayLike) -> Floats:
     """Cost of a training run on rented GPUs.
 
     Parameters
@@ -227,8 +231,8 @@ def usd_per_run(gpus: Any, usd_per_gpu_hour: Any, run_s: Any) -> Any:
 
 
 def cumulative_usd(
-    o: Ownership, servers: int, usd_per_gpu_hour: float, months: Any, load: float = 1.0, gpus: int = 0
-) -> Any:
+    o: Ownership, servers: int, usd_per_gpu_hour: float, months: ArrayLike, load: float = 1.0, gpus: int = 0
+) -> tuple[Floats, Floats]:
     r"""Money that owning and renting have cost by each month, owning net of what the servers would still fetch.
 
     .. math:: C_{own}(m) = n\left[P\left(1 - r_0 (r/r_0)^{m/M}\right) + R m\right], \qquad C_{rent}(m) = 730\, g\, p\, m
@@ -257,8 +261,8 @@ def cumulative_usd(
     --------
     >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)
     >>> own, rent = cumulative_usd(o, 1, 2.5, np.array([0, 12]))
-    >>> round(float(own[0])), float(rent[0]), bool(own[1] > rent[1])
-    (56000, 0.0, True)
+    >>> (own / 1e3).round(1).tolist(), (rent / 1e3).round(1).tolist()  # thousand USD; at once 280 x (1 - 0.8) = 56
+    ([56.0, 175.5], [0.0, 175.2])
     """
     months = np.asarray(months, dtype=float)
     running = own_usd_per_month(o, 1, load) - o.server_usd * (1 - o.residual_fraction) / o.months
@@ -296,8 +300,8 @@ def break_even_month(
     Examples
     --------
     >>> o = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)
-    >>> break_even_month(o, 1, 2.5) < 48 < break_even_month(o, 1, 0.4)
-    True
+    >>> break_even_month(o, 1, 2.5), break_even_month(o, 1, 0.4)  # at USD 0.40 renting stays cheaper
+    (12.1, inf)
     """
     months = np.arange(1, 10 * most + 1) / 10
     own, rent = cumulative_usd(o, servers, usd_per_gpu_hour, months, load, gpus)

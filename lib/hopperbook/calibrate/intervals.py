@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hopperbook import evidence, facts
 from hopperbook.evidence import holdout
@@ -14,7 +13,7 @@ SHARE = 0.8
 LEAST_ROWS = 20
 
 
-def factors(ratio: Any) -> dict[str, float]:
+def factors(ratio: ArrayLike) -> dict[str, float]:
     r"""Return the factors between which 80 % of measured / predicted lie, by split conformal order statistics.
 
     Parameters

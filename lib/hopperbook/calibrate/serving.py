@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from hopperbook import facts, serving
 from hopperbook.errors import InputError
 from hopperbook.evidence import kernels as kernel_rows
 from hopperbook.evidence import suspect
-from hopperbook.evidence.serving import resolve
+from hopperbook.evidence.serving import Load, resolve
 from hopperbook.kernels import collectives
 
 _TIMES = {"host_s": 1e-4, "sequence_s": 5e-6, "eager_layer_s": 1e-4, "frontend_s": 2e-3, "tokenise_s": 2e-6}
@@ -35,7 +34,7 @@ FABRICS = {"efa3200": "3200 Gb/s", "efa400": "EFA 400", "infiniband": "CoreWeave
 
 
 def serving_loss(
-    loads: list[Any], rows: list[dict[str, str]], constants: dict[str, Any]
+    loads: list[Load], rows: list[dict[str, str]], constants: dict[str, float]
 ) -> tuple[float, dict[str, float]]:
     """Mean absolute log error of the quantities that rows hold, under an engine's changed constants.
 
@@ -76,7 +75,7 @@ def serving_loss(
     }
 
 
-def _log(predicted: float, measured: Any) -> float:
+def _log(predicted: float, measured: str | float) -> float:
     return float(np.log(max(predicted, 1e-9) / float(measured)))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,7 +95,7 @@ class Problem:
     def __init__(self, rows: pd.DataFrame, record: str, quantity: str = "tokens_per_s_per_gpu") -> None:
         """Read the rows whose framework's constants are ``record`` and whose layout is wholly stated."""
         self.record, self.groups, self.count = framework(record), [], 0
-        groups: dict[Any, list[tuple[Any, float]]] = {}
+        groups: dict[training.Options, list[tuple[training.Layout, float]]] = {}
         for row in rows[rows[quantity] != ""].to_dict("records"):
             try:
                 options, layouts, _ = training.read_row(row)

@@ -68,8 +68,9 @@ def ratios() -> pd.DataFrame:
 
     Examples
     --------
-    >>> set(ratios().what) <= {what for what, *_ in RATIOS}
-    True
+    >>> of = ratios().groupby("what")[["measured", "predicted"]].median()
+    >>> of.loc["offline throughput"].round(2).tolist()  # H200 over H100; memory bandwidth: 4.8 / 3.35 = 1.43
+    [1.27, 1.28]
     """
     found = []
     for what, kind, quantity, column, top, bottom in RATIOS:
@@ -117,8 +118,9 @@ def reached() -> pd.DataFrame:
 
     Examples
     --------
-    >>> bool(reached().n.min() > 0)
-    True
+    >>> dense = reached().set_index("name").loc["Training, dense"]
+    >>> int(dense.n), round(100 * float(dense["median"]), 1), round(100 * float(dense.aim), 1)  # rows; percent; wanted
+    (277, 2.4, 4.0)
     """
     lines = []
     for aim in aims():

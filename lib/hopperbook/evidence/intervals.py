@@ -46,8 +46,8 @@ def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, flo
     Examples
     --------
     >>> low, high = interval("serving/tpot_ms", "tpot_ms")
-    >>> low < 1 < high
-    True
+    >>> round(low, 2), round(high, 2)  # of 10 ms predicted, 80 % of measurements lie between 9.3 and 11.3 ms
+    (0.93, 1.13)
     """
     known = intervals()
     while family and family not in known:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -98,14 +98,19 @@ def read(path: str | Path) -> pd.DataFrame:
     return rows.apply(lambda column: column.str.strip())
 
 
-def cell(row: Any, column: str, default: str = "") -> str:
+def cell(row: Mapping[str, str] | pd.Series, column: str, default: str = "") -> str:
     """Return a row's cell as text, or a default where it is empty or missing."""
     value = row.get(column, "") if hasattr(row, "get") else getattr(row, column, "")
     return str(value) if value not in ("", None) else default
 
 
 def number(
-    row: Any, column: str, default: float | None = None, *, whole: bool = False, least: float = 0.0
+    row: Mapping[str, str] | pd.Series,
+    column: str,
+    default: float | None = None,
+    *,
+    whole: bool = False,
+    least: float = 0.0,
 ) -> float | None:
     """Return a row's cell as a number, or a default where it is empty.
 

@@ -10,10 +10,11 @@ import dataclasses
 import itertools
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook import facts, models, units
 from hopperbook.errors import InputError
@@ -21,7 +22,7 @@ from hopperbook.evidence.intervals import interval
 from hopperbook.evidence.rows import cell, number
 from hopperbook.kernels import collectives
 from hopperbook.memory.training import activation_bytes, sharding_stage
-from hopperbook.training import TASKS, framework, step
+from hopperbook.training import TASKS, Step, framework, step
 from hopperbook.training.run import usable_bytes
 from hopperbook.units import GIB
 
@@ -89,8 +90,8 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     >>> row = dict(model="llama-3.1-8b", gpu="H100 SXM", gpus="8", seq_len="8192", precision="bf16", cp="2")
     >>> row |= dict(micro_batch="1", global_batch="128", framework="NeMo v24.11.1")
     >>> answer = predict_training(pd.DataFrame([row]), ["tokens_per_s_per_gpu"]).iloc[0]
-    >>> 9000 < float(answer.tokens_per_s_per_gpu) < 11500
-    True
+    >>> round(float(answer.tokens_per_s_per_gpu) / 1e3, 1)  # thousands; published: 10.153 (nvidia-dgxc-benchmarking)
+    10.1
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
     table["wider"] = 1.0
@@ -146,7 +147,7 @@ def _answer_group(
 
 
 def _write(
-    table: pd.DataFrame, at: int, options: Options, layout: Layout, result: Any, best: int, quantities: list[str]
+    table: pd.DataFrame, at: int, options: Options, layout: Layout, result: Step, best: int, quantities: list[str]
 ) -> None:
     """Write one row's quantities, family and whether they leave what was measured."""
     column = table.columns.get_loc
@@ -164,12 +165,12 @@ def _write(
     table.iat[at, column("wider")] = options.gpu.widens["training"]
 
 
-def _tokens(pairs: list[tuple[int, Layout]]) -> np.ndarray:
+def _tokens(pairs: list[tuple[int, Layout]]) -> NDArray[np.float64]:
     sequences = [x.gpus // (x.tp * x.pp * x.cp) * x.micro_batch * x.micro_batches for _, x in pairs]
     return np.array(sequences, float) * np.array([x.seq_len for _, x in pairs], float)
 
 
-def timed(options: Options, layouts: list[Layout]) -> Any:
+def timed(options: Options, layouts: list[Layout]) -> Step:
     """Run :func:`hopperbook.training.step` on a list of layouts.
 
     Parameters

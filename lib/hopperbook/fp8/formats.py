@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -23,7 +24,7 @@ CHUNK = 1 << 17
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def _dtype(format: str) -> Any:
+def _dtype(format: str) -> type[np.generic]:
     if format not in FORMATS:
         raise InputError("format", format, "one of " + ", ".join(FORMATS), FORMATS)
     return FORMATS[format]
@@ -59,7 +60,7 @@ def largest(format: str) -> float:
     return float(ml_dtypes.finfo(_dtype(format)).max)
 
 
-def values(format: str) -> np.ndarray:
+def values(format: str) -> NDArray[np.float32]:
     """List every finite value of a format in order, both zeros included once.
 
     Parameters
@@ -75,14 +76,14 @@ def values(format: str) -> np.ndarray:
     Examples
     --------
     >>> table = values("e4m3")
-    >>> len(table), float(table[table > 0][0]) == 2**-9
-    (253, True)
+    >>> len(table), float(table[table > 0][0])  # the smallest above zero: 2^-9
+    (253, 0.001953125)
     """
     codes = np.arange(256, dtype=np.uint8).view(_dtype(format)).astype(np.float32)
     return np.unique(codes[np.isfinite(codes)] + np.float32(0))
 
 
-def cast(x: Any, format: str = "e4m3", *, saturate: bool = True) -> np.ndarray:
+def cast(x: ArrayLike, format: str = "e4m3", *, saturate: bool = True) -> np.ndarray:
     """Cast to FP8, rounding to nearest even.
 
     Parameters
@@ -123,7 +124,12 @@ def cast(x: Any, format: str = "e4m3", *, saturate: bool = True) -> np.ndarray:
 
 
 def scale_of(
-    amax: Any, format: str = "e4m3", *, power_of_two: bool = False, amax_epsilon: float = 0.0, cap: float = FLOAT32_MAX
+    amax: ArrayLike,
+    format: str = "e4m3",
+    *,
+    power_of_two: bool = False,
+    amax_epsilon: float = 0.0,
+    cap: float = FLOAT32_MAX,
 ) -> np.ndarray:
     r"""Compute a quantisation scale from the largest magnitude, as Transformer Engine does.
 
@@ -175,7 +181,7 @@ def _input_max(x: np.ndarray) -> float:
     return FLOAT32_MAX
 
 
-def _amax(x: np.ndarray, axis: Any = None) -> np.ndarray:
+def _amax(x: np.ndarray, axis: int | None = None) -> NDArray[np.float32]:
     """Return the largest magnitude without a temporary of x's size."""
     if x.size == 0:
         return np.zeros(np.max(x, axis=axis, initial=0).shape, np.float32)
@@ -183,7 +189,7 @@ def _amax(x: np.ndarray, axis: Any = None) -> np.ndarray:
     return np.maximum(np.abs(high), np.abs(low)).astype(np.float32)
 
 
-def _scaled_cast(x: np.ndarray, scale: Any, format: str, out: np.ndarray) -> None:
+def _scaled_cast(x: np.ndarray, scale: NDArray[np.float32], format: str, out: np.ndarray) -> None:
     """Write cast(x * scale) into ``out``; x is two-dimensional, scale broadcasts."""
     limit = np.float32(largest(format))
     rows = max(1, CHUNK // max(1, x.shape[1]))
@@ -196,7 +202,7 @@ def _scaled_cast(x: np.ndarray, scale: Any, format: str, out: np.ndarray) -> Non
 
 
 def quantize(
-    x: Any,
+    x: ArrayLike,
     format: str = "e4m3",
     recipe: str = "current",
     power_of_two: bool = False,
@@ -265,7 +271,9 @@ def quantize(
         return out.reshape(x.shape), np.float32(1) / scale
 
 
-def _blocks(x: np.ndarray, block_rows: int, format: str, scale_args: dict[str, Any], out: np.ndarray) -> np.ndarray:
+def _blocks(
+    x: np.ndarray, block_rows: int, format: str, scale_args: dict[str, Any], out: np.ndarray
+) -> NDArray[np.float32]:
     """Quantise in blocks of (block_rows, 128), a band of rows at a time; return the grid of scales."""
     rows, k = x.shape
     row_blocks, k_blocks = -(-rows // block_rows), -(-k // BLOCK)
@@ -286,7 +294,7 @@ def _blocks(x: np.ndarray, block_rows: int, format: str, scale_args: dict[str, A
     return scales
 
 
-def dequantize(codes: np.ndarray, scale_inv: Any) -> np.ndarray:
+def dequantize(codes: np.ndarray, scale_inv: ArrayLike) -> NDArray[np.float32]:
     """Turn codes and inverse scales back into float32.
 
     Parameters
@@ -441,7 +449,7 @@ def update(state: DelayedScaling) -> DelayedScaling:
     return replace(state, history=(0.0, *rolled[1:]), scale=scale)
 
 
-def quantize_delayed(x: Any, state: DelayedScaling) -> tuple[np.ndarray, np.float32, DelayedScaling]:
+def quantize_delayed(x: ArrayLike, state: DelayedScaling) -> tuple[np.ndarray, np.float32, DelayedScaling]:
     """Quantise with the scale of earlier steps, and record this step's magnitude.
 
     Parameters
@@ -472,7 +480,9 @@ def quantize_delayed(x: Any, state: DelayedScaling) -> tuple[np.ndarray, np.floa
     return codes, np.float32(1) / scale, update(observe(state, float(_amax(x))))
 
 
-def accumulate(a: np.ndarray, b: np.ndarray, *, bits: int = 24, promote: int = 0, step: int = 32) -> np.ndarray:
+def accumulate(
+    a: np.ndarray, b: np.ndarray, *, bits: int = 24, promote: int = 0, step: int = 32
+) -> NDArray[np.float32]:
     r"""Multiply two FP8 matrices with exact products and an accumulator of limited width.
 
     Each tensor-core instruction adds ``step`` products to the accumulator after shifting all of them to the largest

@@ -6,34 +6,33 @@ and gathers, bucketed or layer by layer.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.kernels import collectives
 from hopperbook.memory.training import sharding_stage
 from hopperbook.models import Model
-from hopperbook.training.layer import Framework
+from hopperbook.training.layer import Floats, Framework, Ints
 
 GPUS_PER_NODE = 8
 
 
-def _inside_node(inner: Any) -> Any:
+def _inside_node(inner: ArrayLike) -> Ints:
     """Ranks of a group that share a node with ``inner`` other ranks each."""
     return np.maximum(1, GPUS_PER_NODE // np.maximum(np.asarray(inner, dtype=np.int64), 1))
 
 
-def _collective(op: str, bytes_: Any, ranks: Any, gpu: facts.GPU, inner: Any, fabric: str | None) -> Any:
+def _collective(op: str, bytes_: Floats, ranks: Ints, gpu: facts.GPU, inner: ArrayLike, fabric: str | None) -> Floats:
     """Seconds of a collective whose ranks share nodes with ``inner`` model-parallel ones each."""
     per_node = _inside_node(inner)
     return collectives.collective_s(op, bytes_, ranks, gpu, fabric=fabric, gpus_per_node=per_node).seconds  # type: ignore[arg-type]
 
 
 def tensor_parallel_s(
-    model: Model, gpu: facts.GPU, f: Framework, tokens: Any, tp: Any, *, precision: str, task: str, recompute: str,
+    model: Model, gpu: facts.GPU, f: Framework, tokens: Floats, tp: Ints, *, precision: str, task: str, recompute: str,
     sequence_parallel: bool, fabric: str | None,
-) -> Any:  # fmt: skip
+) -> Floats:  # fmt: skip
     """Time a layer's tensor-parallel traffic that stays exposed, forward and backward.
 
     Parameters
@@ -68,7 +67,7 @@ def tensor_parallel_s(
     return np.where(tp > 1, passes * exposed * one, 0.0)
 
 
-def context_parallel_s(model: Model, gpu: facts.GPU, tokens: Any, cp: Any, tp: Any, attention: Any) -> Any:
+def context_parallel_s(model: Model, gpu: facts.GPU, tokens: Floats, cp: Ints, tp: Ints, attention: Floats) -> Floats:
     """Time the exchange of keys and values that attention does not hide, a layer and micro-batch.
 
     Parameters
@@ -93,8 +92,8 @@ def context_parallel_s(model: Model, gpu: facts.GPU, tokens: Any, cp: Any, tp: A
 
 
 def expert_parallel_s(
-    model: Model, gpu: facts.GPU, f: Framework, tokens: Any, ep: Any, tp: Any, expert_tp: Any, fabric: str | None
-) -> Any:
+    model: Model, gpu: facts.GPU, f: Framework, tokens: Floats, ep: Ints, tp: Ints, expert_tp: Ints, fabric: str | None
+) -> Floats:
     """Time sending tokens to their experts and back, forward and backward, a layer and micro-batch.
 
     Parameters
@@ -121,9 +120,9 @@ def expert_parallel_s(
 
 
 def pipeline_s(
-    model: Model, gpu: facts.GPU, f: Framework, tokens: Any, *, tp: Any, pp: Any, vpp: Any, micro_batches: Any,
-    inner: Any, sequence_parallel: bool, fabric: str | None,
-) -> Any:  # fmt: skip
+    model: Model, gpu: facts.GPU, f: Framework, tokens: Floats, *, tp: Ints, pp: Ints, vpp: Ints, micro_batches: Ints,
+    inner: Ints, sequence_parallel: bool, fabric: str | None,
+) -> Floats:  # fmt: skip
     """Time sending activations between stages that the schedule does not hide.
 
     Parameters
@@ -153,9 +152,9 @@ def pipeline_s(
 
 
 def data_parallel_s(
-    gpu: facts.GPU, f: Framework, held: Any, *, layers: Any, ranks: Any, shard_ranks: Any, tp: Any,
-    micro_batches: Any, stage_s: Any, sharding: str, task: str, fabric: str | None,
-) -> Any:  # fmt: skip
+    gpu: facts.GPU, f: Framework, held: Floats, *, layers: Floats, ranks: Ints, shard_ranks: Ints, tp: Ints,
+    micro_batches: Ints, stage_s: Floats, sharding: str, task: str, fabric: str | None,
+) -> Floats:  # fmt: skip
     """Time data-parallel traffic that computation does not hide.
 
     Parameters
