@@ -137,7 +137,7 @@ def sum_error(k: int, seed: int, *, signed: bool = False, bits: int = 24, promot
 
     Examples
     --------
-    >>> round(100 * sum_error(4096, 4096, bits=14), 1)  # percent; reported: nearly 2 (deepseek-v3-2024)
+    >>> round(100 * sum_error(4096, 4096, bits=14), 1)  # percent
     7.7
     >>> round(1e6 * sum_error(4096, 4096), 1)  # with float32's 24 bits, parts per million
     2.0

@@ -79,6 +79,12 @@ def constants() -> dict[str, float]:
     return {name: float(row["value"]) for name, row in rows.items()}
 
 
+@cache
+def shares(kernel: str) -> dict[str, float]:
+    """Return what a kernel's roofline reaches of the peaks, from ``data/constants/rooflines.yaml`` (assumed)."""
+    return facts.read_yaml("constants/rooflines.yaml")[kernel]
+
+
 def chip(gpu: facts.GPU) -> Chip:
     """Return the peaks of a part: its data sheet's, arithmetic lowered under a power limit below an SXM part's."""
     return _chip(gpu.name) if gpu.name in facts.gpus() else _peaks(gpu)  # an instance of MIG is on no data sheet
@@ -86,10 +92,11 @@ def chip(gpu: facts.GPU) -> Chip:
 
 def gemm(c: Chip, *, precision: str, m: Floats, n: Floats, k: Floats) -> Floats:
     r"""Seconds of y[m, n] = x[m, k] w[k, n]: :math:`2 \lceil m \rceil n k / P + bytes / B` and a launch."""
-    rows = np.where(m > 64, np.ceil(m / 128) * 128, m)
-    flop = 2.0 * rows * n * k / (0.75 * c.flop_per_s(precision))
+    r = shares("gemm")
+    rows = np.where(m > 64, np.ceil(m / r["tile_rows"]) * r["tile_rows"], m)
+    flop = 2.0 * rows * n * k / (r["flop"] * c.flop_per_s(precision))
     size = m * k * INPUT_BYTES[precision] + n * k * WEIGHT_BYTES[precision] + 2.0 * m * n
-    return flop + size / (0.8 * c.memory_bytes_per_s) + 2.5e-6
+    return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def context(
@@ -97,12 +104,13 @@ def context(
     heads: Floats, kv_heads: Floats
 ) -> Floats:  # fmt: skip
     """Seconds of causal attention over whole prompts: FLOPs of the kept pairs, reads of Q, K, V, and a launch."""
+    r = shares("context")
     w = np.where(window > 0, np.minimum(window, tokens), tokens)
     pairs = w * (w + 1) / 2 + (tokens - w) * w + 32 * tokens
     kv = np.where(mha, heads, kv_heads)
-    flop = 4.0 * batch * heads * head_dim * pairs / (0.6 * c.flop_per_s(precision))
+    flop = 4.0 * batch * heads * head_dim * pairs / (r["flop"] * c.flop_per_s(precision))
     size = 2.0 * batch * tokens * head_dim * (2 * heads + 2 * kv)
-    return flop + size / (0.8 * c.memory_bytes_per_s) + 8e-6
+    return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def generation(
@@ -110,11 +118,12 @@ def generation(
     kv_heads: Floats
 ) -> Floats:  # fmt: skip
     """Seconds of one decode token's attention: the KV cache read once, a little arithmetic, and a launch."""
+    r = shares("generation")
     kv = np.where(mha, heads, kv_heads)
     seen = np.where(window > 0, np.minimum(window, tokens), tokens)
     size = batch * head_dim * (2 * kv * seen * WEIGHT_BYTES[kv_precision] + 4 * heads)
-    flop = 4.0 * batch * np.maximum(heads, 8 * kv) * head_dim * seen / (0.25 * c.flop_16)
-    return size / (0.85 * c.memory_bytes_per_s) + flop + 6e-6
+    flop = 4.0 * batch * np.maximum(heads, 8 * kv) * head_dim * seen / (r["flop"] * c.flop_16)
+    return size / (r["bandwidth"] * c.memory_bytes_per_s) + flop + r["start_s"]
 
 
 def moe(
@@ -131,51 +140,57 @@ def moe(
     tokens: Floats,
 ) -> Floats:
     """Seconds of the routed experts on one rank: weights of the experts visited, FLOPs of the tokens sent, launches."""
+    r = shares("moe")
     here = np.maximum(experts / ep, 1)
     visited = here * -np.expm1(tokens * np.log1p(-np.minimum(top_k / experts, 0.999)))
     width = ffn / tp
     sent = tokens * top_k / ep
     size = 3 * visited * hidden * width * WEIGHT_BYTES[precision] + 4.0 * sent * hidden + 6.0 * sent * width
-    rows = sent + 24 * visited
-    return size / (0.75 * c.memory_bytes_per_s) + 6.0 * rows * hidden * width / (0.6 * c.flop_per_s(precision)) + 2e-5
+    rows = sent + r["rows_an_expert"] * visited
+    flop = 6.0 * rows * hidden * width / (r["flop"] * c.flop_per_s(precision))
+    return size / (r["bandwidth"] * c.memory_bytes_per_s) + flop + r["start_s"]
 
 
 def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of a DeepSeek-V3 attention module over whole prompts: projections and causal attention."""
-    n = batch * tokens
+    r, n = shares("mla_context"), batch * tokens
     wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
-    flop = 2.0 * n * wide / (0.6 * c.flop_per_s(precision))
-    flop = flop + 2.0 * batch * heads * (192 + 128) * tokens * (tokens + 64) / 2 / (0.5 * c.flop_16)
+    flop = 2.0 * n * wide / (r["flop"] * c.flop_per_s(precision))
+    flop = flop + 2.0 * batch * heads * (192 + 128) * tokens * (tokens + 64) / 2 / (r["attention_flop"] * c.flop_16)
     size = wide * WEIGHT_BYTES[precision] + 2.0 * n * (2 * 7168 + heads * 1000)
-    return flop + size / (0.7 * c.memory_bytes_per_s) + 8e-5
+    return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def mla_generation(
     c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats
 ) -> Floats:
     """Seconds of a DeepSeek-V3 attention module for one decode token: projections and the latent cache read once."""
+    r = shares("mla_generation")
     wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
     size = wide * WEIGHT_BYTES[precision] + batch * tokens * 576 * WEIGHT_BYTES[kv_precision] + batch * heads * 6000
-    flop = 2.0 * batch * wide / (0.5 * c.flop_per_s(precision))
-    flop = flop + 2.0 * batch * np.maximum(heads, 16) * (576 + 512) * tokens / (0.5 * c.flop_16)
-    return flop + size / (0.7 * c.memory_bytes_per_s) + 7e-5
+    flop = 2.0 * batch * wide / (r["flop"] * c.flop_per_s(precision))
+    flop = flop + 2.0 * batch * np.maximum(heads, 16) * (576 + 512) * tokens / (r["flop"] * c.flop_16)
+    return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def mla_bmm(c: Chip, *, op: str, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of the batched products that absorb MLA's up-projections."""
-    flop = 2.0 * tokens * heads * 128 * 512 / (0.5 * c.flop_16)
-    return flop + 2.0 * heads * (128 * 512 + tokens * 640) / (0.7 * c.memory_bytes_per_s) + 3e-6
+    r = shares("mla_bmm")
+    flop = 2.0 * tokens * heads * 128 * 512 / (r["flop"] * c.flop_16)
+    return flop + 2.0 * heads * (128 * 512 + tokens * 640) / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def quantise(c: Chip, *, op: str, m: Floats, k: Floats) -> Floats:
     """Seconds of a cast from 16 to 8 bits: three bytes a value."""
-    return 3.0 * m * k / (0.8 * c.memory_bytes_per_s) + 1.5e-6
+    r = shares("quantise")
+    return 3.0 * m * k / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def collective(c: Chip, *, op: str, source: str, gpus: Floats, bytes: Floats) -> Floats:  # noqa: A002
     r"""Seconds of a collective within a node by a ring: :math:`f S / B + \alpha`, f = 2(g-1)/g for an all-reduce."""
+    r = shares("collective")
     factor = (2.0 if op == "all_reduce" else 1.0) * (gpus - 1) / gpus
-    return factor * bytes / (0.75 * c.link_bytes_per_s) + 6e-6 + 1e-6 * gpus
+    return factor * bytes / (r["bandwidth"] * c.link_bytes_per_s) + r["start_s"] + r["start_a_gpu_s"] * gpus
 
 
 ROOFLINES: dict[str, Callable[..., Floats]] = {
