@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from hopperbook import evidence, facts, models, serving, units
+from hopperbook import facts, models, serving, units
 from hopperbook.errors import InputError
 from hopperbook.models import Model, load, model_names, precision_name
+from hopperbook.planner.odds import bands
 
 
 class Range(TypedDict):
@@ -210,16 +211,13 @@ def _on(
 def _speed(d: serving.Deployment, users: int, load_: dict[str, int]) -> dict[str, Range]:
     """Latency and throughput with their 80 % ranges: the closed loop that a plan simulates."""
     loop = serving.closed_loop(d, users, load_["context"] - load_["output"], load_["output"])
-    found: dict[str, Range] = {}
+    ranges, rate = bands(d), loop.output_tokens_per_s * load_["concurrency"] / users
     values = {
-        "ttft_ms": 1e3 * loop.ttft_s,
-        "tpot_ms": 1e3 * loop.tpot_s,
-        "output_tokens_per_s": loop.output_tokens_per_s * load_["concurrency"] / users,
+        "ttft_ms": (1e3 * loop.ttft_s, ranges["ttft"]),
+        "tpot_ms": (1e3 * loop.tpot_s, ranges["tpot"]),
+        "output_tokens_per_s": (rate, ranges["throughput"]),
     }
-    for name, value in values.items():
-        low, high = evidence.interval(f"serving/{name}", name)
-        found[name] = {"value": value, "low": value * low, "high": value * high}
-    return found
+    return {name: {"value": x, "low": x * low, "high": x * high} for name, (x, (low, high)) in values.items()}
 
 
 def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:

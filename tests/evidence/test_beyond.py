@@ -42,7 +42,7 @@ def test_a_measured_replica_keeps_the_range_of_its_family():
     d = serving.deploy(load("gpt-oss-20b"), "H200 SXM", precision="mxfp4")
     band = beyond.serving_band(d, "ttft_ms")
     assert band.beyond == ()
-    assert (band.low, band.high) == pytest.approx(evidence.interval(band.family, "ttft_ms"))
+    assert (band.low, band.high) == pytest.approx(evidence.interval(band.family))
 
 
 def test_every_family_that_a_part_may_take_its_range_from_is_on_file():

@@ -120,7 +120,7 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``family n median_abs_error mean_abs_error bias coverage``.
     """
-    bounds = np.array([evidence.interval(f, q) for f, q in zip(table.family, table.quantity, strict=True)])
+    bounds = np.array([evidence.interval(f) for f in table.family])
     ratio = table.measured / table.predicted
     inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
     lines = []

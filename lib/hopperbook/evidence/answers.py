@@ -87,7 +87,7 @@ def _answers(rows: pd.DataFrame, found: pd.DataFrame, kind: str, quantity: str) 
     family = base.str.replace(f"^{kind}", f"{kind}/{quantity}", regex=True)
     wider = found["wider"].fillna(1.0).to_numpy(float) if "wider" in found else np.ones(len(rows))
     pairs = pd.DataFrame({"family": family, "wider": wider})
-    bounds = {key: interval(key[0], quantity, key[1]) for key in set(map(tuple, pairs.to_numpy()))}
+    bounds = {key: interval(key[0], key[1]) for key in set(map(tuple, pairs.to_numpy()))}
     factors = np.array([bounds[key] for key in map(tuple, pairs.to_numpy())]).reshape(-1, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(measured > 0, predicted / measured - 1, np.nan)
@@ -122,7 +122,8 @@ def summary(answers: pd.DataFrame) -> pd.DataFrame:
     ):
         judged = part[part.error.notna()]
         size = judged.error.abs()
-        inside = (judged.measured >= judged.low) & (judged.measured <= judged.high)
+        ranged = judged[judged.low.notna()]
+        inside = (ranged.measured >= ranged.low) & (ranged.measured <= ranged.high)
         none = len(judged) == 0
         lines.append(
             {
@@ -131,7 +132,7 @@ def summary(answers: pd.DataFrame) -> pd.DataFrame:
                 "median_abs_error": None if none else float(size.median()),
                 "mean_abs_error": None if none else float(size.mean()),
                 "bias": None if none else float(judged.error.median()),
-                "coverage": None if none else float(inside.mean()),
+                "coverage": float(inside.mean()) if len(ranged) else None,
             }
         )  # fmt: skip
     return pd.DataFrame(lines)

@@ -110,7 +110,7 @@ def serving_band(d: Deployment, quantity: str) -> Band:
     ('serving/tpot_ms/online/vllm/moe', 0.973, 1.058)
     """
     reasons = serving_beyond(d)
-    return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", quantity, reasons)
+    return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons)
 
 
 def training_band(part: facts.GPU, experts: bool) -> Band:
@@ -136,12 +136,12 @@ def training_band(part: facts.GPU, experts: bool) -> Band:
     family = "training/tokens_per_s_per_gpu" + ("-moe/megatron" if experts else "/dense/megatron")
     wider = float(part.widens["training"])
     reasons = {f"{part.name} is timed by long runs of {part.long_runs_of}": wider} if wider > 1 else {}
-    return _band(family, "tokens_per_s_per_gpu", reasons)
+    return _band(family, reasons)
 
 
-def _band(family: str, quantity: str, reasons: dict[str, float]) -> Band:
+def _band(family: str, reasons: dict[str, float]) -> Band:
     """Return the range of the longest known beginning of a family, widened by all reasons together."""
     while family.count("/") > 1 and family not in intervals():
         family = family.rpartition("/")[0]
-    low, high = interval(family, quantity, 1 + sum(exponent - 1 for exponent in reasons.values()))
+    low, high = interval(family, 1 + sum(exponent - 1 for exponent in reasons.values()))
     return Band(low, high, family, tuple(reasons))

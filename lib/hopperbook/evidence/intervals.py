@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 from hopperbook import facts
@@ -19,7 +20,7 @@ def beyond_exponent() -> float:
     return float(facts.read_yaml("constants/evidence.yaml")["beyond_exponent"]["value"])
 
 
-def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, float]:
+def interval(family: str, wider: float = 1.0) -> tuple[float, float]:
     r"""Return the factors that bound 80 % of measurements around a prediction.
 
     .. math:: \Pr\left[\hat y\, e^{q_{10}} \le y \le \hat y\, e^{q_{90}}\right] \approx 0.8
@@ -28,8 +29,6 @@ def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, flo
     ----------
     family : str
         ``kind/quantity`` or finer, such as ``serving/ttft_ms/vllm``; the longest known beginning is used.
-    quantity : str
-        The quantity, for the fallback.
     wider : float
         Exponent on both factors where the prediction leaves what was measured: 1.5 is half as wide again, in
         logarithms.
@@ -37,7 +36,7 @@ def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, flo
     Returns
     -------
     low, high : float
-        Factors on the prediction.
+        Factors on the prediction; NaN where nothing of the kind was measured, since a range must be earned.
 
     Notes
     -----
@@ -45,12 +44,14 @@ def interval(family: str, quantity: str, wider: float = 1.0) -> tuple[float, flo
 
     Examples
     --------
-    >>> low, high = interval("serving/tpot_ms", "tpot_ms")
+    >>> low, high = interval("serving/tpot_ms")
     >>> round(low, 2), round(high, 2)  # of 10 ms predicted, 80 % of measurements lie between 9.3 and 11.3 ms
     (0.93, 1.13)
     """
     known = intervals()
     while family and family not in known:
         family = family.rpartition("/")[0]
-    found = known.get(family) or {"low": 0.8, "high": 1.25}
+    if not family:
+        return math.nan, math.nan
+    found = known[family]
     return float(found["low"]) ** wider, float(found["high"]) ** wider

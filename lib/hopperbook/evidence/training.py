@@ -124,7 +124,7 @@ def _answer_group(
     need, least = result.memory_bytes, result.memory_bytes
     if not options.recompute_stated and np.any(need > room):
         least = timed(options._replace(recompute="full"), [layout for _, layout in pairs]).memory_bytes
-    low, _ = interval("training/memory_gib", "memory_gib")
+    low, _ = interval("training/memory_gib")
     rank = np.where(need <= room, np.round(result.total_s / _tokens(pairs), 15), np.inf)
     of_row = np.array([at for at, _ in pairs])
     for at in np.unique(of_row):

@@ -84,7 +84,7 @@ def run(row: TrainingRun, plan: Plan) -> dict[str, Any]:
     dict
         GPU, layout, days and costs, each with its range.
     """
-    memory = interval("training/memory_gib", "memory_gib")
+    memory = interval("training/memory_gib")
     low, high = days_band(plan.customer, row.gpu)
     return {
         "gpu": str(row.gpu),

@@ -156,7 +156,7 @@ def arithmetic_gain(new: facts.GPU, old: facts.GPU, matrix: Linear) -> Gain:
     >>> round(arithmetic_gain(facts.gpu("H100 SXM"), facts.gpu("A100 SXM"), widest).arithmetic, 2)
     2.75
     """
-    low, high = evidence.interval("kernel/latency_ms/gemm", "latency_ms")
+    low, high = evidence.interval("kernel/latency_ms/gemm")
     rate, before = (float(product_flop_per_s(gpu, "bf16", PREFILL_TOKENS, matrix)) for gpu in (new, old))
     eight = float(product_flop_per_s(new, "fp8", PREFILL_TOKENS, matrix))
     gain, dense = rate / before, old.dense_flop_per_s["bf16"]
