@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
@@ -108,7 +108,7 @@ class Customer(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_flags(cls, value: Any) -> Any:
+    def _no_flags(cls, value: object) -> object:
         if isinstance(value, bool):
             raise ValueError("a number or a text, not true or false")
         return value
@@ -140,6 +140,7 @@ class Customer(BaseModel):
 
 
 FIELDS = tuple(Customer.model_fields)
+Known = TypeVar("Known")
 
 
 def _rule(field: str) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def _written(number: float) -> str:
     return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
-def _nearest(rule: dict[str, Any], value: Any) -> str | list[str] | None:
+def _nearest(rule: dict[str, Any], value: object) -> str | list[str] | None:
     """Return the choices, or the end of the range beyond which a number lies."""
     if "enum" in rule:
         return list(rule["enum"])
@@ -240,7 +241,7 @@ def check(values: dict[str, Any]) -> Customer:
     return customer
 
 
-def _known(field: str, look_up: Callable[[str], Any], name: str) -> Any:
+def _known(field: str, look_up: Callable[[str], Known], name: str) -> Known:
     """Look a name up; where it is unknown, complain of the customer's field."""
     try:
         return look_up(name)
@@ -320,13 +321,13 @@ def _known_files(path: Path) -> list[str]:
     return [str(folder / name) for name in nearest_names(path.name, [p.name for p in folder.glob("*.yaml")])]
 
 
-def _refuse_cleverness(event: Any, depth: int, name: str) -> None:
+def _refuse_cleverness(event: yaml.Event, depth: int, name: str) -> None:
     if depth > 2:  # a parser's time grows with the square of the depth
         raise InputError("customer file", name, "a flat mapping of fields to values")
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
         raise InputError("customer file", name, "YAML without anchors and aliases")
-    if getattr(event, "tag", None):
-        raise InputError("customer file", str(event.tag), "YAML without tags")
+    if tag := getattr(event, "tag", None):
+        raise InputError("customer file", str(tag), "YAML without tags")
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Customer:
@@ -447,7 +448,8 @@ def schema() -> dict[str, Any]:
 
     Examples
     --------
-    >>> "concurrency" in schema()["properties"]
-    True
+    >>> concurrency = schema()["properties"]["concurrency"]
+    >>> concurrency["minimum"], concurrency["maximum"]
+    (1, 100000)
     """
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Customer.model_json_schema()

@@ -95,8 +95,8 @@ def model_rows() -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> len(model_rows()) == len(model_names())
-    True
+    >>> {row["model"]: row["parameters"] for row in model_rows()}["meta-llama/Llama-3.1-8B"]  # as published
+    8030261248
     """
     return [model_row(name) for name in model_names()]
 

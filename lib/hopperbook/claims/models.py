@@ -10,7 +10,7 @@ from hopperbook import facts, memory, serving, training, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
-from hopperbook.models import kv_bytes_per_token, load, parameters, weight_bytes
+from hopperbook.models import Model, kv_bytes_per_token, load, parameters, weight_bytes
 
 SEVENTY = "meta-llama/Llama-3.1-70B"
 
@@ -69,7 +69,7 @@ def inference_ratio(customer: Customer) -> Finding:
     )  # fmt: skip
 
 
-def _serving_rate(model: object, gpu: str, customer: Customer) -> float:
+def _serving_rate(model: Model, gpu: str, customer: Customer) -> float:
     from hopperbook.planner.upgrade import tokens_per_s_per_gpu
 
     return tokens_per_s_per_gpu(customer, gpu)
@@ -117,9 +117,9 @@ def long_context(customer: Customer) -> Finding:
     )  # fmt: skip
 
 
-def _h200_ratio(model: object, prompt: int, output: int, tp: int = 4) -> float:
+def _h200_ratio(model: Model, prompt: int, output: int, tp: int = 4) -> float:
     rates = [
-        serving.offline(serving.deploy(model, g, tp=tp, precision="fp8", kv_precision="fp8"), prompt, output)[0]  # type: ignore[arg-type]
+        serving.offline(serving.deploy(model, g, tp=tp, precision="fp8", kv_precision="fp8"), prompt, output)[0]
         for g in (H200, H100)
     ]
     return rates[0] / max(rates[1], 1e-9)

@@ -12,6 +12,7 @@ from hopperbook.claims.models import SEVENTY, _training_rate
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
 from hopperbook.customer import load as load_customer
+from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.upgrade import eased, path, tokens_per_s_per_gpu
 
 
@@ -186,10 +187,10 @@ def four_inputs(customer: Customer) -> Finding:
     )  # fmt: skip
 
 
-def _differs(a: object, b: object) -> bool:
+def _differs(a: Configuration | None, b: Configuration | None) -> bool:
     if a is None or b is None:
         return a is not b
-    return (a.gpu, int(a.gpus), a.tenure) != (b.gpu, int(b.gpus), b.tenure)  # type: ignore[attr-defined]
+    return (a.gpu, int(a.gpus), a.tenure) != (b.gpu, int(b.gpus), b.tenure)
 
 
 def two_years(customer: Customer) -> Finding:

@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook.errors import InputError
 from hopperbook.facts.parts import System, gpu, system, systems
@@ -116,8 +117,8 @@ def price(name: str, market: str = "other", tenure: str = "on_demand") -> Price:
 
     Examples
     --------
-    >>> price("H100 SXM", "hyperscaler").typical > 3 * price("H100 SXM").typical
-    True
+    >>> round(price("H100 SXM", "hyperscaler").typical, 2), round(price("H100 SXM").typical, 2)
+    (10.76, 2.53)
     """
     part = gpu(name).name
     if market not in MARKETS:
@@ -148,14 +149,14 @@ def price_summary() -> pd.DataFrame:
     return pd.DataFrame([vars(found) for found in _prices().values()])
 
 
-def _weighted(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+def _weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weights[order]) / weights.sum()
     picks = [values[order][np.searchsorted(share, q - 1e-12)] for q in QUANTILES]
     return float(picks[0]), float(picks[1]), float(picks[2])
 
 
-def _votes(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _votes(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     points = rows[["low", "typical", "high"]]
     filled = points.apply(lambda column: column.fillna(rows.typical))
     return filled.to_numpy(float).ravel(), np.repeat(rows.weight.to_numpy(float) / 3, 3)
@@ -187,8 +188,8 @@ def cost(item: str, of: str = "") -> Range:
     Examples
     --------
     >>> pue = cost("pue")
-    >>> pue.low < pue.typical < pue.high, pue.unit
-    (True, 'ratio')
+    >>> round(pue.low, 2), round(pue.typical, 2), round(pue.high, 2), pue.unit  # 1.58: the world's mean in 2023
+    (1.15, 1.3, 1.58, 'ratio')
     >>> cost("network_usd_per_node", "2 tiers").typical
     33980.0
     """
@@ -278,8 +279,8 @@ def node_power(name: str) -> Range:
     Examples
     --------
     >>> h100, h200 = node_power("DGX H100"), node_power("DGX H200")
-    >>> 6000 < h100.low < h100.typical < h100.high < 10200, h200.high < 10200
-    (True, True)
+    >>> round(h100.typical / 1e3, 2), round(h200.typical / 1e3, 2)  # kW of 10.2 rated: measured, and as a share
+    (7.75, 7.65)
     """
     server = system(name)
     if server.gpus == SERVER_GPUS and server.nvswitches and _has("node_power_w", server.gpu):
@@ -312,10 +313,10 @@ def purchase(name: str) -> Range:
 
     Examples
     --------
-    >>> 250_000 < purchase("DGX H100").typical < 400_000
-    True
-    >>> purchase("DGX H200").note.startswith("prices of HGX H200")
-    True
+    >>> round(purchase("DGX H100").typical, -3)  # 41,217 x 8 as listed
+    330000.0
+    >>> round(purchase("DGX H200").typical, -3), purchase("DGX H200").note[:18]
+    (313000.0, 'prices of HGX H200')
     """
     server = system(name)
     if _has("server_purchase_usd", server.name):

@@ -108,8 +108,8 @@ def plan(customer: Customer) -> Plan:
     --------
     >>> from hopperbook.customer import check
     >>> made = plan(check({"name": "A", "model": "llama-3.1-8b", "concurrency": 16}))
-    >>> bool(made.recommendation.tpot_s * 1e3 < 100)
-    True
+    >>> round(made.recommendation.tpot_s * 1e3, 1), made.customer.tpot_target_ms  # milliseconds
+    (12.6, 100.0)
     """
     ways = {part: tenures(customer, part) for part in facts.planned()}
     served = fleet.table(customer, ways)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook import facts, serving
 from hopperbook.customer import Customer
@@ -61,7 +62,9 @@ def at_context(customer: Customer, tokens: int) -> Customer:
     return customer.model_copy(update=lengths)
 
 
-def _steps(billed: np.ndarray, users: np.ndarray, most: int, why: str) -> list[tuple[int, int, int, str]]:
+def _steps(
+    billed: NDArray[np.float64], users: NDArray[np.int_], most: int, why: str
+) -> list[tuple[int, int, int, str]]:
     """Return the runs of users that take the same GPUs: first, last, GPUs; 0 GPUs, and why, where none will do."""
     if np.isfinite(billed).any():
         why = f"more than {most:,} GPUs"
@@ -153,8 +156,8 @@ def choice(explored: Explored, model: int, context: int, users: int) -> pd.DataF
     --------
     >>> from hopperbook.customer import default
     >>> found = explore(default())
-    >>> choice(found, *found.own).gpu.tolist()[0] in ("H100", "H200")
-    True
+    >>> choice(found, *found.own).round({"usd_per_month": -2}).values.tolist()  # 4 H100 x 730 h x 2.534 USD first
+    [['H100', 4, 7400.0], ['H200', 4, 8900.0], ['A100', 16, 18500.0]]
     """
     s, load_ = explored.steps, explored.users[users]
     here = s[(s.model == explored.models[model]) & (s.context == explored.contexts[context]) & (s.gpus > 0)]

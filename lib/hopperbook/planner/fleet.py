@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
@@ -168,7 +169,7 @@ def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deplo
     return deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
 
 
-def replica_counts(customer: Customer, gpus: int) -> np.ndarray:
+def replica_counts(customer: Customer, gpus: int) -> NDArray[np.int_]:
     """List the replica counts that differ in the users each serves.
 
     Parameters
@@ -195,7 +196,7 @@ def replica_counts(customer: Customer, gpus: int) -> np.ndarray:
     return counts[np.unique(each, return_index=True)[1]][::-1]
 
 
-def serve(customer: Customer, d: Deployment) -> dict[str, Any] | None:
+def serve(customer: Customer, d: Deployment) -> dict[str, NDArray[np.generic]] | None:
     """Time a deployment for every number of replicas.
 
     Parameters
@@ -298,8 +299,8 @@ def short_of_room(customer: Customer, tenures: dict[str, list[Tenure]]) -> Confi
     >>> from hopperbook.planner.tenure import tenures as ways
     >>> big = check({"name": "A", "model": "deepseek-v3", "precision": "bf16"})
     >>> row = short_of_room(big, {"H200 SXM": ways(big, "H200 SXM")})
-    >>> row.gpu, row.tp, row.headroom < 0
-    ('H200 SXM', 8, True)
+    >>> row.gpu, row.tp, round(row.memory_gib)  # GiB of 140; the weights alone are 671e9 x 2 / 8 bytes, 156 GiB
+    ('H200 SXM', 8, 160)
     """
     part = max((name for name, ways in tenures.items() if ways), key=lambda name: facts.gpu(name).memory_bytes)
     d = deployments(customer, load(customer.model), (part,))[-1]
@@ -358,7 +359,7 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
         return pd.DataFrame()
     counts = [len(c["replicas"]) for c in columns]
 
-    def spread(values: list[Any]) -> np.ndarray:
+    def spread(values: ArrayLike) -> np.ndarray:
         return np.repeat(np.asarray(values), counts)
 
     names = ("replicas", "users", "ttft_s", "tpot_s", "output_tokens_per_s", "fits", "memory_gib", "headroom")
@@ -396,7 +397,7 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     return pd.DataFrame(fixed | stacked | priced)
 
 
-def billed(gpus: np.ndarray, tenure: np.ndarray) -> np.ndarray:
+def billed(gpus: NDArray[np.int_], tenure: NDArray[np.str_]) -> NDArray[np.int_]:
     """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes.
 
     Parameters

@@ -101,7 +101,7 @@ def days_band(customer: Customer, part: str) -> tuple[float, float]:
     return 1 / rate.high, 1 / rate.low
 
 
-def p_deadline(rows: pd.DataFrame, customer: Customer) -> np.ndarray:
+def p_deadline(rows: pd.DataFrame, customer: Customer) -> NDArray[np.float64]:
     """Return the probability that each run of a table keeps the deadline, by its part's range.
 
     Parameters

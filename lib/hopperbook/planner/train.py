@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook import facts
 from hopperbook.customer import Customer
@@ -44,7 +44,7 @@ def timed(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFra
     return rows, considered
 
 
-def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) -> Any:
+def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) -> NDArray[np.float64] | float:
     """Return what training costs beside each fleet: nothing where the fleet does it in its idle hours, in time.
 
     Parameters
@@ -125,14 +125,14 @@ def shown(customer: Customer, trained: TrainingRun | None, rows: pd.DataFrame) -
     ----------
     customer : Customer
         The load.
-    trained : Series or None
+    trained : TrainingRun or None
         The run that the plan chose.
     rows : DataFrame
         The plan's training table.
 
     Returns
     -------
-    Series or None
+    TrainingRun or None
         A run; None where not even the largest cluster that may be asked for holds the states.
 
     Examples

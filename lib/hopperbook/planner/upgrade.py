@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,18 @@ from hopperbook.units import MONTH_H, ceiling
 JOBS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-32B", "meta-llama/Llama-3.3-70B-Instruct")
 
 
+class Option(TypedDict):
+    """A way of growing, and what it has cost by the last month."""
+
+    name: str
+    usd: float
+
+
 class Path(NamedTuple):
     """What each way of growing has cost by each month."""
 
     monthly: pd.DataFrame
-    options: list[dict[str, Any]]
+    options: list[Option]
     break_even_months: float
     jobs: pd.DataFrame
     owned: int
@@ -53,8 +60,9 @@ def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> tokens_per_s_per_gpu(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM") > 500
-    True
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> [round(tokens_per_s_per_gpu(shop, part), -2) for part in ("A100 SXM", "H100 SXM")]
+    [3200.0, 6200.0]
     """
     shapes, best = load(model or customer.model), 0.0
     limit = shapes.context_limit or customer.prompt_tokens + customer.output_tokens
@@ -109,8 +117,8 @@ def eased(customer: Customer) -> Customer:
     --------
     >>> from hopperbook.customer import check
     >>> hard = check({"name": "A", "model": "llama-3.1-8b", "tpot_target_ms": 1.0})
-    >>> eased(hard).tpot_target_ms > 1.0, eased(eased(hard)) == eased(hard)
-    (True, True)
+    >>> eased(hard).tpot_target_ms, eased(eased(hard)) == eased(hard)  # milliseconds, doubled twice
+    (4.0, True)
     """
     trial = customer
     for _ in range(16):
@@ -176,7 +184,7 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
             spent[f"replace by {short}"] = MONTH_H * ceiling(load_ / rates[part]) * usd
     total = {name: np.cumsum(np.r_[0.0, monthly[1:]]) for name, monthly in spent.items()}
     frame = pd.concat([pd.DataFrame({"x": months, "y": usd / 1e3, "series": name}) for name, usd in total.items()])
-    options = [{"name": f"{n[0].upper()}{n[1:]}", "usd": float(usd[-1])} for n, usd in total.items()]
+    options: list[Option] = [{"name": f"{n[0].upper()}{n[1:]}", "usd": float(usd[-1])} for n, usd in total.items()]
     return Path(
         frame,
         sorted(options, key=lambda o: o["usd"]),
@@ -224,8 +232,9 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> set(jobs(check({"name": "A", "model": "llama-3.1-8b"})).columns) >= {"job", "gain", "gpus", "moved"}
-    True
+    >>> found = jobs(check({"name": "A", "model": "llama-3.1-8b"})).set_index("job")
+    >>> found.gain.round(1).iloc[[0, -1]].to_dict()  # H200 over A100
+    {'Llama-3.3-70B, long prompts': 3.6, 'Llama-3.1-8B, short prompts': 2.0}
     """
     parts = outgrown(customer)
     rows = []

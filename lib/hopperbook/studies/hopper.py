@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import evidence, facts, kernels, units
 from hopperbook.customer import Customer
@@ -87,7 +88,7 @@ def widest_matrix(model: Model) -> Linear:
     return max((w for w in linear_layers(model) if w.name != "lm_head"), key=lambda w: w.k * w.n)
 
 
-def product_flop_per_s(gpu: str | facts.GPU, precision: str, rows: Any, matrix: Linear) -> np.ndarray:
+def product_flop_per_s(gpu: str | facts.GPU, precision: str, rows: ArrayLike, matrix: Linear) -> NDArray[np.float64]:
     r"""Return the rate at which a product runs.
 
     .. math:: R = 2 m n k / t

@@ -179,8 +179,9 @@ def over_claimed(ledger: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> bool((over_claimed(claims.ledger(default())).ratio > 0).all())
-    True
+    >>> found = over_claimed(claims.ledger(default())).set_index("id")[["value", "claimed", "ratio"]]
+    >>> found.loc["C04"].round(2).tolist()  # peaks: 989.4 / 312 dense, 1,978.8 / 312 with sparsity as claimed
+    [3.17, 6.34, 0.5]
     """
     rows = ledger[np.isfinite(ledger.claimed) & (ledger.claimed > 0) & (ledger.value > 0)]
     return rows[["id", "topic", "value", "claimed"]].assign(ratio=rows.value / rows.claimed)
@@ -232,8 +233,8 @@ def moved_by_market(ledger: pd.DataFrame, customer: Customer) -> list[Moved]:
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> {moved.id for moved in moved_by_market(claims.ledger(default()), default())} <= set(PRICED)
-    True
+    >>> [tuple(moved) for moved in moved_by_market(claims.ledger(default()), default())][-1]
+    ('C23', 'holds under conditions', 'holds')
     """
     other = customer.model_copy(update={"market": "hyperscaler" if customer.market == "other" else "other"})
     now = ledger.set_index("id").verdict

@@ -179,8 +179,8 @@ def stack(customer: Customer, options: Sequence[Replica], users: int) -> pd.Data
     --------
     >>> from hopperbook.customer import default
     >>> bars = stack(default(), replicas(4), 64)
-    >>> bars.part.unique().tolist() == list(PARTS)
-    True
+    >>> bars[bars["item"] == "4 × H100 SXM"].set_index("part").gib.round(1).to_dict()  # 64 x 8,192 x 160 KiB of cache
+    {'weights': 67.7, 'KV cache': 80.0, 'activations': 3.0, 'runtime': 5.6, 'kept free': 31.9}
     """
     rows = []
     for replica in options:
@@ -209,8 +209,8 @@ def totals(stacked: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> from hopperbook.customer import default
     >>> found = totals(stack(default(), replicas(4), 64))
-    >>> bool((found.fits == (found.used <= found.capacity)).all())
-    True
+    >>> found.round(0).loc[["4 × H100 SXM", "2 × H100 SXM"]].values.tolist()
+    [[188.0, 319.0, True], [169.0, 159.0, False]]
     """
     found = stacked.groupby("item", sort=False).agg(used=("gib", "sum"), capacity=("capacity_gib", "first"))
     return found.assign(fits=found.used <= found.capacity)
@@ -270,8 +270,8 @@ def fit_map(held: memory.Budget, model: Model, users: int, context_tokens: int) 
     >>> from hopperbook.customer import default
     >>> shop = default()
     >>> grid = fit_map(budget(shop, "H100 SXM", 4, "fp8", "fp8"), load(shop.model), 64, shop.held_tokens)
-    >>> bool(grid.groupby("y").share.apply(lambda share: share.is_monotonic_increasing).all())
-    True
+    >>> grid[grid.x == 64].set_index("y").share.round(2).loc[2048:32768].to_dict()
+    {2048: 0.34, 4096: 0.41, 8192: 0.54, 16384: 0.82, 32768: 1.38}
     """
     within = [n for n in CONTEXT_TOKENS if not model.context_limit or n <= model.context_limit]
     contexts = sorted({*within, context_tokens})[:MOST_CONTEXTS]
@@ -385,8 +385,8 @@ def training_table(customer: Customer) -> pd.DataFrame:
     --------
     >>> from hopperbook.customer import default
     >>> table = training_table(default())
-    >>> bool((table.states.diff().iloc[1:4] < 0).all())
-    True
+    >>> table.states.iloc[:4].round().tolist()  # whole: 16 bytes x 70.55e9 = 1,051 GiB; then ZeRO 1, 2 and 3 over 8
+    [1051.0, 361.0, 246.0, 135.0]
     """
     model, rows = load(customer.trained_model), []
     before, newest = (facts.gpu(gpu).memory_bytes for gpu in facts.drawn()[-2:])

@@ -85,8 +85,9 @@ def held() -> Held:
 
     Examples
     --------
-    >>> held().models >= 20, held().facts > held().models
-    (True, True)
+    >>> found = held()
+    >>> round(found.facts, -2), round(found.measurements, -3), round(found.models, -1)
+    (500, 4000, 40)
     """
     rows = fact_table()
     measured = sum(len(table) for table in _measurements().values())
@@ -127,9 +128,8 @@ def measurement_table() -> pd.DataFrame:
 
     Examples
     --------
-    >>> table = measurement_table()
-    >>> bool((table.fit + table.judge == table["rows"]).all())
-    True
+    >>> measurement_table().set_index("file").loc["nccl_multinode", ["rows", "fit", "judge"]].tolist()
+    [275, 142, 133]
     """
     rows = []
     for name, table in _measurements().items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -163,7 +162,7 @@ def decision_table(plans: Mapping[str, Plan]) -> pd.DataFrame:
     return pd.DataFrame([_decision(key, made) for key, made in plans.items()])
 
 
-def _decision(key: str, made: Plan) -> dict[str, Any]:
+def _decision(key: str, made: Plan) -> dict[str, str | float]:
     """Return a plan as a row of the table."""
     return {
         "case": TITLES[key],
@@ -336,8 +335,9 @@ def days_on(made: Plan, gpu: str, gpus: int) -> float | None:
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> days_on(planner.plan(default()), "H100 SXM", 3) is None
-    True
+    >>> made = planner.plan(default())
+    >>> round(24 * days_on(made, "H100 SXM", 8), 1), days_on(made, "H100 SXM", 3)  # hours
+    (4.1, None)
     """
     tried = made.training_table
     if not len(tried):

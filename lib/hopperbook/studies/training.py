@@ -12,7 +12,7 @@ import pandas as pd
 from hopperbook import facts, planner, training
 from hopperbook.customer import Customer
 from hopperbook.models import Model, load, parameters, training_flop_per_token
-from hopperbook.planner import Plan, train
+from hopperbook.planner import Plan, TrainingRun, train
 from hopperbook.planner.runs import STATE_BYTES_PER_PARAMETER, checkpoint_bytes, describe, global_batch
 from hopperbook.studies.answer import usd_per_hour
 from hopperbook.units import DAY_S, HOUR_S
@@ -48,7 +48,7 @@ class Explained(NamedTuple):
 
     customer: Customer
     plan: Plan
-    run: Any
+    run: TrainingRun | None
     stands_in: bool
     unfit_gpus: int | None
 
@@ -133,14 +133,14 @@ def flop_per_token(model: Model, seq_len: int, task: str) -> float:
     return training_flop_per_token(model, seq_len) * (2 / 3 if task == "lora" else 1)
 
 
-def timed(customer: Customer, run: Any) -> Timed:
+def timed(customer: Customer, run: TrainingRun) -> Timed:
     """Time a run's step on the customer's own sequences, and take it apart.
 
     Parameters
     ----------
     customer : Customer
         Model, task, tokens and sequence length.
-    run : Series
+    run : TrainingRun
         A row of the plan's training table.
 
     Returns
@@ -264,12 +264,12 @@ def tokens_per_s_per_gpu(rows: pd.DataFrame) -> float:
     return float(rows.tokens_per_s_per_gpu.iloc[0]) if len(rows) else float("nan")
 
 
-def servers_gpus(run: Any) -> int:
+def servers_gpus(run: TrainingRun | pd.Series) -> int:
     """Return the GPUs on which parts are compared: the run's, at least one server.
 
     Parameters
     ----------
-    run : Series
+    run : TrainingRun or Series
         A row of the plan's training table.
 
     Returns
@@ -353,14 +353,14 @@ def gain(rows: pd.DataFrame, over: tuple[str, str], of: tuple[str, str]) -> floa
     return float(rates[of] / rates[over]) if over in rates and of in rates else float("nan")
 
 
-def scaling(customer: Customer, run: Any) -> pd.DataFrame:
+def scaling(customer: Customer, run: TrainingRun) -> pd.DataFrame:
     """Work out the days of the customer's run on one server and more of each part that is drawn.
 
     Parameters
     ----------
     customer : Customer
         The run and the largest cluster.
-    run : Series
+    run : TrainingRun
         A row of the plan's training table; parts without its format compute in BF16.
 
     Returns
