@@ -7,6 +7,7 @@ from hopperbook import facts, kernels
 from hopperbook.customer import default
 from hopperbook.models import load
 from hopperbook.studies import hopper
+from hopperbook.studies.words import in_words
 
 A100, H100, H200 = (facts.gpu(name) for name in ("A100 SXM 80GB", "H100 SXM", "H200 SXM"))
 
@@ -70,4 +71,4 @@ def test_published_rates_are_within_a_third():
 
 @pytest.mark.parametrize(("count", "word"), [(0, "no"), (3, "three"), (12, "twelve"), (13, "13")])
 def test_counts_in_words(count, word):
-    assert hopper.counted(count) == word
+    assert in_words(count) == word

@@ -12,4 +12,4 @@ def test_every_part_has_the_article_that_is_spoken(name):
 
 
 def test_counts_beyond_the_words_are_figures():
-    assert [in_words(n) for n in (0, 6, 7)] == ["no", "six", "7"]
+    assert [in_words(n) for n in (0, 6, 12, 13)] == ["no", "six", "twelve", "13"]

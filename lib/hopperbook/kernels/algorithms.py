@@ -103,7 +103,7 @@ def traffic_factor(op: str, gpus: ArrayLike) -> Floats:
 
     Notes
     -----
-    Source: ``nccl-tests-performance``.
+    Source: ``nvidia-nccl-tests``.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, serving, training, units
+from hopperbook import facts, serving, training
 from hopperbook.customer import Customer
 from hopperbook.kernels.gain import amdahl, fp8_gain
 from hopperbook.memory.training import state_bytes
@@ -31,48 +31,6 @@ FORMS = {"fp8": "one a tensor or row", "fp8_block": "one a block of 128"}
 TASKS = {"pretrain": "pretraining", "sft": "fine-tuning", "lora": "LoRA"}
 CLUSTERS = (8, 32, 128, 512)  # tried in turn until the model trained fits
 SQUARES = (1024, 2048, 4096, 8192, 16384)
-
-
-def times(ratio: float) -> str:
-    """Write a ratio as so many times.
-
-    Parameters
-    ----------
-    ratio : float
-        The ratio.
-
-    Returns
-    -------
-    str
-        Such as ``1.38×``, the sign behind a space that does not break.
-
-    Examples
-    --------
-    >>> times(1.3849).replace(units.NBSP, " ")
-    '1.38 ×'
-    """
-    return f"{units.number(ratio, 3)}{units.NBSP}×"
-
-
-def gib(value_bytes: float) -> str:
-    """Write bytes in GiB, without the unit.
-
-    Parameters
-    ----------
-    value_bytes : float
-        Bytes.
-
-    Returns
-    -------
-    str
-        Three digits.
-
-    Examples
-    --------
-    >>> gib(80e9)
-    '74.5'
-    """
-    return units.number(value_bytes / units.GIB, 3)
 
 
 # Products

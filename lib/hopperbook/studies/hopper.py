@@ -20,49 +20,6 @@ SQUARES = (4096.0, 8192.0, 16384.0)  # rows m of the products m × 8,192 × 8,19
 SQUARE_SIDE = 8192
 ELEMENT_BYTES = {"bf16": 2.0, "fp8": 1.0}
 OUTPUT_BYTES = 2.0
-COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-
-
-def counted(count: int) -> str:
-    """Write a small count as a word.
-
-    Parameters
-    ----------
-    count : int
-        From 0.
-
-    Returns
-    -------
-    str
-        A word up to twelve, digits beyond.
-
-    Examples
-    --------
-    >>> counted(3), counted(13)
-    ('three', '13')
-    """
-    return COUNTS[count] if count < len(COUNTS) else units.integer(count)
-
-
-def times(ratio: float) -> str:
-    """Write a ratio as so many times, two digits.
-
-    Parameters
-    ----------
-    ratio : float
-        The ratio.
-
-    Returns
-    -------
-    str
-        Such as ``2.4×``, the sign behind a space that does not break.
-
-    Examples
-    --------
-    >>> times(2.4321).replace(units.NBSP, " ")
-    '2.4 ×'
-    """
-    return f"{units.number(ratio)}{units.NBSP}×"
 
 
 def widest_matrix(model: Model) -> Linear:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_COUNTS = ("no", "one", "two", "three", "four", "five", "six")
+from hopperbook import units
+
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX"  # letters whose names begin with one: an H100, a B200
 
 
@@ -38,11 +40,55 @@ def in_words(count: int) -> str:
     Returns
     -------
     str
-        Such as ``three``; figures beyond six.
+        Such as ``three``; figures beyond twelve.
 
     Examples
     --------
-    >>> in_words(3), in_words(12)
-    ('three', '12')
+    >>> in_words(3), in_words(13)
+    ('three', '13')
     """
     return _COUNTS[count] if 0 <= count < len(_COUNTS) else str(count)
+
+
+def times(ratio: float, digits: int = 3) -> str:
+    """Write a ratio as so many times.
+
+    Parameters
+    ----------
+    ratio : float
+        The ratio.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+        Such as ``1.38×``, the sign behind a space that does not break.
+
+    Examples
+    --------
+    >>> times(1.3849).replace(units.NBSP, " "), times(2.4321, 2).replace(units.NBSP, " ")
+    ('1.38 ×', '2.4 ×')
+    """
+    return f"{units.number(ratio, digits)}{units.NBSP}×"
+
+
+def bare_gib(value_bytes: float) -> str:
+    """Write bytes in GiB, three digits, for a column whose head has the unit.
+
+    Parameters
+    ----------
+    value_bytes : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        The number.
+
+    Examples
+    --------
+    >>> bare_gib(80e9)
+    '74.5'
+    """
+    return units.number(value_bytes / units.GIB, 3)
