@@ -6,19 +6,15 @@ in order while cache, slots and the step's token budget allow; stretches of pure
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
-from hopperbook.serving.step import clock_of
+from hopperbook.serving.events import Limits, Requests, Run, replay
 
 
 @dataclass(frozen=True)
@@ -112,13 +108,13 @@ def closed_loop(
     """
     users, total = int(concurrency), int(requests or 10 * concurrency)
     budget, most = int(step_tokens or d.engine.step_tokens), int(slots or d.engine.max_batch * d.attention_dp)
-    limits = budget, most, step_tokens is not None
+    limits = Limits(budget, most, step_tokens is not None)
     load = float(input_tokens), float(output_tokens)
     rounds = total // users
     if users < LONG_RUN_USERS or rounds <= 5:
-        run = _run(d, users, *load, total, float(length_ratio), *limits)
+        run = _run(d, users, *load, total, float(length_ratio), limits)
         return _loop(run, np.ones(total), run.seconds)
-    run = _run(d, users, *load, 5 * users, float(length_ratio), *limits)
+    run = _run(d, users, *load, 5 * users, float(length_ratio), limits)
     weight = np.ones(5 * users)
     weight[3 * users : 4 * users] = rounds - 4
     return _loop(run, weight, run.seconds + (rounds - 5) * (run.arrival[4 * users] - run.arrival[3 * users]))
@@ -128,19 +124,7 @@ def closed_loop(
 LONG_RUN_USERS = 24
 
 
-@dataclass(frozen=True)
-class _Run:
-    arrival: Floats
-    ttft: Floats
-    tpot: Floats
-    request: Floats
-    tokens: Floats
-    seconds: float
-    batch: float
-    starved: bool
-
-
-def _loop(run: _Run, weight: Floats, seconds: float) -> Loop:
+def _loop(run: Run, weight: Floats, seconds: float) -> Loop:
     share = weight / weight.sum()
     more = run.tokens > 1
     tpot = float((run.tpot * share)[more].sum() / max(share[more].sum(), 1e-12)) if more.any() else 0.0
@@ -154,113 +138,10 @@ def _loop(run: _Run, weight: Floats, seconds: float) -> Loop:
 
 
 @lru_cache(maxsize=4096)
-def _run(
-    d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, budget: int, slots: int, strict: bool
-) -> _Run:  # fmt: skip
-    ticker, e = clock_of(d).plain, d.engine
-    asked, answered = lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75)
-    room = kv_capacity_tokens(d, isl + osl)
-    budget = budget * d.attention_dp
-    waiting: deque[tuple[int, int]] = deque()  # (request, first step that may hold it)
-    inbound: deque[tuple[float, int]] = deque()  # (time the front end hands it on, request)
-    arrival, first, last = np.zeros(total), np.zeros(total), np.zeros(total)
-    ends: list[tuple[int, int]] = []  # (decode step after which a request is done, request)
-    unseen: list[tuple[int, int, bool]] = []  # (step at whose end a token is seen, request, it is the last)
-    ticks = 0  # steps in which the running requests gained a token
-    now, step, active, held, used, sent = 0.0, 0, 0, 0.0, 0.0, min(users, total)
-    for request in range(sent):
-        inbound.append((e.frontend_s + e.tokenise_s * asked[request], request))
-    partial, done_of_partial = -1, 0
-    finished, batch_time, starved = 0, 0.0, False
-    while finished < total:
-        while inbound and inbound[0][0] <= now + 1e-12:
-            waiting.append((inbound.popleft()[1], step + (e.schedule_lag_steps if step else 0)))
-        # --- what prompts does this step hold?
-        left = budget - (0 if e.prefill_first else active)
-        new, prompts, cached, started = 0, 0, 0, []
-        if partial >= 0:
-            chunk = min(asked[partial] - done_of_partial, left)
-            new, prompts, cached = chunk, 1, done_of_partial
-            done_of_partial += chunk
-            left -= chunk
-            if done_of_partial >= asked[partial]:
-                started.append(partial)
-                partial = -1
-        while partial < 0 and waiting and waiting[0][1] <= step and left > 0:
-            request = waiting[0][0]
-            size = asked[request]
-            need = size + answered[request]
-            if active + len(started) >= slots or (used + need > room and active + len(started) > 0):
-                starved = starved or used + need > room
-                break
-            if size > left and e.whole_prompts and (prompts or (strict and active)):
-                break
-            waiting.popleft()
-            used += need
-            prompts += 1
-            if size > left and not e.whole_prompts:
-                partial, done_of_partial = request, left
-                new += left
-                left = 0
-            else:
-                new += size
-                left -= size
-                started.append(request)
-        # --- how long does it take?
-        if new:
-            decoding = 0 if e.prefill_first else active
-            span = ticker.mixed_step_s(decoding, held / active if active else 1.0, new, prompts, cached)
-            steps = 1
-            alone = e.prefill_first
-        elif active:
-            until = ends[0][0] - ticks if ends else 1
-            steps = max(1, until)
-            soonest = waiting[0][1] - step if waiting and waiting[0][1] > step else 0
-            if soonest:
-                steps = min(steps, soonest)
-            if unseen:
-                steps = min(steps, max(1, unseen[0][0] - step))
-            if inbound:
-                one = ticker.decode_step_s(active, held / active)
-                steps = min(steps, max(1, math.ceil((inbound[0][0] - now) / one)))
-            span = steps * ticker.decode_step_s(active, held / active + (steps - 1) / 2)
-            alone = False
-        else:
-            steps, alone = 1, True
-            span = max(0.0, inbound[0][0] - now) if inbound and not waiting and not unseen else 0.0
-            if not waiting and not unseen and not inbound and partial < 0:
-                break
-        now += span
-        batch_time += span * active
-        if not alone:
-            held += active * steps
-            ticks += steps
-        step += steps
-        for request in started:
-            heapq.heappush(unseen, (step + e.output_lag_steps, request, False))
-            heapq.heappush(ends, (ticks + answered[request] - 1, request))
-            active += 1
-            held += asked[request] + 1
-        while ends and ends[0][0] <= ticks:
-            request = heapq.heappop(ends)[1]
-            active -= 1
-            held -= asked[request] + answered[request]
-            used -= asked[request] + answered[request]
-            heapq.heappush(unseen, (step + e.output_lag_steps, request, True))
-        while unseen and unseen[0][0] <= step:
-            _, request, is_last = heapq.heappop(unseen)
-            if not is_last:
-                first[request] = now
-                continue
-            last[request] = now
-            finished += 1
-            if sent < total:
-                arrival[sent] = now
-                inbound.append((now + e.frontend_s + e.tokenise_s * asked[sent], sent))
-                sent += 1
-    count = np.array(answered, float)
-    tpot = (last - first) / np.maximum(count - 1, 1)
-    return _Run(arrival, first - arrival, tpot, last - arrival, count, now, batch_time / max(now, 1e-9), starved)
+def _run(d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, limits: Limits) -> Run:
+    """Serve a closed loop of users, once for each question."""
+    requests = Requests(lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75))
+    return replay(d, requests, limits, users)
 
 
 def at_concurrency(
