@@ -51,11 +51,12 @@ def predict(rows: pd.DataFrame) -> pd.DataFrame:
         error note family``.
     """
     rows = rows.reset_index(drop=True)
-    answers = []
+    answers, claimed = [], set[str]()
     for kind in KINDS:
-        asked = [c for c in rows.columns if c in kind.quantities]
-        if not asked:
+        asked = [c for c in rows.columns if c in kind.quantities and c not in claimed]
+        if not asked or (kind.needs and kind.needs not in rows.columns):
             continue
+        claimed |= set(asked)
         function = _function(kind.function)
         if function is None:
             found = pd.DataFrame(dict.fromkeys(asked, np.nan), index=rows.index).assign(

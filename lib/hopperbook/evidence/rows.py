@@ -23,10 +23,21 @@ class Kind:
     name: str
     quantities: tuple[str, ...]
     function: str
+    needs: str = ""  # a column without which the file holds no rows of this kind
 
 
+_PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
+_UNDER_LOAD = (
+    *(f"ttft_{of}_ms" for of in _PERCENTILES),
+    *(f"tpot_{of}_ms" for of in _PERCENTILES),
+    *(f"e2e_{of}_ms" for of in ("mean", "p90", "p99")),
+    "itl_mean_ms",
+    "output_tokens_per_s",
+    "largest_rate_per_s",
+)
 #: In the order in which a shared column is claimed.
 KINDS = (
+    Kind("load", _UNDER_LOAD, "hopperbook.evidence.load:predict_load", needs="arrival"),
     Kind("serving", ("output_tokens_per_s", "ttft_ms", "tpot_ms"), "hopperbook.evidence.serving:predict_serving"),
     Kind("kernel", ("latency_ms",), "hopperbook.evidence.kernels:predict_kernel"),
     Kind("collective", ("time_us", "algbw_GBs", "busbw_GBs"), "hopperbook.evidence.kernels:predict_collective"),

@@ -1,0 +1,114 @@
+"""Answers to rows that measure serving under load: requests that arrive over time; means and percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hopperbook.errors import InputError
+from hopperbook.evidence.beyond import serving_beyond
+from hopperbook.evidence.rows import cell, number
+from hopperbook.evidence.serving import Load, resolve
+from hopperbook.serving.events import Limits
+from hopperbook.serving.traffic import ARRIVALS, Served, Traffic, largest_rate_per_s, serve
+
+#: Requests of a run that does not say how many it had, and the most that one replica is asked.
+REQUESTS, MOST_REQUESTS = 1000, 50_000
+_LATENCIES: dict[str, Callable[[Served], np.ndarray]] = {
+    "ttft": lambda seen: seen.ttft_s,
+    "tpot": lambda seen: seen.tpot_s,
+    "e2e": lambda seen: seen.request_s,
+}
+
+
+def predict_load(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
+    """Answer rows under load by replaying their traffic on one of their replicas.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Text cells; ``arrival`` says how requests come, ``rate_per_s`` is that of the whole system.
+    quantities : list of str
+        Such as ``ttft_mean_ms``, ``tpot_p99_ms``, ``e2e_mean_ms`` or ``largest_rate_per_s``.
+
+    Returns
+    -------
+    DataFrame
+        The quantities, ``note``, ``family`` and ``wider``.
+    """
+    lines = []
+    for row in rows.to_dict("records"):
+        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "load", "wider": 1.0}
+        try:
+            line |= _answer(row, quantities)
+        except InputError as problem:
+            line["note"] = str(problem)
+        lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "wider")})
+    return pd.DataFrame(lines, index=rows.index)
+
+
+def _answer(row: dict[str, str], quantities: list[str]) -> dict[str, Any]:
+    """Answer one row: all latencies from one run, the largest rate from a search."""
+    whole = {name: str(round(number(row, name, least=1) or 1)) for name in ("input_tokens", "output_tokens")}
+    load = resolve(row | whole | {"concurrency": "", "requests": ""})
+    d, traffic, limits = load.deployment, _traffic(row, load.replicas), _limits(row, load)
+    kind = f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
+    line: dict[str, Any] = {
+        "family": f"load/{traffic.arrival}/{kind}",
+        "wider": 1 + sum(exponent - 1 for exponent in serving_beyond(d).values()),
+        "note": "; ".join(
+            filter(None, [load.note, f"{traffic.requests:,} requests to each of {load.replicas} replicas"])
+        ),
+    }
+    asked = [name for name in quantities if name != "largest_rate_per_s" and cell(row, name)]
+    if asked or not cell(row, "largest_rate_per_s"):
+        seen = serve(d, traffic, limits=limits)
+        line |= {name: _read(seen, name, load.replicas) for name in quantities if name != "largest_rate_per_s"}
+    if "largest_rate_per_s" in quantities and cell(row, "ttft_limit_p99_ms"):
+        ends = [(number(row, f"{name}_limit_p99_ms") or 0.0) / 1e3 for name in ("ttft", "tpot")]
+        line["largest_rate_per_s"] = load.replicas * largest_rate_per_s(d, traffic, ends[0], ends[1], limits=limits)
+    return line
+
+
+def _traffic(row: dict[str, str], replicas: int) -> Traffic:
+    """Return the traffic of one replica of a row."""
+    arrival = cell(row, "arrival").lower()
+    if arrival not in ARRIVALS:
+        raise InputError("arrival", arrival, ", ".join(ARRIVALS), ARRIVALS)
+    rate = number(row, "rate_per_s", 0.0) or number(row, "largest_rate_per_s", 0.0) or 0.0
+    requests = int(number(row, "requests", REQUESTS * replicas, whole=True, least=1) or 1)
+    return Traffic(
+        rate / replicas,
+        min(-(-requests // replicas), MOST_REQUESTS),
+        input_tokens=number(row, "input_tokens", 1.0, least=1) or 1.0,
+        output_tokens=number(row, "output_tokens", 1.0, least=1) or 1.0,
+        input_std=number(row, "input_std", 0.0) or 0.0,
+        output_std=number(row, "output_std", 0.0) or 0.0,
+        arrival=arrival,
+        prefix_hit=number(row, "prefix_hit", 0.0) or 0.0,
+    )
+
+
+def _limits(row: dict[str, str], load: Load) -> Limits:
+    """Return the limits of a step: the row's, else the engine's."""
+    engine = load.deployment.engine
+    sequences = number(row, "max_num_seqs", float(engine.max_batch), whole=True, least=1)
+    tokens = number(row, "step_tokens", float(engine.step_tokens), whole=True, least=1)
+    slots = int(sequences or 1) * load.deployment.attention_dp
+    return Limits(int(tokens or 1), slots)
+
+
+def _read(seen: Served, name: str, replicas: int) -> float:
+    """Return one quantity of a run, in the unit that its name says."""
+    if name == "output_tokens_per_s":
+        return replicas * seen.output_tokens_per_s
+    kind, of, _ = name.split("_")
+    if kind == "itl":
+        return 1e3 * seen.itl_s
+    values = _LATENCIES[kind](seen)
+    if not len(values):
+        return float("nan")
+    return 1e3 * (float(values.mean()) if of == "mean" else Served.at(values, float(of[1:])))

@@ -1,0 +1,213 @@
+"""Traffic as customers have it: requests that arrive over time, of lengths that differ, and how a replica serves them.
+
+A rate is that of one replica.  The same seed draws the same gaps and lengths at every rate, so that two rates, parts or
+layouts differ by what they are and not by the draw (common random numbers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hopperbook.errors import InputError
+from hopperbook.serving.clock import Floats
+from hopperbook.serving.deployment import Deployment
+from hopperbook.serving.events import Limits, Requests, Run, replay
+
+ARRIVALS = ("poisson", "constant", "at_once")
+#: A rate is found to this share of itself.
+RATE_STEP = 0.01
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests to one replica.
+
+    Parameters
+    ----------
+    rate_per_s : float
+        Mean requests a second; of no meaning where all arrive at once.
+    requests : int
+        How many.
+    input_tokens, output_tokens : float
+        Mean lengths.
+    input_std, output_std : float
+        Standard deviations; lengths are log-normal around the mean, 0 for one length.
+    arrival : str
+        ``poisson``, ``constant`` (evenly spaced) or ``at_once``.
+    prefix_hit : float
+        Share of a prompt's tokens found in the prefix cache.
+    """
+
+    rate_per_s: float
+    requests: int
+    input_tokens: float
+    output_tokens: float
+    input_std: float = 0.0
+    output_std: float = 0.0
+    arrival: str = "poisson"
+    prefix_hit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.arrival not in ARRIVALS:
+            raise InputError("arrival", self.arrival, ", ".join(ARRIVALS), ARRIVALS)
+        if not 0 <= self.prefix_hit < 1:
+            raise InputError("prefix_hit", self.prefix_hit, "a share from 0 to below 1")
+        if self.arrival != "at_once" and not self.rate_per_s > 0:
+            raise InputError("rate_per_s", self.rate_per_s, "requests a second above zero")
+        if self.requests < 1:
+            raise InputError("requests", self.requests, "at least one request", "1")
+
+
+def draw(traffic: Traffic, seed: int = 0) -> Requests:
+    r"""Draw the requests of some traffic.
+
+    .. math:: \ln x \sim \mathcal N\left(\ln m - \tfrac{\sigma^2}{2},\; \sigma^2\right),\qquad
+              \sigma^2 = \ln\left(1 + (s / m)^2\right)
+
+    Parameters
+    ----------
+    traffic : Traffic
+        Rates and lengths.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Requests
+        Arrival times in seconds, and lengths in tokens.
+
+    Examples
+    --------
+    >>> drawn = draw(Traffic(10.0, 4000, 500, 200, input_std=250))
+    >>> lengths = np.array(drawn.prompt_tokens)
+    >>> round(drawn.arrival_s[-1]), round(lengths.mean()), round(lengths.std())  # 400 s, 500 and 250 tokens expected
+    (408, 504, 249)
+    """
+    rng = np.random.default_rng(seed)
+    gaps = rng.standard_exponential(traffic.requests) if traffic.arrival == "poisson" else np.ones(traffic.requests)
+    times = np.zeros(traffic.requests) if traffic.arrival == "at_once" else np.cumsum(gaps) / traffic.rate_per_s
+    prompts = _lengths(rng, traffic.input_tokens, traffic.input_std, traffic.requests)
+    answers = _lengths(rng, traffic.output_tokens, traffic.output_std, traffic.requests)
+    hits = np.minimum((traffic.prefix_hit * prompts).astype(int), prompts - 1)
+    return Requests(prompts.tolist(), answers.tolist(), hits.tolist(), times.tolist())
+
+
+def _lengths(rng: np.random.Generator, mean: float, std: float, count: int) -> np.ndarray:
+    """Draw log-normal lengths, at least one token each."""
+    normal = rng.standard_normal(count)
+    if std <= 0:
+        return np.full(count, max(1, round(mean)))
+    variance = np.log1p((std / mean) ** 2)
+    return np.maximum(1, np.rint(np.exp(np.log(mean) - variance / 2 + np.sqrt(variance) * normal))).astype(int)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What requests under traffic saw, seconds each; the mean gap between all tokens; the replica's rate."""
+
+    ttft_s: Floats
+    tpot_s: Floats
+    request_s: Floats
+    itl_s: float
+    output_tokens_per_s: float
+    waiting_for_memory: bool
+
+    @staticmethod
+    def at(values: Floats, percentile: float) -> float:
+        """Return a percentile of some latencies, seconds."""
+        return float(np.percentile(values, percentile))
+
+
+def serve(d: Deployment, traffic: Traffic, seed: int = 0, limits: Limits | None = None) -> Served:
+    """Let a replica serve some traffic.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    traffic : Traffic
+        Its requests.
+    seed : int
+        Of the draw.
+    limits : Limits, optional
+        Of a step; the engine's own by default.
+
+    Returns
+    -------
+    Served
+        Latencies of every request.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
+    >>> seen = serve(d, Traffic(4.27, 1000, 2048, 512))  # some 70 in flight, by Little's law
+    >>> round(float(seen.ttft_s.mean()), 2), round(1e3 * float(seen.tpot_s.mean()))  # seconds, milliseconds
+    (0.3, 31)
+    """
+    asked = limits or Limits(d.engine.step_tokens, d.engine.max_batch * d.attention_dp)
+    run: Run = replay(d, draw(traffic, seed), asked)
+    several = run.tokens > 1
+    rate = float(run.tokens.sum() / max(run.seconds, 1e-9))
+    gaps = float((run.tpot * (run.tokens - 1)).sum() / max((run.tokens - 1).sum(), 1.0))
+    return Served(run.ttft, run.tpot[several], run.request, gaps, rate, run.starved)
+
+
+def largest_rate_per_s(
+    d: Deployment,
+    traffic: Traffic,
+    ttft_limit_s: float,
+    tpot_limit_s: float,
+    percentile: float = 99.0,
+    seed: int = 0,
+    limits: Limits | None = None,
+) -> float:
+    """Find the highest rate at which a percentile of the first token and of the time per token keeps both limits.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    traffic : Traffic
+        Lengths and number of requests; its rate is where the search begins.
+    ttft_limit_s, tpot_limit_s : float
+        Limits.
+    percentile : float
+        Of each latency.
+    seed : int
+        Of the draw, the same at every rate.
+    limits : Limits, optional
+        Of a step.
+
+    Returns
+    -------
+    float
+        Requests a second of the replica, to one per cent; 0 where a request alone misses a limit.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="fp8")
+    >>> round(largest_rate_per_s(d, Traffic(10.0, 1000, 512, 256), 0.5, 0.02))
+    33
+    """
+
+    def keeps(rate_per_s: float) -> bool:
+        seen = serve(d, replace(traffic, rate_per_s=rate_per_s, arrival="poisson"), seed, limits)
+        first, rest = Served.at(seen.ttft_s, percentile), seen.tpot_s
+        return first <= ttft_limit_s and (not len(rest) or Served.at(rest, percentile) <= tpot_limit_s)
+
+    low, high = 0.0, max(traffic.rate_per_s, 1e-3)
+    while keeps(high) and high < 1e5:
+        low, high = high, 2 * high
+    while low == 0.0 and high > 1e-3:
+        high, low = high / 2, high / 2 if keeps(high / 2) else 0.0
+        high = 2 * low if low else high
+    while low and high / low > 1 + RATE_STEP:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if keeps(middle) else (low, middle)
+    return low
