@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
+from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, weight_bytes
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
@@ -146,9 +147,14 @@ def _site(role: str, system: facts.System, count: int) -> list[Item]:
 def _host_memory_gb(row: Configuration | TrainingRun, gpus: int, model: Model, role: str) -> int:
     """Return host memory: twice the GPUs' own, and room for a checkpoint of the states in training."""
     device = gpus * facts.gpu(row.gpu).memory_bytes / GB
-    states = 14 * parameters(model) / GB if role == "training" else weight_bytes(model) / GB
+    states = _checkpoint_bytes(model) / GB if role == "training" else weight_bytes(model) / GB
     need = max(device, min(2 * device, states))
     return int(2 ** math.ceil(math.log2(max(256, need))))
+
+
+def _checkpoint_bytes(model: Model) -> float:
+    """Return the bytes of a checkpoint of all a model's states."""
+    return constants("training")["checkpoint_bytes_per_parameter"] * parameters(model)
 
 
 def _memory_reason(role: str) -> str:
@@ -163,7 +169,7 @@ def _nvme_tb(model: Model, customer: Customer, role: str, count: int) -> float:
     """Return local storage: four checkpoints and the tokens of the run, or ten copies of the weights."""
     if role == "serving":
         return max(2.0, float(units.ceiling(10 * weight_bytes(model) / TB)))
-    states = 4 * 14 * parameters(model) / TB / count
+    states = 4 * _checkpoint_bytes(model) / TB / count
     return max(4.0, float(units.ceiling(states + 4 * customer.training_tokens / TB)))
 
 

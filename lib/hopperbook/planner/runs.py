@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from hopperbook import facts
 from hopperbook.cost import rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
+from hopperbook.memory.serving import constants
 from hopperbook.models import load, parameters
 from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import best, days, goodput, sweep
 from hopperbook.units import DAY_S, GIB
-
-STATE_BYTES_PER_PARAMETER = 14.0  # of a checkpoint: weights in 16 bits, master weights and two moments in 32
 
 
 def global_batch(customer: Customer) -> int:
@@ -122,7 +121,7 @@ def checkpoint_bytes(customer: Customer) -> float:
     """
     model = load(customer.trained_model)
     trained = adapter_parameters(model) if customer.training_task == "lora" else parameters(model)
-    return STATE_BYTES_PER_PARAMETER * trained
+    return constants("training")["checkpoint_bytes_per_parameter"] * trained
 
 
 def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:

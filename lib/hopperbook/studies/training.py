@@ -11,9 +11,10 @@ import pandas as pd
 
 from hopperbook import facts, planner, training
 from hopperbook.customer import Customer
+from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, training_flop_per_token
 from hopperbook.planner import Plan, TrainingRun, train
-from hopperbook.planner.runs import STATE_BYTES_PER_PARAMETER, checkpoint_bytes, describe, global_batch
+from hopperbook.planner.runs import checkpoint_bytes, describe, global_batch
 from hopperbook.studies.answer import usd_per_hour
 from hopperbook.units import DAY_S, HOUR_S
 
@@ -467,7 +468,7 @@ def failures(model: Model, gpus: Iterable[int] = (8, 64, 512, 2048, 16384)) -> p
     """
     sizes = np.array(list(gpus))
     rate = training.run_constants()["failures_per_gpu_hour"]
-    share = training.goodput(sizes, STATE_BYTES_PER_PARAMETER * parameters(model))
+    share = training.goodput(sizes, constants("training")["checkpoint_bytes_per_parameter"] * parameters(model))
     return pd.DataFrame({"gpus": sizes, "between_failures_s": HOUR_S / (sizes * rate), "goodput": share})
 
 
