@@ -1,4 +1,4 @@
-"""A model served: an engine step, capacity, steady states, and the closed loop of users."""
+"""A model served: an engine step, capacity, steady states, a closed loop of users, and traffic over time."""
 
 from hopperbook.serving.campaigns import published_budget, published_requests
 from hopperbook.serving.capacity import budget, kv_capacity_tokens
@@ -8,13 +8,16 @@ from hopperbook.serving.engines import Engine, engine, engines
 from hopperbook.serving.simulation import Loop, at_concurrency, closed_loop
 from hopperbook.serving.steady import Steady, fastest_layout, offline, sweep, unstreamed
 from hopperbook.serving.step import clock_of, decode_step_s, mixed_step_s, prefill_s, step_parts
+from hopperbook.serving.traffic import Served, Traffic, largest_rate_per_s, serve
 
 __all__ = [
     "Clock",
     "Deployment",
     "Engine",
     "Loop",
+    "Served",
     "Steady",
+    "Traffic",
     "at_concurrency",
     "budget",
     "clock_of",
@@ -25,11 +28,13 @@ __all__ = [
     "engines",
     "fastest_layout",
     "kv_capacity_tokens",
+    "largest_rate_per_s",
     "mixed_step_s",
     "offline",
     "prefill_s",
     "published_budget",
     "published_requests",
+    "serve",
     "step_parts",
     "sweep",
     "unstreamed",

@@ -225,8 +225,13 @@ def _subject(room: ModuleType) -> str:
 
 
 def _functions(room: ModuleType) -> list[str]:
-    """Return the public functions of a module, in its order."""
-    return [name for name, value in vars(room).items() if inspect.isfunction(value) and not name.startswith("_")]
+    """Return the public functions of a module or package, those kept in a cache included, in its order."""
+    found = {name: inspect.unwrap(value) for name, value in vars(room).items() if callable(value)}
+    return [
+        name
+        for name, value in found.items()
+        if inspect.isfunction(value) and value.__module__.startswith(room.__name__) and not name.startswith("_")
+    ]
 
 
 def kib(value_bytes: float) -> str:
