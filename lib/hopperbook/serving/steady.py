@@ -44,9 +44,10 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Array
     -------
     Steady
         Throughput, TPOT and a first cut of TTFT for each batch, and whether it fits.  The first cut adds to the own
-        prefill p the steps t and prompts q that a request waits for, and the burst with which a closed loop opens:
-        :math:`p + 1.5\\,t + 0.5 \\min(b, 8)\\,q + 0.05\\,b\\,p` with the constants of ``data/constants/serving.yaml``.
-        It orders many configurations; the answer for one is :func:`hopperbook.serving.closed_loop`.
+        prefill p the steps t until it begins and a share of the burst B in which all users' prompts are read:
+        :math:`p + 1.5\,t + f(k)\,(B - p)`; f is 1 while that burst takes few steps k, since users then stay in
+        lockstep, and falls to the opening's tenth.  It orders many configurations; the answer for one is
+        :func:`hopperbook.serving.closed_loop`.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Array
     decode = decode_step_s(d, b, context)
     prompt = _prompt_cost_s(d, b, context, input_tokens)
     step = decode + b * prompt / output_tokens
-    return Steady(b, b / step, step, _first_token_s(d, b, step, prompt, input_tokens), fits)
+    return Steady(b, b / step, step, _first_token_s(d, b, step, input_tokens), fits)
 
 
 @cache
@@ -79,12 +80,15 @@ def first_cut() -> dict[str, float]:
     return {name: float(row["value"]) for name, row in facts.read_yaml("constants/serving.yaml")["first_cut"].items()}
 
 
-def _first_token_s(d: Deployment, batch: Floats, step: Floats, prompt: Floats, input_tokens: float) -> Floats:
+def _first_token_s(d: Deployment, batch: Floats, step: Floats, input_tokens: float) -> Floats:
     """Estimate the mean time to the first token of a closed loop that all its users start at once."""
-    c = first_cut()
-    alone = prefill_s(d, input_tokens)
-    waiting = c["waiting_steps"] * step + c["queue_share"] * np.minimum(batch, c["queue_prompts"]) * prompt
-    return alone + waiting + c["opening_share"] * batch * alone
+    c, alone = first_cut(), prefill_s(d, input_tokens)
+    together = np.clip(np.floor(d.engine.step_tokens * d.attention_dp / input_tokens), 1, np.maximum(batch, 1))
+    steps = np.ceil(np.maximum(batch, 1) / together)  # of prefill, until every user's prompt is read
+    burst = prefill_s(d, together * input_tokens, together) * (steps + 1) / 2
+    rounds = (c["lockstep_steps"] / np.maximum(steps, c["lockstep_steps"])) ** c["lockstep_decay"]
+    share = c["opening_share"] + (1 - c["opening_share"]) * rounds
+    return alone + c["waiting_steps"] * step + share * np.maximum(burst - alone, 0.0)
 
 
 def _prompt_cost_s(d: Deployment, batch: Floats, context: float, input_tokens: float) -> Floats:

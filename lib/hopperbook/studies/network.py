@@ -136,7 +136,7 @@ def decode_wait(plan: Plan) -> Wait:
     >>> from hopperbook.customer import default
     >>> found = decode_wait(planner.plan(default()))
     >>> found.reduces, round(found.share, 3)
-    (160, 0.115)
+    (160, 0.191)
     """
     row = plan.explained
     model, tp, users, replica = load(plan.customer.model), row.tp, row.users, row.deployment
@@ -284,7 +284,7 @@ def tensor_parallel_costs(plan: Plan, users: int = 16) -> pd.DataFrame:
     >>> from hopperbook.customer import default
     >>> costs = tensor_parallel_costs(planner.plan(default())).set_index(["gpu", "tp"])
     >>> costs.step_share[[("H100 SXM", 8), ("H100 PCIe", 8)]].round(2).tolist()
-    [0.18, 0.44]
+    [0.17, 0.43]
     """
     row = plan.explained
     model, prompt_tokens = load(plan.customer.model), plan.customer.prompt_tokens

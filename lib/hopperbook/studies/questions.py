@@ -263,7 +263,7 @@ def premium(customer: Customer, new: str, old: str) -> Premium:
     --------
     >>> from hopperbook.customer import default
     >>> [round(ratio, 2) for ratio in premium(default(), "H200 SXM", "H100 SXM")]
-    [1.35, 1.2, 1.05]
+    [1.13, 1.2, 1.05]
     """
     mine, base = tokens_per_s_per_gpu(customer, new), tokens_per_s_per_gpu(customer, old)
     servers = [facts.purchase(str(facts.gpu(part).server)).typical for part in (new, old)]
@@ -391,6 +391,6 @@ def other_market_map(customer: Customer) -> Map:
     --------
     >>> from hopperbook.customer import default
     >>> cells_won(other_market_map(default()), "H200")
-    21
+    22
     """
     return planner.decision_map(customer.model_copy(update={"market": OTHER_MARKET[customer.market]}))
