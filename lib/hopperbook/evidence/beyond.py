@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,6 +23,52 @@ class Band(NamedTuple):
 @cache
 def _rules() -> dict[str, Any]:
     return facts.read_yaml("constants/evidence.yaml")
+
+
+def own_family(d: Deployment) -> str:
+    """Name what a replica's measurements are filed under: its engine and kind of model.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    str
+        Such as ``vllm/moe``.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> own_family(deploy(load("llama-3.1-8b"), "H100 SXM"))
+    'vllm/dense'
+    """
+    return f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
+
+
+def together(reasons: Mapping[str, float]) -> float:
+    r"""Return the exponent that widens a range for several reasons at once.
+
+    .. math:: w = 1 + \sum_r (e_r - 1)
+
+    Parameters
+    ----------
+    reasons : mapping of float
+        Exponent by reason, each at least 1.
+
+    Returns
+    -------
+    float
+        1 without reasons.
+
+    Examples
+    --------
+    >>> together({"another part": 1.5, "another format": 1.5})
+    2.0
+    """
+    return 1 + sum(exponent - 1 for exponent in reasons.values())
 
 
 def serving_family(d: Deployment) -> tuple[str, bool]:
@@ -46,7 +93,7 @@ def serving_family(d: Deployment) -> tuple[str, bool]:
     >>> serving_family(deploy(load("llama-3.1-8b"), "H100 SXM"))
     ('vllm-0.12/dense', False)
     """
-    own = f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
+    own = own_family(d)
     name = _rules()["ranges_from"].get(own, own)
     return name, name == own
 
@@ -87,7 +134,9 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
 def serving_band(d: Deployment, quantity: str) -> Band:
     r"""Return the 80 % range of a quantity of a replica at a concurrency.
 
-    .. math:: (l^w, h^w), \qquad w = 1 + \sum_r (e_r - 1)
+    .. math:: (l^w, h^w)
+
+    with w as :func:`together` gives it.
 
     Parameters
     ----------
@@ -143,5 +192,5 @@ def _band(family: str, reasons: dict[str, float]) -> Band:
     """Return the range of the longest known beginning of a family, widened by all reasons together."""
     while family.count("/") > 1 and family not in intervals():
         family = family.rpartition("/")[0]
-    low, high = interval(family, 1 + sum(exponent - 1 for exponent in reasons.values()))
+    low, high = interval(family, together(reasons))
     return Band(low, high, family, tuple(reasons))

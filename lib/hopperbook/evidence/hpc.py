@@ -11,7 +11,7 @@ import pandas as pd
 
 from hopperbook import facts, hpc, kernels
 from hopperbook.errors import InputError
-from hopperbook.evidence.rows import cell, number, plain_gpu
+from hopperbook.evidence.rows import answered, cell, number, plain_gpu
 from hopperbook.kernels import collectives
 
 #: What a unit of the table is in SI.
@@ -99,20 +99,16 @@ def predict_hpc(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     DataFrame
         ``value`` in the row's own unit, ``note``, ``family`` and ``wider``.
     """
-    del quantities
-    lines = []
-    for row in rows.to_dict("records"):
-        line: dict[str, Any] = {"value": np.nan, "note": "", "family": "benchmark", "wider": 1.0}
-        try:
-            known = [calculate for pattern, calculate in BENCHMARKS if re.search(pattern, _words(row))]
-            if not known:
-                raise InputError("benchmark", cell(row, "benchmark"), "one that a calculator here answers")
-            if cell(row, "unit") not in UNITS:
-                raise InputError("unit", cell(row, "unit"), "one of " + ", ".join(UNITS), UNITS)
-            line["value"] = known[0](_part(cell(row, "gpu")), row) / UNITS[cell(row, "unit")]
-            if known[0] in (_copy, _hpl, _vector, _alignment):
-                line["note"] = "its constant is read from one published run of this kind (data/constants/hpc.yaml)"
-        except InputError as problem:
-            line["note"] = str(problem)
-        lines.append(line)
-    return pd.DataFrame(lines, index=rows.index)
+    return answered(rows, quantities, "benchmark", _answer)
+
+
+def _answer(row: dict[str, str]) -> dict[str, Any]:
+    known = [calculate for pattern, calculate in BENCHMARKS if re.search(pattern, _words(row))]
+    if not known:
+        raise InputError("benchmark", cell(row, "benchmark"), "one that a calculator here answers")
+    if cell(row, "unit") not in UNITS:
+        raise InputError("unit", cell(row, "unit"), "one of " + ", ".join(UNITS), UNITS)
+    line: dict[str, Any] = {"value": known[0](_part(cell(row, "gpu")), row) / UNITS[cell(row, "unit")]}
+    if known[0] in (_copy, _hpl, _vector, _alignment):
+        line["note"] = "its constant is read from one published run of this kind (data/constants/hpc.yaml)"
+    return line

@@ -12,6 +12,7 @@ import pandas as pd
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
 from hopperbook.evidence.intervals import beyond_exponent
+from hopperbook.evidence.rows import answered, cell, number, plain_gpu
 from hopperbook.kernels import collectives, fill, tables
 from hopperbook.kernels.tables import FAMILIES, load, scaled
 
@@ -269,34 +270,29 @@ def predict_collective(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     DataFrame
         The quantities, ``note``, ``family`` and ``wider``.
     """
-    from hopperbook.evidence.rows import cell, number, plain_gpu
+    return answered(rows, quantities, "collective", _answer_collective)
 
-    lines = []
-    for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "collective", "wider": 1.0}
-        try:
-            op = cell(row, "collective", "all_reduce").replace("alltoall", "all_to_all")
-            size, gpus = number(row, "size_bytes", least=1), number(row, "gpus", whole=True, least=2)
-            if size is None or gpus is None:
-                raise InputError("size_bytes" if size is None else "gpus", "", "a number")
-            nodes = number(row, "nodes", 1, whole=True, least=1) or 1
-            fabric = cell(row, "fabric") if nodes > 1 else None
-            if fabric and "tcp" in fabric.lower():
-                fabric = "eth100"
-            gpu = facts.gpu(plain_gpu(cell(row, "gpu")))
-            times = collectives.collective_s(
-                op, size, gpus, gpu, engine="nccl", fabric=fabric, gpus_per_node=-(-int(gpus) // int(nodes))
-            )
-            seconds = float(times.seconds)
-            line |= {"time_us": 1e6 * seconds, "algbw_GBs": size / seconds / 1e9}
-            line |= {"busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9}
-            line |= {
-                "family": f"collective/{'node' if nodes == 1 else 'nodes'}",
-                "wider": beyond_exponent() if size > 1e9 and nodes == 1 else 1.0,
-            }
-            if nodes > 1 and fabric:
-                line["note"] = "fabric taken as " + collectives.fabric_record(fabric)["name"]
-        except InputError as problem:
-            line["note"] = str(problem)
-        lines.append({k: line[k] for k in (*quantities, "note", "family", "wider")})
-    return pd.DataFrame(lines, index=rows.index)
+
+def _answer_collective(row: dict[str, str]) -> dict[str, Any]:
+    op = cell(row, "collective", "all_reduce").replace("alltoall", "all_to_all")
+    size, gpus = number(row, "size_bytes", least=1), number(row, "gpus", whole=True, least=2)
+    if size is None or gpus is None:
+        raise InputError("size_bytes" if size is None else "gpus", "", "a number")
+    nodes = number(row, "nodes", 1, whole=True, least=1) or 1
+    fabric = cell(row, "fabric") if nodes > 1 else None
+    if fabric and "tcp" in fabric.lower():
+        fabric = "eth100"
+    seconds = float(
+        collectives.collective_s(
+            op, size, gpus, facts.gpu(plain_gpu(cell(row, "gpu"))), engine="nccl", fabric=fabric,
+            gpus_per_node=-(-int(gpus) // int(nodes)),
+        ).seconds
+    )  # fmt: skip
+    return {
+        "time_us": 1e6 * seconds,
+        "algbw_GBs": size / seconds / 1e9,
+        "busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9,
+        "family": f"collective/{'node' if nodes == 1 else 'nodes'}",
+        "wider": beyond_exponent() if size > 1e9 and nodes == 1 else 1.0,
+        "note": "fabric taken as " + collectives.fabric_record(fabric)["name"] if fabric else "",
+    }

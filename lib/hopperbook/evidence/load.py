@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hopperbook.errors import InputError
-from hopperbook.evidence.beyond import serving_beyond
-from hopperbook.evidence.rows import cell, number
+from hopperbook.evidence.beyond import own_family, serving_beyond, together
+from hopperbook.evidence.rows import answered, cell, number
 from hopperbook.evidence.serving import Load, resolve
 from hopperbook.serving.events import Limits
 from hopperbook.serving.traffic import ARRIVALS, Served, Traffic, largest_rate_per_s, serve
@@ -39,15 +39,7 @@ def predict_load(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     DataFrame
         The quantities, ``note``, ``family`` and ``wider``.
     """
-    lines = []
-    for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "load", "wider": 1.0}
-        try:
-            line |= _answer(row, quantities)
-        except InputError as problem:
-            line["note"] = str(problem)
-        lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "wider")})
-    return pd.DataFrame(lines, index=rows.index)
+    return answered(rows, quantities, "load", lambda row: _answer(row, quantities))
 
 
 def _answer(row: dict[str, str], quantities: list[str]) -> dict[str, Any]:
@@ -55,10 +47,9 @@ def _answer(row: dict[str, str], quantities: list[str]) -> dict[str, Any]:
     whole = {name: str(round(number(row, name, least=1) or 1)) for name in ("input_tokens", "output_tokens")}
     load = resolve(row | whole | {"concurrency": "", "requests": ""})
     d, traffic, limits = load.deployment, _traffic(row, load.replicas), _limits(row, load)
-    kind = f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
     line: dict[str, Any] = {
-        "family": f"load/{traffic.arrival}/{kind}",
-        "wider": 1 + sum(exponent - 1 for exponent in serving_beyond(d).values()),
+        "family": f"load/{traffic.arrival}/{own_family(d)}",
+        "wider": together(serving_beyond(d)),
         "note": "; ".join(
             filter(None, [load.note, f"{traffic.requests:,} requests to each of {load.replicas} replicas"])
         ),

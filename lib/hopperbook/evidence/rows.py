@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -140,6 +141,43 @@ def number(
     if not math.isfinite(value) or value < least or (whole and value != int(value)):
         raise InputError(column, text, ("a whole number" if whole else "a number") + f" of at least {least:g}")
     return int(value) if whole else value
+
+
+def answered(
+    rows: pd.DataFrame, quantities: list[str], family: str, answer: Callable[[dict[str, str]], dict[str, Any]]
+) -> pd.DataFrame:
+    """Answer rows one by one; a row that cannot be answered keeps NaN and says why in its note.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Text cells.
+    quantities : list of str
+        Columns asked for.
+    family : str
+        Of a row whose answer does not name its own.
+    answer : callable
+        Takes a row, returns what it knows of the columns; raises :class:`InputError` where it cannot.
+
+    Returns
+    -------
+    DataFrame
+        The quantities, ``note``, ``family`` and ``wider``.
+
+    Examples
+    --------
+    >>> answered(pd.DataFrame({"m": ["2", "x"]}), ["m"], "sizes", lambda row: {"m": number(row, "m")}).m.tolist()
+    [2.0, nan]
+    """
+    lines = []
+    for row in rows.to_dict("records"):
+        line: dict[str, Any] = dict.fromkeys(quantities, math.nan) | {"note": "", "family": family, "wider": 1.0}
+        try:
+            line |= answer(row)
+        except InputError as problem:
+            line["note"] = str(problem)
+        lines.append({name: line[name] for name in (*quantities, "note", "family", "wider")})
+    return pd.DataFrame(lines, index=rows.index)
 
 
 def plain_gpu(name: str) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from hopperbook import facts, models, serving
 from hopperbook.errors import InputError
-from hopperbook.evidence.beyond import serving_beyond
-from hopperbook.evidence.rows import cell, number
+from hopperbook.evidence.beyond import own_family, serving_beyond, together
+from hopperbook.evidence.rows import answered, cell, number
 
 #: Largest loads that are simulated event by event.
 MOST = {"concurrency": 20_000, "requests": 200_000}
@@ -34,17 +34,14 @@ def predict_serving(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     DataFrame
         The quantities, ``note``, ``family`` and ``wider``.
     """
-    lines = []
-    for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "serving", "wider": 1.0}
-        try:
-            line |= _answer(row)
-            if not cell(row, "concurrency") and {"ttft_ms", "tpot_ms"} & set(quantities):
-                line["note"] += "; ttft_ms and tpot_ms need a concurrency"
-        except InputError as problem:
-            line["note"] = str(problem)
-        lines.append({k: line.get(k, np.nan) for k in (*quantities, "note", "family", "wider")})
-    return pd.DataFrame(lines, index=rows.index)
+
+    def answer(row: dict[str, str]) -> dict[str, Any]:
+        line = _answer(row)
+        if not cell(row, "concurrency") and {"ttft_ms", "tpot_ms"} & set(quantities):
+            line["note"] += "; ttft_ms and tpot_ms need a concurrency"
+        return line
+
+    return answered(rows, quantities, "serving", answer)
 
 
 def _whole(row: dict[str, str], column: str, default: int | None = None) -> int | None:
@@ -225,10 +222,9 @@ def _positive(row: dict[str, str], column: str) -> int | None:
 def _answer(row: dict[str, str]) -> dict[str, Any]:
     load = resolve(row)
     d = load.deployment
-    shape = "moe" if d.model.experts else "dense"
     line: dict[str, Any] = {
-        "family": f"serving/{'online' if load.concurrency else 'offline'}/{d.engine.name}/{shape}",
-        "wider": 1 + sum(exponent - 1 for exponent in serving_beyond(d).values()),
+        "family": f"serving/{'online' if load.concurrency else 'offline'}/{own_family(d)}",
+        "wider": together(serving_beyond(d)),
     }
     notes = [load.note]
     if load.concurrency is None:

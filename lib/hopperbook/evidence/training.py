@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hopperbook import facts, models, units
 from hopperbook.errors import InputError
 from hopperbook.evidence.intervals import interval
-from hopperbook.evidence.rows import cell, number
+from hopperbook.evidence.rows import answered, cell, number
 from hopperbook.kernels import collectives
 from hopperbook.memory.training import activation_bytes, sharding_stage
 from hopperbook.training import TASKS, Step, framework, step
@@ -480,14 +480,7 @@ def predict_activation(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFram
     >>> round(float(table.activation_gib_per_gpu.iloc[0]), 2)  # figure 1 of the paper: 66.84
     66.84
     """
-    table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index)
-    table = table.assign(note="", family="activation memory", wider=1.0)
-    for at, row in enumerate(rows.to_dict("records")):
-        try:
-            table.iat[at, 0] = _activation_gib(row)
-        except InputError as problem:
-            table.iat[at, table.columns.get_loc("note")] = str(problem)
-    return table
+    return answered(rows, quantities, "activation memory", lambda row: {"activation_gib_per_gpu": _activation_gib(row)})
 
 
 def _activation_gib(row: dict[str, str]) -> float:
