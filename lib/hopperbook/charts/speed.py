@@ -12,7 +12,6 @@ import pandas as pd
 from hopperbook import units
 from hopperbook.charts.base import (
     INK,
-    OTHER_STYLE,
     WIDE,
     Rows,
     Spec,
@@ -442,24 +441,3 @@ def error_strip(
         return stack(layers, 42 * len(names) + 44)
 
     return responsive(draw, width)
-
-
-def is_known(name: str) -> bool:
-    """Return whether a name is a GPU with a colour of its own.
-
-    Parameters
-    ----------
-    name : str
-        A name.
-
-    Returns
-    -------
-    bool
-        True for A100, H100 and H200 and what is built of them.
-
-    Examples
-    --------
-    >>> is_known("8 × H100"), is_known("buy")
-    (True, False)
-    """
-    return gpu_style(name) is not OTHER_STYLE

@@ -174,24 +174,3 @@ def run_of_row(row: pd.Series) -> TrainingRun:
         With plain Python values.
     """
     return TrainingRun(**{f.name: _plain(row[f.name]) for f in fields(TrainingRun)})
-
-
-def as_frame(rows: Sequence[Configuration]) -> pd.DataFrame:
-    """Return records as a table, for charts.
-
-    Parameters
-    ----------
-    rows : sequence of Configuration
-        Any.
-
-    Returns
-    -------
-    DataFrame
-        One row each: the fields and ``gpu tp precision kv_precision``.
-    """
-    also = ("gpu", "tp", "precision", "kv_precision")
-    return pd.DataFrame([{name: getattr(row, name) for name in also} | _flat(row) for row in rows])
-
-
-def _flat(row: Configuration) -> dict[str, Any]:
-    return {f.name: getattr(row, f.name) for f in fields(row) if f.name != "deployment"}

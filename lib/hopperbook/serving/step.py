@@ -22,6 +22,11 @@ from hopperbook.serving.deployment import Deployment
 GRAPH_ROWS = np.unique(
     np.r_[1:17, 32:129:16, 160:257:32, 384, 512, 768, np.arange(1024, 4353, 256), 2 ** np.arange(13, 18)]
 ).astype(float)
+#: Axes of the grids of prompts, by kind: prompts, new tokens of each, tokens cached before them.
+_PROMPT_AXES: dict[str, tuple[ArrayLike, ArrayLike, ArrayLike]] = {
+    "context": (PROMPTS[:, None], NEW_TOKENS[None, :], 0),
+    "cached": (1, NEW_TOKENS[:, None], CONTEXT[None, :]),
+}
 
 
 def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
@@ -106,41 +111,20 @@ def _attention(d: Deployment, kind: str) -> Floats:
     for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
         if not layers:
             continue
-        common = (heads, kv, m.head_dim)
         if kind == "generation":
             batch, tokens = BATCH[:, None], CONTEXT[None, :]
             times = kernels.generation_attention_s(
-                d.gpu, batch, tokens, *common, d.kv_precision, window, d.engine.tables
+                d.gpu, batch, tokens, heads, kv, m.head_dim, d.kv_precision, window, d.engine.tables
             )
             value = 1.0 if d.kv_precision in ("fp8", "int8") else 2.0
             seen = np.minimum(tokens, window) if window else tokens
             least = 2.0 * batch * seen * kv * m.head_dim * value
             rate = d.engine.attention_bandwidth_share * d.gpu.memory_bandwidth_bytes_per_s
             total = total + layers * np.maximum(times.seconds, least / rate)
-        elif kind == "context":
-            times = kernels.context_attention_s(
-                d.gpu,
-                PROMPTS[:, None],
-                NEW_TOKENS[None, :],
-                0,
-                *common,
-                multiply,
-                d.kv_precision,
-                window,
-                d.engine.tables,
-            )
-            total = total + layers * times.seconds
         else:
+            prompts, new, before = _PROMPT_AXES[kind]
             times = kernels.context_attention_s(
-                d.gpu,
-                1,
-                NEW_TOKENS[:, None],
-                CONTEXT[None, :],
-                *common,
-                multiply,
-                d.kv_precision,
-                window,
-                d.engine.tables,
+                d.gpu, prompts, new, before, heads, kv, m.head_dim, multiply, d.kv_precision, window, d.engine.tables
             )
             total = total + layers * times.seconds
     return total

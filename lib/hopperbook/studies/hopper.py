@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,13 +187,15 @@ def _part_row(gpu: facts.GPU) -> dict[str, Any]:
     }
 
 
-def roofs(names: tuple[str, ...]) -> pd.DataFrame:
-    """Return the two limits of each part in BF16, dense.
+def roofs(names: Sequence[str], precision: str = "bf16") -> pd.DataFrame:
+    """Return the two limits of each part as printed: dense arithmetic in one format, and memory.
 
     Parameters
     ----------
-    names : tuple of str
+    names : sequence of str
         Names of parts.
+    precision : str
+        A format of the part's dense peaks.
 
     Returns
     -------
@@ -201,11 +204,17 @@ def roofs(names: tuple[str, ...]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> roofs(("H200 SXM",)).bandwidth_tb_per_s.tolist()
-    [4.8]
+    >>> roofs(["H200 SXM"]).bandwidth_tb_per_s.tolist(), roofs(["H100 SXM"], "fp64").peak_tflop_per_s.tolist()
+    ([4.8], [33.5])
     """
-    table = parts_table(names)[["gpu", "bf16", "bw"]]
-    return table.rename(columns={"bf16": "peak_tflop_per_s", "bw": "bandwidth_tb_per_s"})
+    parts = [facts.gpu(name) for name in names]
+    return pd.DataFrame(
+        {
+            "gpu": list(names),
+            "peak_tflop_per_s": [part.dense_flop_per_s[precision] / 1e12 for part in parts],
+            "bandwidth_tb_per_s": [part.memory_bandwidth_bytes_per_s / 1e12 for part in parts],
+        }
+    )
 
 
 def roofline_points(gpu: facts.GPU, matrix: Linear, rows: dict[str, float]) -> pd.DataFrame:

@@ -115,34 +115,6 @@ def ridge_flop_per_byte(gpu: str) -> float:
     return float(hpc.attainable_flop_per_s(part, np.inf)) / bandwidth
 
 
-def roofs(gpus: Sequence[str]) -> pd.DataFrame:
-    """Lay out the FP64 vector roofs of parts as printed.
-
-    Parameters
-    ----------
-    gpus : sequence of str
-        Names of parts.
-
-    Returns
-    -------
-    DataFrame
-        ``gpu peak_tflop_per_s bandwidth_tb_per_s``.
-
-    Examples
-    --------
-    >>> roofs(["H100 SXM"]).bandwidth_tb_per_s.tolist()
-    [3.35]
-    """
-    parts = [facts.gpu(gpu) for gpu in gpus]
-    return pd.DataFrame(
-        {
-            "gpu": list(gpus),
-            "peak_tflop_per_s": [part.dense_flop_per_s["fp64"] / 1e12 for part in parts],
-            "bandwidth_tb_per_s": [part.memory_bandwidth_bytes_per_s / 1e12 for part in parts],
-        }
-    )
-
-
 def vector_kernels(gpu: str) -> pd.DataFrame:
     """Place the kernels that use vector units on the roofline of a part.
 
