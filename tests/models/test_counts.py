@@ -106,6 +106,14 @@ def test_training_flop_of_a_published_model():
     assert models.training_flop_per_token(model, s) == pytest.approx(expected, rel=1e-12)
 
 
+def test_frozen_weights_spare_their_gradients_and_nothing_of_attention():
+    model = load("meta-llama/Llama-3.1-8B")
+    whole, frozen = (models.training_flop_per_token(model, 4096, frozen=f) for f in (False, True))
+    assert whole - frozen == pytest.approx(2 * models.matmul_parameters(model), rel=1e-12)
+    layers, heads_dim, s = 32, 32 * 128, 4096
+    assert frozen - 4 * models.matmul_parameters(model) == pytest.approx(12 * layers * heads_dim * s, rel=1e-12)
+
+
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200))
 def test_attended_pairs_equal_a_count_by_hand(new, cached, window):
     by_hand = sum(min(window, cached + i + 1) for i in range(new))

@@ -5,7 +5,7 @@ import pytest
 
 from hopperbook import facts, training
 from hopperbook.customer import default
-from hopperbook.models import load, training_flop_per_token
+from hopperbook.models import load
 from hopperbook.planner.runs import global_batch
 from hopperbook.studies import training as study
 from hopperbook.units import DAY_S
@@ -36,13 +36,6 @@ def test_days_are_tokens_over_rate_over_goodput(found, step):
 
 def test_mfu_is_arithmetic_over_the_peak(found, step):
     assert step.mfu == pytest.approx(step.tokens_per_s_per_gpu * step.flop_per_token / step.peak_flop_per_s, rel=1e-6)
-
-
-def test_adapters_spare_a_third():
-    model = load("meta-llama/Llama-3.1-8B")
-    whole = study.flop_per_token(model, 4096, "sft")
-    assert whole == training_flop_per_token(model, 4096)
-    assert study.flop_per_token(model, 4096, "lora") == pytest.approx(2 / 3 * whole)
 
 
 def test_what_is_not_trained_or_does_not_fit_is_explained_by_a_neighbour():

@@ -491,10 +491,10 @@ def forward_flop(model: Model, new_tokens: ArrayLike, cached_tokens: ArrayLike =
     )
 
 
-def training_flop_per_token(model: Model, seq_len: int, *, causal: bool = False) -> float:
+def training_flop_per_token(model: Model, seq_len: int, *, causal: bool = False, frozen: bool = False) -> float:
     r"""Model FLOPs of one training token: forward and twice that backward, no recomputation.
 
-    .. math:: 6 N_\mathrm{matmul} + 3 F_\mathrm{attention} / s
+    .. math:: 6 N_\mathrm{matmul} + 3 F_\mathrm{attention} / s, \qquad 4 N_\mathrm{matmul} \text{ where frozen}
 
     Parameters
     ----------
@@ -504,15 +504,18 @@ def training_flop_per_token(model: Model, seq_len: int, *, causal: bool = False)
         Sequence length.
     causal : bool
         Count only pairs that the mask keeps; most published MFU figures count all (12 layers hidden s).
+    frozen : bool
+        The weights are frozen beside small adapters (LoRA): their own gradients are not computed, those of what
+        enters them are; attention, which has no weights, is spared nothing.
 
     Returns
     -------
     float
-        FLOPs a token.
+        FLOPs a token; the adapters' own are not counted.
 
     Notes
     -----
-    Source: ``chowdhery-2022-palm``, appendix B (not causal).
+    Source: ``chowdhery-2022-palm``, appendix B (not causal); ``hu-2021-lora`` for frozen weights.
 
     Examples
     --------
@@ -526,4 +529,5 @@ def training_flop_per_token(model: Model, seq_len: int, *, causal: bool = False)
     seen = float(attended_tokens(seq_len, 0, m.window)) / seq_len
     windowed = min(pairs_per_token, seen)
     pairs = (m.layers - m.window_layers) * pairs_per_token + m.window_layers * windowed
-    return 6.0 * matmul_parameters(m) + 3.0 * 2.0 * m.heads * (m.head_dim + m.v_dim) * pairs
+    passes = 2 if frozen else 3
+    return 2.0 * passes * matmul_parameters(m) + 3.0 * 2.0 * m.heads * (m.head_dim + m.v_dim) * pairs

@@ -107,33 +107,6 @@ def explained(customer: Customer) -> Explained:
     return Explained(wider, planner.plan(wider), run, stands_in, customer.max_gpus)
 
 
-def flop_per_token(model: Model, seq_len: int, task: str) -> float:
-    r"""Count the arithmetic of a trained token; adapters spare the weights' gradients, a third of it.
-
-    .. math:: F = 6 N + F_\mathrm{attention}, \quad F_\mathrm{LoRA} = \tfrac{2}{3} F
-
-    Parameters
-    ----------
-    model : Model
-        The model, of N weights that multiply a token.
-    seq_len : int
-        Tokens of a sequence.
-    task : str
-        ``pretrain``, ``sft`` or ``lora``.
-
-    Returns
-    -------
-    float
-        FLOP.
-
-    Examples
-    --------
-    >>> round(flop_per_token(load("llama-3.1-8b"), 4096, "sft") / 1e9, 1)
-    51.5
-    """
-    return training_flop_per_token(model, seq_len) * (2 / 3 if task == "lora" else 1)
-
-
 def timed(customer: Customer, run: TrainingRun) -> Timed:
     """Time a run's step on the customer's own sequences, and take it apart.
 
@@ -177,7 +150,9 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
         tokens_per_s_per_gpu=float(step.tokens_per_s_per_gpu[0]),
         tokens_per_s=tokens_per_s,
         mfu=float(step.mfu[0]),
-        flop_per_token=flop_per_token(model, customer.training_sequence_tokens, customer.training_task),
+        flop_per_token=training_flop_per_token(
+            model, customer.training_sequence_tokens, frozen=customer.training_task == "lora"
+        ),
         peak_flop_per_s=facts.gpu(run.gpu).dense_flop_per_s[precision],
         alone_days=alone_days,
         free_share=min(1.0, alone_days / float(run.days)),

@@ -190,7 +190,7 @@ def step(
         flash=not f.score_bytes,
     )  # fmt: skip
     rate = dp * mb * m * length / total / gpus_
-    useful = _flop_per_token(model, length) * (2 / 3 if task == "lora" else 1.0)  # no gradient of frozen weights
+    useful = _flop_per_token(model, length, frozen=task == "lora")
     peak_flop_per_s = part.dense_flop_per_s["fp8" if precision.startswith("fp8") else "bf16"]
     flop = rate * useful / peak_flop_per_s
     each_s = layers * m
@@ -220,9 +220,9 @@ def _end_layers(layers: int, pp: Ints) -> Floats:
     return np.where(even, (layers + 2) // pp - 1, np.where(last > 0, last, np.floor(layers / pp)))
 
 
-def _flop_per_token(model: Model, seq_len: Ints) -> Floats:
+def _flop_per_token(model: Model, seq_len: Ints, *, frozen: bool) -> Floats:
     distinct, where = np.unique(seq_len, return_inverse=True)
-    return np.array([training_flop_per_token(model, int(s)) for s in distinct])[where.reshape(-1)]
+    return np.array([training_flop_per_token(model, int(s), frozen=frozen) for s in distinct])[where.reshape(-1)]
 
 
 def adapter_parameters(model: Model, rank: int = 16) -> float:
