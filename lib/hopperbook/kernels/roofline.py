@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 
@@ -151,13 +151,22 @@ def moe(
     return size / (r["bandwidth"] * c.memory_bytes_per_s) + flop + r["start_s"]
 
 
+def mla_weights(heads: ArrayLike) -> Floats:
+    """Count the weights of a rank's share of DeepSeek-V3's attention module, by its heads."""
+    s = shares("mla_module")
+    shared = s["hidden"] * (s["q_rank"] + s["kv_rank"] + s["rope"])
+    a_head = s["q_rank"] * (s["nope"] + s["rope"]) + s["kv_rank"] * (s["nope"] + s["value"]) + s["value"] * s["hidden"]
+    return shared + np.asarray(heads) * a_head
+
+
 def mla_context(c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of a DeepSeek-V3 attention module over whole prompts: projections and causal attention."""
-    r, n = shares("mla_context"), batch * tokens
-    wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
+    r, s, n = shares("mla_context"), shares("mla_module"), batch * tokens
+    wide, widths = mla_weights(heads), s["nope"] + s["rope"] + s["value"]
     flop = 2.0 * n * wide / (r["flop"] * c.flop_per_s(precision))
-    flop = flop + 2.0 * batch * heads * (192 + 128) * tokens * (tokens + 64) / 2 / (r["attention_flop"] * c.flop_16)
-    size = wide * WEIGHT_BYTES[precision] + 2.0 * n * (2 * 7168 + heads * 1000)
+    pairs = 2.0 * batch * heads * widths * tokens * (tokens + s["tile_tokens"]) / 2
+    flop = flop + pairs / (r["attention_flop"] * c.flop_16)
+    size = wide * WEIGHT_BYTES[precision] + 2.0 * n * (2 * s["hidden"] + heads * s["prompt_head_bytes"])
     return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
@@ -165,19 +174,23 @@ def mla_generation(
     c: Chip, *, kv_precision: str, precision: str, batch: Floats, tokens: Floats, heads: Floats
 ) -> Floats:
     """Seconds of a DeepSeek-V3 attention module for one decode token: projections and the latent cache read once."""
-    r = shares("mla_generation")
-    wide = 7168 * (1536 + 576) + heads * (1536 * 192 + 512 * 256 + 128 * 7168)
-    size = wide * WEIGHT_BYTES[precision] + batch * tokens * 576 * WEIGHT_BYTES[kv_precision] + batch * heads * 6000
+    r, s = shares("mla_generation"), shares("mla_module")
+    wide, latent = mla_weights(heads), s["kv_rank"] + s["rope"]
+    size = wide * WEIGHT_BYTES[precision] + batch * tokens * latent * WEIGHT_BYTES[kv_precision]
+    size = size + batch * heads * s["decode_head_bytes"]
     flop = 2.0 * batch * wide / (r["flop"] * c.flop_per_s(precision))
-    flop = flop + 2.0 * batch * np.maximum(heads, 16) * (576 + 512) * tokens / (r["flop"] * c.flop_16)
+    rows = batch * np.maximum(heads, s["least_heads"])
+    flop = flop + 2.0 * rows * (latent + s["kv_rank"]) * tokens / (r["flop"] * c.flop_16)
     return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def mla_bmm(c: Chip, *, op: str, tokens: Floats, heads: Floats) -> Floats:
     """Seconds of the batched products that absorb MLA's up-projections."""
-    r = shares("mla_bmm")
-    flop = 2.0 * tokens * heads * 128 * 512 / (r["flop"] * c.flop_16)
-    return flop + 2.0 * heads * (128 * 512 + tokens * 640) / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
+    r, s = shares("mla_bmm"), shares("mla_module")
+    weights, through = s["nope"] * s["kv_rank"], s["nope"] + s["kv_rank"]
+    flop = 2.0 * tokens * heads * weights / (r["flop"] * c.flop_16)
+    size = 2.0 * heads * (weights + tokens * through)
+    return flop + size / (r["bandwidth"] * c.memory_bytes_per_s) + r["start_s"]
 
 
 def quantise(c: Chip, *, op: str, m: Floats, k: Floats) -> Floats:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hopperbook import kernels
+from hopperbook import facts, kernels
 from hopperbook.kernels import collectives
+from hopperbook.kernels.roofline import shares
 from hopperbook.models import linear_layers
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
 from hopperbook.serving.deployment import Deployment
@@ -132,7 +133,8 @@ def _attention(d: Deployment, kind: str) -> Floats:
 
 def _mla_attention(d: Deployment, kind: str) -> Floats:
     """Attention of MLA without its projections (those are counted with the linear layers)."""
-    m = d.model
+    m, peak = d.model, d.gpu.dense_flop_per_s["bf16"]
+    c, s = facts.read_yaml("constants/serving.yaml")["mla_split"], shares("mla_module")
     heads = m.heads // d.attention_tp
     if kind == "generation":
         batch, tokens = BATCH[:, None], CONTEXT[None, :]
@@ -143,11 +145,12 @@ def _mla_attention(d: Deployment, kind: str) -> Floats:
         batch = np.ones((1, 1)) if cached else PROMPTS[:, None]
         tokens = NEW_TOKENS[:, None] if cached else NEW_TOKENS[None, :]
         module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
-        start = 2.0 * batch * tokens * 7168 * (2112 + heads * 60) / (0.6 * d.gpu.dense_flop_per_s["bf16"])
+        width = s["q_rank"] + s["kv_rank"] + s["rope"] + heads * c["head_width"]
+        start = 2.0 * batch * tokens * s["hidden"] * width / (c["projection_flop"] * peak)
         if cached:
-            pairs = tokens * CONTEXT[None, :]
-            module = module + 2.0 * heads * 320 * pairs / (0.5 * d.gpu.dense_flop_per_s["bf16"])
-    return m.layers * np.maximum(module - 0.9 * start, 0.05 * module)
+            pairs, widths = tokens * CONTEXT[None, :], s["nope"] + s["rope"] + s["value"]
+            module = module + 2.0 * heads * widths * pairs / (c["cached_flop"] * peak)
+    return m.layers * np.maximum(module - c["removed"] * start, c["least"] * module)
 
 
 @lru_cache(maxsize=512)
