@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from hopperbook import evidence, facts, planner, serving, units
@@ -335,14 +334,14 @@ def form_factors(customer: Customer, part: str, users: int = 16) -> pd.DataFrame
     >>> from hopperbook.customer import default
     >>> found = form_factors(default(), "H100 SXM")
     >>> found[found.gpu == "H100 PCIe"].ratio.round(1).tolist()
-    [1.6, 1.5, 2.3]
+    [1.6, 1.5, 2.1]
     """
     lines = []
     for model, cards in REPLICAS.items():
         for name in forms(part):
             replica = serving.deploy(load(model), name, tp=cards, precision="fp8", kv_precision="fp8")
-            steady = serving.sweep(replica, customer.prompt_tokens, customer.output_tokens, np.array([users]))
-            lines.append((model, cards, name, float(steady.tpot_s[0]), float(steady.ttft_s[0])))
+            loop = serving.closed_loop(replica, users, customer.prompt_tokens, customer.output_tokens)
+            lines.append((model, cards, name, loop.tpot_s, loop.ttft_s))
     found = pd.DataFrame(lines, columns=["model", "tp", "gpu", "tpot_s", "ttft_s"])
     base = found[found.gpu == part].set_index("model").tpot_s
     return found.assign(ratio=found.tpot_s / found.model.map(base))
