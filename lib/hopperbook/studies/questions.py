@@ -57,6 +57,7 @@ def share_won(found: Map, part: str, from_billions: float = 0.0, below_billions:
 
     Examples
     --------
+    >>> import numpy as np
     >>> found = Map(np.array([8e9, 70e9]), np.array([1]), np.array([["H100", "H200"]]), np.ones((1, 2)))
     >>> share_won(found, "H200"), share_won(found, "H200", from_billions=60)
     (0.5, 1.0)
@@ -83,6 +84,7 @@ def cells_won(found: Map, part: str) -> int:
 
     Examples
     --------
+    >>> import numpy as np
     >>> found = Map(np.array([8e9, 70e9]), np.array([1]), np.array([["H100", "H200"]]), np.ones((1, 2)))
     >>> cells_won(found, "H200")
     1
