@@ -223,4 +223,21 @@ def measurements(name: str, split: str | None = None) -> pd.DataFrame:
 
 
 def suspect(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows carry a note that their measurement is suspect: nothing is fitted to them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Text cells, with ``note`` or without.
+
+    Returns
+    -------
+    Series of bool
+        One entry a row.
+
+    Examples
+    --------
+    >>> suspect(pd.DataFrame({"note": ["SUSPECT: slower than its neighbours", ""]})).tolist()
+    [True, False]
+    """
     return rows["note"].str.contains("SUSPECT") if "note" in rows else pd.Series(False, index=rows.index)
