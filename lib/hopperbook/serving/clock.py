@@ -2,15 +2,13 @@
 
 Between grid points a time is linear along each axis: a step is close to affine in tokens, batch and context, and a line
 through two of its points is then exact.  Below a grid the first value holds; above it the last grows in proportion.
-:class:`Clock` answers arrays; :class:`PlainClock` reads the same grids by the same rule for one question at a time, as
-an event simulation asks them (a test holds the two together).
+:class:`Clock` answers arrays; :mod:`hopperbook.serving.ticker` reads the same grids by the same rule for one question
+at a time, as an event simulation asks them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -131,11 +129,6 @@ class Clock:
         """Groups over which the sequences of a step are spread: replicas of attention and pipeline stages."""
         return self.deployment.attention_dp * self.deployment.pp
 
-    @cached_property
-    def plain(self) -> PlainClock:
-        """The same clock for one question at a time."""
-        return PlainClock(self)
-
     def decode_step_s(self, batch: ArrayLike, context_tokens: ArrayLike) -> Floats:
         """Time a step in which every sequence gains a token; see :func:`hopperbook.serving.decode_step_s`."""
         share = np.maximum(np.asarray(batch, float) / self.ranks, 1.0)
@@ -174,55 +167,3 @@ class Clock:
             "all-reduce": of["communication"],
             "head and host": float(read(BATCH, self.head_s, share)),
         }
-
-
-class PlainClock:
-    """A :class:`Clock` on Python's own lists and floats, twenty times as fast for a single step."""
-
-    def __init__(self, clock: Clock):
-        self._axes = [axis.tolist() for axis in (TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS)]
-        self._curves = [curve.tolist() for curve in (clock.decode_s, clock.mixed_s, clock.head_s)]
-        self._tables = [table.tolist() for table in (clock.generation_s, clock.context_s, clock.cached_s)]
-        self._ranks, self._dp = clock.ranks, clock.deployment.attention_dp
-
-    def decode_step_s(self, batch: float, context_tokens: float) -> float:
-        """Time a step in which every sequence of a batch gains a token."""
-        tokens, batches, contexts, *_ = self._axes
-        decode, _, head = self._curves
-        share = max(batch / self._ranks, 1.0)
-        attention = _at_table(batches, contexts, self._tables[0], share, context_tokens)
-        return _at(tokens, decode, share) + attention + _at(batches, head, share)
-
-    def mixed_step_s(
-        self, batch: float, context_tokens: float, prompt_tokens: float, prompts: float, cached_tokens: float
-    ) -> float:
-        """Time a step of decodes and prompts together."""
-        tokens, batches, contexts, starts, news = self._axes
-        _, mixed, head = self._curves
-        generation, context, cached = self._tables
-        share = batch / self._ranks
-        new, count = max(prompt_tokens / self._dp, 1.0), max(prompts / self._dp, 1.0)
-        total = _at(tokens, mixed, share + new) + _at(batches, head, max(share + count, 1.0))
-        if batch > 0:
-            total += _at_table(batches, contexts, generation, max(share, 1.0), context_tokens)
-        if cached_tokens > 0:
-            return total + _at_table(news, contexts, cached, new, max(cached_tokens, 1.0))
-        return total + _at_table(starts, news, context, count, max(new / count, 1.0))
-
-
-def _at(axis: list[float], values: list[float], x: float) -> float:
-    """Read one point of a curve by the rule of :func:`read`."""
-    i = bisect_right(axis, x) - 1
-    if i < 0:
-        return values[0]
-    if i >= len(axis) - 1:
-        return values[-1] * max(x / axis[-1], 1.0)
-    return values[i] + (x - axis[i]) / (axis[i + 1] - axis[i]) * (values[i + 1] - values[i])
-
-
-def _at_table(rows: list[float], columns: list[float], table: list[list[float]], y: float, x: float) -> float:
-    """Read one point of a table by the rule of :func:`read_table`."""
-    i = min(max(bisect_right(rows, y) - 1, 0), len(rows) - 2)
-    v = min(max((y - rows[i]) / (rows[i + 1] - rows[i]), 0.0), 1.0)
-    low, high = _at(columns, table[i], x), _at(columns, table[i + 1], x)
-    return (low + v * (high - low)) * max(y / rows[-1], 1.0)

@@ -40,6 +40,8 @@ class Engine:
     windows: bool
     window_cache: bool
     dynamic_scales: bool
+    block_tokens: int
+    reserves: bool
 
 
 @cache

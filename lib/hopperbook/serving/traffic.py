@@ -38,6 +38,8 @@ class Traffic:
         ``poisson``, ``constant`` (evenly spaced) or ``at_once``.
     prefix_hit : float
         Share of a prompt's tokens found in the prefix cache.
+    history_tokens, shared_tokens : float
+        Tokens before each prompt that the prefix cache holds: its conversation's own, and those that all share.
     """
 
     rate_per_s: float
@@ -48,6 +50,8 @@ class Traffic:
     output_std: float = 0.0
     arrival: str = "poisson"
     prefix_hit: float = 0.0
+    history_tokens: float = 0.0
+    shared_tokens: float = 0.0
 
     def __post_init__(self) -> None:
         if self.arrival not in ARRIVALS:
@@ -91,7 +95,8 @@ def draw(traffic: Traffic, seed: int = 0) -> Requests:
     prompts = _lengths(rng, traffic.input_tokens, traffic.input_std, traffic.requests)
     answers = _lengths(rng, traffic.output_tokens, traffic.output_std, traffic.requests)
     hits = np.minimum((traffic.prefix_hit * prompts).astype(int), prompts - 1)
-    return Requests(prompts.tolist(), answers.tolist(), hits.tolist(), times.tolist())
+    before = round(traffic.history_tokens + traffic.shared_tokens)
+    return Requests(prompts + before, answers, hits + before, times, shared_tokens=round(traffic.shared_tokens))
 
 
 def _lengths(rng: np.random.Generator, mean: float, std: float, count: int) -> np.ndarray:
