@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from hopperbook import cli, facts, report
 from hopperbook.models import model_names
 
 DEFAULT = str(facts.DATA / "customers" / "default.yaml")
+SAMPLE = Path(__file__).parent / "serving" / "sample_trace.csv"
 SAAS = str(facts.DATA / "customers" / "inference-saas.yaml")
 
 
@@ -64,6 +66,15 @@ def refused(capsys, *arguments):
         (["plan", DEFAULT, "--set", "concurrency=[1]"], "concurrency"),
         (["plan", DEFAULT, "--set", "h100_usd_per_hour=0"], "h100_usd_per_hour: 0"),
         (["plan", DEFAULT, "--set", "budget_usd_per_month=.nan"], "budget_usd_per_month: nan"),
+        (["simulate"], "customer"),
+        (["simulate", DEFAULT, "--set", "ttft_target_ms=-1"], "ttft_target_ms: -1"),
+        (["simulate", DEFAULT, "--routing", "least_load"], "nearest: least_loaded"),
+        (["simulate", DEFAULT, "--replicas", "0"], "replicas: 0"),
+        (["simulate", DEFAULT, "--replicas", "x"], "--replicas"),
+        (["simulate", DEFAULT, "--seed", "-1"], "seed: -1"),
+        (["simulate", DEFAULT, "--trace", "missing.csv"], "missing.csv"),
+        (["simulate", DEFAULT, "--trace", str(facts.DATA)], "not a folder"),
+        (["simulate", DEFAULT, "--trace", DEFAULT], "columns time, prompt and output"),
         (["facts", "gpuz"], "nearest: gpus"),
         (["facts", "../secrets"], "table"),
         (["evidence", "missing.csv"], "missing.csv"),
@@ -219,6 +230,32 @@ def test_schema_compare_and_plan_parse(capsys):
     assert made["recommendation"]["gpu"] in capsys.readouterr().out
     cli.main(["compare", "--model", "llama-3.1-8b"])
     assert "H200 SXM" in capsys.readouterr().out
+
+
+def test_simulate_replays_the_busy_hour_and_a_trace(capsys, tmp_path):
+    hour = answer(capsys, "simulate", DEFAULT, "--seed", "4")
+    assert hour["fleet"]["recommended"] and hour["targets_kept"]
+    assert [target["latency"] for target in hour["targets"]] == ["ttft", "tpot"]
+    assert 0 < hour["ttft_ms"]["p50"] <= hour["ttft_ms"]["p95"] <= hour["ttft_ms"]["p99"]
+    assert len(hour["timeline"]) == 60
+    assert sum(minute["arrivals"] for minute in hour["timeline"]) == hour["requests"]
+    more = answer(capsys, "simulate", DEFAULT, "--trace", str(SAMPLE), "--replicas", "3", "--routing", "by_session")
+    assert (more["requests"], more["fleet"]["replicas"], more["trace"]) == (200, 3, SAMPLE.name)
+    assert more["refused_beyond_context"] == more["refused_beyond_cache"] == 0
+    lone = tmp_path / "lone.csv"
+    lone.write_text("time,prompt,output\n5,999999999,7\n")
+    none = answer(capsys, "simulate", DEFAULT, "--trace", str(lone))
+    assert none["requests_per_s"] is None and none["ttft_ms"]["p95"] is None and not none["targets_kept"]
+    assert "line 2" in refused(capsys, "simulate", DEFAULT, "--trace", written_trace(tmp_path, "x,5,5"))
+    assert "column session" in refused(capsys, "simulate", DEFAULT, "--trace", lone, "--routing", "by_session")
+    cli.main(["simulate", DEFAULT, "--trace", str(SAMPLE)])
+    assert "within all targets" in capsys.readouterr().out
+
+
+def written_trace(folder, line):
+    path = folder / "trace.csv"
+    path.write_text(f"time,prompt,output\n{line}\n")
+    return path
 
 
 def test_evidence_predicts_a_row_of_a_file(capsys, tmp_path):

@@ -306,9 +306,11 @@ def other_value(field: str, now: object) -> object:
         return "mistral-7b"
     if field == "owned_gpu":
         return "H200 SXM"
+    if field == "day_curve":
+        return ",".join(["1"] * 24)
     if rule["type"] == "string":
         return "other words"
-    return next(v for v in (1, 2) if v != now)
+    return next(v for v in (1, 2, 0.5) if v != now and v <= rule["maximum"])
 
 
 @pytest.mark.parametrize("field", customer.FIELDS)

@@ -15,7 +15,6 @@ from hopperbook import customer, facts, planner, serving, training, units
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.planner import bill, choose, fleet, odds, runs, small, tenure, upgrade
-from hopperbook.serving import closed_loop
 from hopperbook.units import GIB
 
 SHIPPED = ("default", "train-70b", "inference-saas", "ai-hpc")
@@ -80,17 +79,17 @@ def brute_force(who):
                     d = serving.deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
                     room = serving.kv_capacity_tokens(d, who.held_tokens)
                     for replicas in range(1, who.max_gpus // tp + 1):
-                        users = math.ceil(who.concurrency / replicas)
                         gpus = replicas * tp
                         whole = math.ceil(gpus / 8) * 8
                         some = next((n for n in (1, 2, 4, 8) if n >= gpus), whole)
                         usd = min((730 * h * (whole if k == "own" else some) for k, h in ways.items()), default=1e99)
-                        if users * who.held_tokens > room or usd >= least[0]:
+                        if who.concurrency / replicas * who.held_tokens > room or usd >= least[0]:
                             continue
-                        loop = closed_loop(d, users, who.prompt_tokens, who.output_tokens)
+                        lengths = serving.Lengths(who.prompt_tokens, who.output_tokens)
+                        seen = serving.answer(d, serving.Demand(lengths, users=who.concurrency / replicas))
                         factors = planner.bands(d)
-                        p_tpot = odds.probability(loop.tpot_s, who.tpot_target_ms / 1e3, factors["tpot"])
-                        p_ttft = odds.probability(loop.ttft_s, who.ttft_target_ms / 1e3, factors["ttft"])
+                        p_tpot = odds.probability(seen.tpot.p95, who.tpot_target_ms / 1e3, factors["tpot"])
+                        p_ttft = odds.probability(seen.ttft.p95, who.ttft_target_ms / 1e3, factors["ttft"])
                         if min(p_tpot, p_ttft) >= 0.9:
                             least = (usd, (part, weights, cache, tp, replicas))
     return least
@@ -151,15 +150,18 @@ def test_shown_configurations_keep_memory_and_targets_when_simulated(name):
     for row in rows:
         model, part = load(who.model), facts.gpu(row.gpu)
         d = serving.deploy(model, part, tp=int(row.tp), precision=row.precision, kv_precision=row.kv_precision)
-        users = math.ceil(who.concurrency / row.replicas)
-        assert users * who.held_tokens <= serving.kv_capacity_tokens(d, who.held_tokens)
+        share = who.concurrency / row.replicas
+        assert share == pytest.approx(row.users, abs=0.6 + 0.01 * share)
+        assert row.users * who.held_tokens <= serving.kv_capacity_tokens(d, who.held_tokens)
         assert row.memory_gib * GIB <= part.memory_bytes
         assert not who.hpc_hours_per_day or row.day_hours <= 24
         assert row.gpus <= who.max_gpus
-        loop = closed_loop(d, users, who.prompt_tokens, who.output_tokens)
-        assert loop.tpot_s == pytest.approx(row.tpot_s)
-        assert loop.tpot_s * 1e3 <= who.tpot_target_ms
-        assert loop.ttft_s * 1e3 <= who.ttft_target_ms
+        history = who.held_tokens - who.prompt_tokens - who.output_tokens
+        lengths = serving.Lengths(who.prompt_tokens, who.output_tokens, cached=history)
+        seen = serving.answer(d, serving.Demand(lengths, users=share))
+        assert seen.tpot.mean == pytest.approx(row.tpot_s) and seen.ttft.p95 == pytest.approx(row.ttft_at_s)
+        assert seen.tpot.p95 * 1e3 <= who.tpot_target_ms
+        assert seen.ttft.p95 * 1e3 <= who.ttft_target_ms
     assert min(made.recommendation.p_tpot, made.recommendation.p_ttft) >= odds.SURE
     if made.training is not None:
         assert made.training.days <= who.training_deadline_days

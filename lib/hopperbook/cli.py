@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -163,6 +165,44 @@ def plan(customer: CustomerFile, set_: Sets = None, json_: AsJson = False) -> No
         _print_json(planner.as_json(made))
     else:
         print(planner.as_text(made))
+
+
+@app.command()
+def simulate(
+    customer: CustomerFile,
+    trace: Annotated[Path | None, typer.Option(help="CSV of requests, plain or gzip; default: her busy hour")] = None,
+    set_: Sets = None,
+    replicas: Annotated[int | None, typer.Option(help="Replicas; default: the plan's")] = None,
+    routing: Annotated[str, typer.Option(help="round_robin, least_loaded or by_session")] = "least_loaded",
+    seed: Annotated[int, typer.Option(help="Of the traffic that is drawn")] = 0,
+    json_: AsJson = False,
+) -> None:
+    """Let the plan's fleet serve the customer's busy hour, or a trace of requests, and say how it keeps the targets."""
+    from hopperbook import planner
+
+    who = _load(customer, set_)
+    with _progress(not json_ and sys.stderr.isatty()) as tell:
+        done = planner.rehearse(who, trace, replicas, routing, seed, tell)
+    if json_:
+        _print_json(planner.rehearsal_json(done))
+    else:
+        print(planner.rehearsal_text(done))
+
+
+@contextmanager
+def _progress(shown: bool) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar for each thing that is done, while it is done; yield what moves them."""
+    from rich.progress import Progress, TaskID
+
+    bars: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as progress:
+
+        def tell(doing: str, share: float) -> None:
+            if doing not in bars:
+                bars[doing] = progress.add_task(doing)
+            progress.update(bars[doing], total=1.0 if share else None, completed=share)
+
+        yield tell
 
 
 @app.command()

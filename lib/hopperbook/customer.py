@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ FORBIDDEN_IN_NAME = re.compile(r"[<>{}`*#|$\[\]\\]|\.\./|__|~~|(?<!\w)_|_(?!\w)"
 Text = Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Usd = Annotated[float, Field(ge=1e-4, le=1e6)]
+Percentile = Literal["mean", "p50", "p90", "p95", "p99"]
 
 
 class Customer(BaseModel):
@@ -38,18 +40,60 @@ class Customer(BaseModel):
     model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = Field(
         description="Model served: Hugging Face id, short name, or path of a config.json"
     )
-    concurrency: Annotated[Count, Field(le=100_000)] = Field(32, description="Requests in flight at the busy hour")
-    prompt_tokens: Annotated[Count, Field(le=2_000_000)] = Field(2048, description="Tokens of a typical prompt")
-    output_tokens: Annotated[Count, Field(le=200_000)] = Field(512, description="Tokens of a typical answer")
+    concurrency: Annotated[Count, Field(le=100_000)] = Field(
+        32, description="Users at once at the busy hour; without think_time_s, requests in flight"
+    )
+    requests_per_s: Annotated[float, Field(ge=0, le=1e5)] = Field(
+        0.0, description="Requests a second at the busy hour, in place of users; 0 = from the users by Little's law"
+    )
+    think_time_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        0.0, description="Seconds a user reads and types between an answer and the next request"
+    )
+    arrivals: Literal["poisson", "bursty", "constant"] = Field(
+        "poisson", description="How requests come: at random, in bursts, or evenly"
+    )
+    lengths: Literal[
+        "own", "azure-conversation", "azure-code", "mooncake-conversation", "sharegpt", "arxiv-summarization"
+    ] = Field("own", description="Whose lengths of prompts and answers: as given here, or those of a published trace")
+    prompt_tokens: Annotated[Count, Field(le=2_000_000)] = Field(2048, description="New tokens of a prompt, mean")
+    prompt_std_tokens: Annotated[float, Field(ge=0, le=2_000_000)] = Field(
+        0.0, description="Their standard deviation, log-normal; 0 = one length"
+    )
+    output_tokens: Annotated[Count, Field(le=200_000)] = Field(512, description="Tokens of an answer, mean")
+    output_std_tokens: Annotated[float, Field(ge=0, le=200_000)] = Field(0.0, description="Their standard deviation")
     context_tokens: Annotated[int, Field(ge=0, le=4_000_000, strict=True)] = Field(
-        0, description="Tokens a user holds in the cache at most; 0 = prompt and answer"
+        0, description="Tokens a conversation holds: history, prompt and answer; 0 = prompt and answer"
+    )
+    history_found: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="Share of the history that the prefix cache still holds; the rest is read again"
+    )
+    shared_prompt_tokens: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = Field(
+        0, description="Tokens of a system prompt before each request, the same for all"
     )
     ttft_target_ms: Annotated[float, Field(ge=0.1, le=3.6e6)] = Field(2000.0, description="First token after, at most")
+    ttft_percentile: Percentile = Field("p95", description="Of whom that is asked: the mean or a percentile")
     tpot_target_ms: Annotated[float, Field(ge=0.01, le=6e4)] = Field(
-        100.0, description="Each further token after, at most"
+        100.0, description="Each further token after, at most, as a mean over an answer"
+    )
+    tpot_percentile: Percentile = Field("p95", description="Of whom that is asked")
+    request_target_ms: Annotated[float, Field(ge=0, le=3.6e7)] = Field(
+        0.0, description="Whole answer after, at most; 0 = not asked"
+    )
+    request_percentile: Percentile = Field("p95", description="Of whom that is asked")
+    spare_replicas: Annotated[int, Field(ge=0, le=64, strict=True)] = Field(
+        0, description="Replicas that may fail at the busy hour without a target missed"
     )
     busy_fraction: Annotated[float, Field(ge=1e-4, le=1)] = Field(
         0.5, description="Mean load over the busy hour's load"
+    )
+    draft_acceptance: Annotated[float, Field(ge=0, le=0.99)] = Field(
+        0.0, description="Share of drafted tokens accepted, where speculative decoding may be used; 0 = it may not"
+    )
+    disaggregation: Literal["no", "try"] = Field(
+        "no", description="Whether some replicas may read prompts and others write answers"
+    )
+    day_curve: Text = Field(
+        "", description="Load of 24 hours from midnight, separated by commas; empty = a smooth day with that mean"
     )
     precision: Literal["auto", "bf16", "fp16", "fp8", "int8", "int4"] = Field("auto", description="Weights; auto = any")
     kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
@@ -117,6 +161,29 @@ class Customer(BaseModel):
     def held_tokens(self) -> int:
         """Tokens a user holds in the cache: the context given, at least prompt and answer."""
         return max(self.context_tokens, self.prompt_tokens + self.output_tokens)
+
+    @property
+    def history_tokens(self) -> int:
+        """Tokens of a conversation before its new prompt."""
+        return self.held_tokens - self.prompt_tokens - self.output_tokens
+
+    @property
+    def hourly_load(self) -> list[float]:
+        """The day's curve as it was written, 24 numbers; none where none was given."""
+        return [float(hour) for hour in self.day_curve.split(",")] if self.day_curve else []
+
+    @property
+    def load_words(self) -> str:
+        """The load in words: users, or requests a second."""
+        return f"{self.requests_per_s:g} requests a second" if self.requests_per_s else f"{self.concurrency:,} users"
+
+    @property
+    def most_in_flight(self) -> int:
+        """Requests in flight at the most: the users, or, by Little's law, a rate times answers as slow as allowed."""
+        if not self.requests_per_s:
+            return self.concurrency
+        slowest_s = (self.ttft_target_ms + self.output_tokens * self.tpot_target_ms) / 1e3
+        return max(1, math.ceil(self.requests_per_s * min(slowest_s, self.request_target_ms / 1e3 or slowest_s)))
 
     @property
     def trained_model(self) -> str:
@@ -222,6 +289,12 @@ def check(values: dict[str, Any]) -> Customer:
         raise _sentence(error) from None
     except TypeError:
         raise InputError("customer", list(values)[:3], "field names as text") from None
+    if customer.lengths != "own":
+        sample = facts.read_yaml("traffic.yaml")[customer.lengths]
+        fields = ("prompt_tokens", "prompt_std_tokens", "output_tokens", "output_std_tokens")
+        customer = customer.model_copy(update={field: sample[field] for field in fields})
+    if customer.day_curve:
+        customer = _with_own_day(customer)
     served = _known("model", models.load, customer.model)
     _known("training_model", models.load, customer.trained_model)
     _known("small_model", models.load, customer.small_model)
@@ -239,6 +312,18 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _with_own_day(customer: Customer) -> Customer:
+    """Check the day's curve, and take the mean load from it."""
+    wanted = "24 numbers of zero or more, separated by commas, the largest above zero"
+    try:
+        hours = customer.hourly_load
+    except ValueError:
+        raise InputError("day_curve", customer.day_curve, wanted) from None
+    if len(hours) != 24 or not all(0 <= hour < math.inf for hour in hours) or max(hours) <= 0:
+        raise InputError("day_curve", customer.day_curve, wanted)
+    return customer.model_copy(update={"busy_fraction": max(1e-4, sum(hours) / 24 / max(hours))})
 
 
 def _known(field: str, look_up: Callable[[str], Known], name: str) -> Known:

@@ -190,7 +190,7 @@ def _on(
         reason = f"does not fit: {units.fixed(lacking / units.GIB)} GiB too little on each of {ranks} GPUs"
         return {"gpu": part.name, "tp": ranks, "replicas": 0, "gpus": 0, "fits": False, "reason": reason}
     replicas = -(-load_["concurrency"] // budget.users)
-    users = -(-load_["concurrency"] // replicas)
+    users = load_["concurrency"] / replicas
     row = {
         "gpu": part.name,
         "tp": ranks,
@@ -208,14 +208,15 @@ def _on(
         return row | {"reason": str(problem)}
 
 
-def _speed(d: serving.Deployment, users: int, load_: dict[str, int]) -> dict[str, Range]:
-    """Latency and throughput with their 80 % ranges: the closed loop that a plan simulates."""
-    loop = serving.closed_loop(d, users, load_["context"] - load_["output"], load_["output"])
-    ranges, rate = bands(d), loop.output_tokens_per_s * load_["concurrency"] / users
+def _speed(d: serving.Deployment, users: float, load_: dict[str, int]) -> dict[str, Range]:
+    """Mean latency and throughput with their 80 % ranges: the simulated replica that a plan asks."""
+    lengths = serving.Lengths(load_["context"] - load_["output"], load_["output"])
+    seen, ranges = serving.answer(d, serving.Demand(lengths, users=users)), bands(d)
     values = {
-        "ttft_ms": (1e3 * loop.ttft_s, ranges["ttft"]),
-        "tpot_ms": (1e3 * loop.tpot_s, ranges["tpot"]),
-        "output_tokens_per_s": (rate, ranges["throughput"]),
+        "ttft_ms": (1e3 * seen.ttft.mean, ranges["ttft"]),
+        "ttft_p95_ms": (1e3 * seen.ttft.p95, ranges["ttft"]),
+        "tpot_ms": (1e3 * seen.tpot.mean, ranges["tpot"]),
+        "output_tokens_per_s": (seen.output_tokens_per_s * load_["concurrency"] / users, ranges["throughput"]),
     }
     return {name: {"value": x, "low": x * low, "high": x * high} for name, (x, (low, high)) in values.items()}
 
@@ -255,6 +256,7 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
             line |= {"weights GiB": "", "KV GiB": "", "free GiB": ""}
         for name, unit in (
             ("ttft_ms", "first token ms"),
+            ("ttft_p95_ms", "p95 ms"),
             ("tpot_ms", "ms a token"),
             ("output_tokens_per_s", "tokens/s"),
         ):

@@ -21,12 +21,19 @@ RECIPE_WORDS = {
 FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "model": ("Model served", str),
     "trained_model": ("Model trained", str),
-    "concurrency": ("Requests in flight at the busy hour", units.integer),
-    "prompt_tokens": ("Tokens of a prompt", units.integer),
+    "concurrency": ("Users at once at the busy hour", units.integer),
+    "requests_per_s": ("Requests a second at the busy hour", lambda x: f"{x:g}" if x else "from the users"),
+    "think_time_s": ("Seconds between an answer and the next request", lambda x: f"{x:g}"),
+    "arrivals": ("How requests come", {"poisson": "at random", "bursty": "in bursts", "constant": "evenly"}.get),
+    "prompt_tokens": ("New tokens of a prompt", units.integer),
+    "history_tokens": ("Tokens of history before it", units.integer),
+    "history_found": ("Share of the history found in the cache", units.percent),
     "output_tokens": ("Tokens of an answer", units.integer),
     "held_tokens": ("Tokens a user holds in the cache", units.integer),
     "ttft_target_ms": ("First token within, ms", units.integer),
+    "ttft_percentile": ("For how many", lambda x: most_words(x).lower()),
     "tpot_target_ms": ("Each further token within, ms", units.integer),
+    "tpot_percentile": ("For how many", lambda x: most_words(x).lower()),
     "busy_fraction": ("Mean load over the busy hour's", units.percent),
     "training_task": ("What is trained", str),
     "training_tokens": ("Tokens of the training run", units.tokens),
@@ -43,6 +50,27 @@ FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "owned_gpus": ("GPUs owned today", units.integer),
     "owned_gpu": ("Kind of GPU owned", lambda x: x or "none"),
 }
+
+
+def most_words(percentile: str) -> str:
+    """Say of how many requests a percentile speaks.
+
+    Parameters
+    ----------
+    percentile : str
+        ``mean``, ``p50``, ``p90``, ``p95`` or ``p99``.
+
+    Returns
+    -------
+    str
+        The beginning of a sentence about requests.
+
+    Examples
+    --------
+    >>> most_words("p95"), most_words("mean")
+    ('95 in 100', 'On average')
+    """
+    return "On average" if percentile == "mean" else f"{percentile[1:]} in 100"
 
 
 def label(model: str) -> str:

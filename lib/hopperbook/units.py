@@ -372,7 +372,7 @@ def duration(seconds: float, digits: int = 2) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "n/a"
     seconds = settled(seconds)
-    _, size, unit = next(step for step in DURATION_STEPS if abs(seconds) < step[0])
+    _, size, unit = next(step for step in DURATION_STEPS if abs(rounded(seconds, digits)) < step[0])
     return quantity(seconds / size, unit, digits)
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.serving import deploy
+from hopperbook.serving.drafts import tokens_per_step
 from hopperbook.serving.knee import elasticity, knee
-from hopperbook.serving.speculation import speculate, tokens_per_step
+from hopperbook.serving.speculation import speculate
 
 
 @given(st.floats(0, 1), st.integers(0, 12))

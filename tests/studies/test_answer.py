@@ -59,7 +59,7 @@ def test_options_show_cost_time_and_room(plan):
     (cost, ends), (each, _), _ = shown.values
     assert float(cost.replace(",", "")) == pytest.approx(row.usd, rel=0.01)
     assert "$" not in cost + ends
-    assert float(each) == pytest.approx(1e3 * row.tpot_s, rel=0.05)
+    assert float(each) == pytest.approx(1e3 * row.tpot_at_s, rel=0.05)
     assert answer.refused(Rejected("H200 NVL", "no price", "one")).values == ["", "", ""]
 
 

@@ -1,8 +1,8 @@
-"""What the chapter on serving computes, against the calculators it rests on and figures worked by hand."""
+"""What the chapter on serving computes of a replica, against the calculators it rests on and figures worked by hand."""
 
 import pytest
 
-from hopperbook import facts, serving
+from hopperbook import customer, facts, planner, serving
 from hopperbook.models import load
 from hopperbook.studies import serving as study
 
@@ -26,27 +26,12 @@ def test_the_parts_of_a_step_add_up_to_it(users, tp):
 
 
 def test_no_step_and_no_prompt_is_faster_than_its_floor(replica):
-    floor = study.floor(replica, LLAMA, 32, 2048, 2304)
-    assert floor.cache_bytes == 32 * 2304 * 2 * 32 * 8 * 128 * 2
+    lengths = serving.Lengths(2048, 512, cached=1024)
+    floor = study.floor(replica, LLAMA, 32, lengths)
+    assert floor.cache_bytes == 32 * (1024 + 2048 + 256) * 2 * 32 * 8 * 128 * 2
     assert floor.step_s == (floor.weights_bytes + floor.cache_bytes) / replica.gpu.memory_bandwidth_bytes_per_s
-    assert floor.step_s < float(serving.decode_step_s(replica, 32, 2304))
-    assert floor.prompt_s < float(serving.prefill_s(replica, 2048))
-
-
-def test_a_longer_prompt_stops_at_the_limit_of_the_model():
-    assert study.longer_prompt(LLAMA, 1000, 500) == 4000
-    assert study.longer_prompt(LLAMA, 100_000, 500) == LLAMA.context_limit - 500
-
-
-def test_curves_hold_what_fits_and_the_best_within_a_target_is_one_of_their_points(replica):
-    curves = study.throughput(replica, LLAMA, 1024, 256)
-    assert set(curves.gpu) == set(facts.drawn())
-    best = study.within(curves, 30.0)
-    assert best.is_monotonic_decreasing
-    for gpu, rate in best.items():
-        kept = curves[(curves.gpu == gpu) & (curves.tpot_s <= 0.030)]
-        assert rate == kept.tokens_per_s_per_gpu.max()
-    assert study.within(curves, 1e-3).empty
+    assert floor.step_s < float(serving.decode_step_s(replica, 32, lengths.met))
+    assert floor.prompt_s < float(serving.prefill_s(replica, 2048, 1, 1024))
 
 
 def test_more_memory_serves_more_at_every_length(replica):
@@ -55,13 +40,32 @@ def test_more_memory_serves_more_at_every_length(replica):
     assert gain.index.max() + 512 <= LLAMA.context_limit
 
 
-def test_a_half_cached_prompt_costs_less_than_a_whole_and_more_than_a_half(replica):
-    found = study.options(replica, 8, 8192, 64)
-    assert float(serving.prefill_s(replica, 4096)) < found.cached_prompt_s < found.prompt_s
-    assert found.speculation.tokens_per_step == pytest.approx(1 + 0.7 + 0.49 + 0.343)
+def test_long_contexts_take_as_many_gpus_as_both_parts_need():
+    big = load("llama-3.3-70b")
+    rows = study.long_contexts(serving.deploy(big, "H200 SXM", precision="fp8", kv_precision="fp8"), big, 512)
+    assert rows.gpus.unique().tolist() == [2]  # 73 GB of weights leave one H100 no room
+    assert (rows.y > 0).all() and rows.series.nunique() == 2
 
 
-def test_load_table_repeats_the_simulation(replica):
-    row = study.under_load(replica, [8], 512, 64).iloc[0]
-    run = serving.closed_loop(replica, 8, 512, 64)
-    assert (row.ttft, row.tpot, row.rate) == (run.ttft_s, 1e3 * run.tpot_s, run.output_tokens_per_s)
+def test_options_are_held_against_the_plain_replicas():
+    shop = customer.default()
+    row = planner.plan(shop).recommendation
+    options = study.options(row, shop)
+    assert len(options) == (4 if row.replicas > 1 else 3)
+    assert all(0.1 < each.gain < 10 for each in options)
+    assert options[0].gain > 1  # half of each prompt need not be read
+    hopeless = shop.model_copy(update={"tpot_target_ms": 0.5})
+    assert study.options(row, hopeless) == []
+
+
+def test_a_shared_part_is_moved_from_new_tokens_to_cached_ones():
+    asked = serving.Demand(serving.Lengths(4000, 256, 400.0, cached=100), users=4)
+    lengths = study.with_shared(asked, 0.5).lengths
+    assert (lengths.new, lengths.new_std, lengths.cached, lengths.shared) == (2000, 200, 2100, 2000)
+    assert lengths.held == asked.lengths.held
+
+
+def test_neighbours_and_parts_of_the_book():
+    assert study.neighbours(3) == [1, 3, 6, 12]
+    for gpu in facts.drawn():
+        assert study.on_part(serving.deploy(LLAMA, "H100 SXM", precision="fp8"), LLAMA, gpu).gpu.name == gpu

@@ -11,6 +11,8 @@ from hopperbook.evidence import holdout
 
 SHARE = 0.8
 LEAST_ROWS = 20
+#: Rows that a quantity needs for a range of its own.
+LEAST_OF_A_KIND = 4
 
 
 def factors(ratio: ArrayLike) -> dict[str, float]:
@@ -58,7 +60,7 @@ def interval_table(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
     for depth in range(1, 6):
         group = judged.family.str.split("/").str[: depth + 1].str.join("/")
         for family, part in ratio.groupby(group):
-            if len(part) >= LEAST_ROWS or depth == 1:
+            if len(part) >= LEAST_ROWS or (depth == 1 and len(part) >= LEAST_OF_A_KIND):
                 found[str(family)] = factors(part)
     return dict(sorted(found.items()))
 

@@ -162,6 +162,30 @@ def serving_band(d: Deployment, quantity: str) -> Band:
     return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons)
 
 
+def load_band(d: Deployment) -> Band:
+    """Return the 80 % range of the mean first token of a replica that requests reach over time.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+
+    Returns
+    -------
+    Band
+        Factors on the prediction, family, and reasons to be wider.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> band = load_band(deploy(load("llama-3.1-8b"), "H100 SXM"))
+    >>> band.family, round(band.low, 2), round(band.high, 2)
+    ('load/ttft_mean_ms/over_time/vllm', 0.9, 1.37)
+    """
+    return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d))
+
+
 def training_band(part: facts.GPU, experts: bool) -> Band:
     """Return the 80 % range of a training run's throughput on a part.
 

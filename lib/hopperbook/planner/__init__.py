@@ -5,11 +5,14 @@ from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.fleet import counterpart
 from hopperbook.planner.odds import bands, days_band
+from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
+from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
 
 __all__ = [
     "Configuration",
     "Plan",
+    "Rehearsal",
     "TrainingRun",
     "as_json",
     "as_text",
@@ -23,5 +26,8 @@ __all__ = [
     "layout",
     "plan",
     "power_w",
+    "rehearsal_json",
+    "rehearsal_text",
+    "rehearse",
     "run",
 ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hopperbook import facts, serving, units
+from hopperbook import facts, units
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, weight_bytes
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
-from hopperbook.planner.odds import bands
+from hopperbook.planner.load import limits
+from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, server_of
+from hopperbook.planner.verify import answered
 from hopperbook.units import GB, TB
 
 
@@ -209,19 +211,17 @@ def strains(plan: Plan) -> list[Strain]:
     >>> from hopperbook.planner.choose import plan as make
     >>> found = strains(make(check({"name": "A", "model": "llama-3.1-8b"})))
     >>> [(s.limit, round(s.now, 2), round(s.doubled, 2)) for s in found]  # shares of the limits
-    [('first token', 0.75, 0.98), ('time per token', 0.18, 0.28), ('KV cache', 0.08, 0.16)]
+    [('time per token', 0.28, 0.43), ('first token', 0.31, 0.4), ('KV cache', 0.07, 0.14)]
     """
     row, customer = plan.recommendation, plan.customer
     if row is None:
         return []
     d = row.deployment
-    users = (row.users, 2 * row.users)
-    loops = [serving.closed_loop(d, n, customer.prompt_tokens, customer.output_tokens) for n in users]
-    room = serving.budget(d, customer.held_tokens)
-    cache = [1 - room.headroom(n) for n in users]
-    b = bands(d)
-    tpot = [1e3 * loop.tpot_s * b["tpot"][1] / customer.tpot_target_ms for loop in loops]
-    first = [1e3 * loop.ttft_s * b["ttft"][1] / customer.ttft_target_ms for loop in loops]
+    seen = [answered(d, row.replicas / load, customer) for load in (1, 2)]
+    asked = limits(customer, d, SURE)
+    cache = [x.cache_share for x in seen]
+    tpot = [x.tpot.at(asked.tpot_at) / asked.tpot_s for x in seen]
+    first = [x.ttft.at(asked.ttft_at) / asked.ttft_s for x in seen]
     more_room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
     found = [
         Strain("KV cache", cache[0], cache[1], more_room),

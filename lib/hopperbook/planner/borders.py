@@ -14,8 +14,10 @@ from hopperbook.models import load, parameters
 from hopperbook.planner import fleet, verify
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration
-from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.load import demand, limits
+from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import Tenure, server_of, tenures
+from hopperbook.serving.demand import cut_of, kept_by
 from hopperbook.units import MONTH_H
 
 #: Dense models from one to several hundred billion parameters, one for each column of the map.
@@ -63,17 +65,21 @@ def most_users(customer: Customer, d: serving.Deployment) -> int:
     160
     """
     limit = d.model.context_limit or customer.held_tokens
-    prompt = min(customer.prompt_tokens, max(1, limit - customer.output_tokens))
     held = min(customer.held_tokens, limit)
     if serving.kv_capacity_tokens(d, held) < held:
         return 0
-    users = np.unique(np.round(np.geomspace(1, d.engine.max_batch, 80)).astype(int))
-    steady = serving.sweep(d, prompt, customer.output_tokens, users)
-    b = bands(d)
-    keeps = probability(steady.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"]) >= SURE
-    keeps &= probability(steady.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"]) >= SURE
-    keeps &= users * held <= serving.kv_capacity_tokens(d, held)
-    return int(users[keeps].max()) if keeps.any() else 0
+    asked = demand(shortened(customer, limit))
+    cut = cut_of(d, asked.lengths)
+    kept = kept_by(cut, limits(customer, d, SURE))
+    return int((cut.in_flight + cut.rate_per_s * asked.think_s)[kept].max()) if kept.any() else 0
+
+
+def shortened(customer: Customer, limit: int) -> Customer:
+    """Return the customer with prompt and context cut to what a model reads."""
+    prompt = min(customer.prompt_tokens, max(1, limit - customer.output_tokens))
+    if prompt == customer.prompt_tokens and customer.held_tokens <= limit:
+        return customer
+    return customer.model_copy(update={"prompt_tokens": prompt, "context_tokens": min(customer.context_tokens, limit)})
 
 
 def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: NDArray[np.int_]) -> NDArray[np.float64]:
@@ -101,7 +107,7 @@ def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: N
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> found = gpus_billed(shop, shop.model, rented(shop), np.array([1, 1000]))
     >>> found.tolist()  # A100, H100 and H200 for 1 user and for 1,000
-    [[1.0, 8.0], [1.0, 4.0], [1.0, 2.0]]
+    [[1.0, 8.0], [1.0, 4.0], [1.0, 4.0]]
     """
     fewest = np.full((len(ways), len(users)), np.inf)
     places = {part: place for place, part in enumerate(ways)}
@@ -185,7 +191,7 @@ def decision_map(customer: Customer) -> Map:
     >>> from hopperbook.customer import check
     >>> found = decision_map(check({"name": "A", "model": "llama-3.1-8b"}))
     >>> found.winner[USERS.index(32)].tolist()  # from 1 to 405 billion parameters
-    ['A100', 'A100', 'A100', 'H100', 'H100', 'H100', 'H200']
+    ['A100', 'A100', 'A100', 'A100', 'A100', 'H200', 'H200']
     """
     ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
@@ -222,7 +228,7 @@ def borders(plan: Plan) -> list[Border]:
     >>> from hopperbook.planner.choose import plan as make
     >>> found = borders(make(check({"name": "A", "model": "llama-3.1-8b"})))
     >>> [(b.what, round(b.now, 1), round(b.at, 1)) for b in found[:2]]  # USD a GPU-hour, users
-    [('price of H100 SXM', 2.1, 1.3), ('users', 32, 68)]
+    [('price of A100 SXM 80GB', 1.3, 1.2), ('users', 32.0, 159.0)]
     """
     row, customer = plan.recommendation, plan.customer
     if row is None:
@@ -231,9 +237,12 @@ def borders(plan: Plan) -> list[Border]:
     if plan.runner_up is not None:
         found.append(_price_border(row, plan.runner_up))
     d = row.deployment
-    most = verify.most_users(d, customer) * row.replicas
-    if most > customer.concurrency:
-        found.append(Border("users", customer.concurrency, most, "The replicas are full; another one is needed."))
+    carried, asked = verify.carried(d, customer), demand(customer)
+    now = asked.rate_per_s or asked.users
+    most = (carried.rate_per_s if asked.rate_per_s else carried.users) * row.replicas
+    if most > now:
+        what = "requests a second" if asked.rate_per_s else "users"
+        found.append(Border(what, now, most, "The replicas are full; another one is needed."))
     room = serving.kv_capacity_tokens(d, customer.held_tokens) / row.users
     if room > customer.held_tokens:
         found.append(

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
+from hopperbook.planner.load import limits
 from hopperbook.planner.obstacles import obstacle
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.reject import Rejected, rejected
@@ -109,7 +111,7 @@ def plan(customer: Customer) -> Plan:
     >>> from hopperbook.customer import check
     >>> made = plan(check({"name": "A", "model": "llama-3.1-8b", "concurrency": 16}))
     >>> round(made.recommendation.tpot_s * 1e3, 1), made.customer.tpot_target_ms  # milliseconds
-    (12.6, 100.0)
+    (14.0, 100.0)
     """
     ways = {part: tenures(customer, part) for part in facts.planned()}
     served = fleet.table(customer, ways)
@@ -162,41 +164,58 @@ def judge(rows: pd.DataFrame, made: Sequence[Deployment], customer: Customer) ->
     Returns
     -------
     DataFrame
-        With ``p_tpot, p_ttft, works`` (predicted within the targets, and more likely than not) and ``sure`` (nine times
-        in ten).
+        With ``p_tpot, p_ttft, p_request, works`` (predicted within the targets, and more likely than not) and ``sure``
+        (nine times in ten), and ``near``: what a simulation may find to be sure.
     """
     if rows.empty:
         return rows
     ranges = {name: np.array([bands(d)[name] for d in made]) for name in ("tpot", "ttft")}
     at = rows.row.to_numpy()
+    whole_s = customer.request_target_ms / 1e3 or np.inf
     rows = rows.assign(
-        p_tpot=probability(rows.tpot_s, customer.tpot_target_ms / 1e3, tuple(ranges["tpot"][at].T)),
-        p_ttft=probability(rows.ttft_s, customer.ttft_target_ms / 1e3, tuple(ranges["ttft"][at].T)),
+        p_tpot=probability(rows.tpot_at_s, customer.tpot_target_ms / 1e3, tuple(ranges["tpot"][at].T)),
+        p_ttft=probability(rows.ttft_at_s, customer.ttft_target_ms / 1e3, tuple(ranges["ttft"][at].T)),
+        p_request=probability(rows.request_at_s, whole_s, tuple(ranges["tpot"][at].T)),
     )
-    within = (rows.tpot_s * 1e3 <= customer.tpot_target_ms) & (rows.ttft_s * 1e3 <= customer.ttft_target_ms)
-    possible = rows.fits & rows.available & within
-    rows["works"] = possible & (rows.p_tpot >= 0.5) & (rows.p_ttft >= 0.5)
-    rows["sure"] = possible & (rows.p_tpot >= SURE) & (rows.p_ttft >= SURE)
+    within = (rows.tpot_at_s * 1e3 <= customer.tpot_target_ms) & (rows.ttft_at_s * 1e3 <= customer.ttft_target_ms)
+    possible = rows.fits & rows.available & within & (rows.request_at_s <= whole_s)
+    least = rows[["p_tpot", "p_ttft", "p_request"]].min(axis=1)
+    rows["works"] = possible & (least >= 0.5)
+    rows["sure"] = possible & (least >= SURE)
+    rows["near"] = rows.available & (rows.headroom >= 0) & _near(rows, made, customer)
     return rows
+
+
+#: How far the first cut may lie above a limit for the simulation to decide: first token, time per token, whole answer.
+NEAR = (1.6, 1.25, 1.25)
+
+
+def _near(rows: pd.DataFrame, made: Sequence[Deployment], customer: Customer) -> NDArray[np.bool_]:
+    """Return which rows the first cut puts near enough to their limits, nine times in ten, for a simulation to tell."""
+    asked = [limits(customer, d, SURE) for d in made]
+    ends = np.array([(x.ttft_s, x.tpot_s, x.request_s) for x in asked])[rows.row.to_numpy()]
+    seen = rows[["ttft_at_s", "tpot_at_s", "request_at_s"]].to_numpy()
+    return np.asarray((seen <= np.array(NEAR) * ends).all(axis=1))
 
 
 def _ordered(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
     """Return the rows of a verdict by cost, at equal cost the likeliest to keep the targets first.
 
-    What is likely is ordered by the cost of serving; what is sure, and may be recommended, by that of training too.
+    What is likely is ordered by the cost of serving; what may be recommended, by that of training too.
     """
     if rows.empty:
         return rows
     kept = rows[rows[verdict]]
     likely = np.minimum(np.round(kept.p_tpot * kept.p_ttft, 2), 0.99)  # a hundredth decides nothing
-    cost = kept.usd + kept.training_usd if verdict == "sure" and "training_usd" in kept else kept.usd
+    cost = kept.usd + kept.training_usd if verdict == "near" and "training_usd" in kept else kept.usd
     kept = kept.assign(likely=-likely, cost=cost)
     return kept.sort_values(["cost", "likely", "tpot_s"], kind="stable").drop(columns=["likely", "cost"])
 
 
 def _quickest(rows: pd.DataFrame, made: Sequence[Deployment]) -> Configuration | None:
     """Return the configuration with the shortest time per token, kept targets or not."""
-    return of_row(rows.loc[rows.tpot_s.idxmin()], made) if len(rows) else None
+    carried = rows[np.isfinite(rows.tpot_s)] if len(rows) else rows
+    return of_row(carried.loc[carried.tpot_s.idxmin()], made) if len(carried) else None
 
 
 Found = dict[str, Configuration]
@@ -206,7 +225,7 @@ def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> 
     """Return each part's cheapest configuration that keeps the targets when simulated, and those that then do not."""
     found: Found = {}
     failed: Found = {}
-    ordered = _ordered(rows, "sure")
+    ordered = _ordered(rows, "near")
     for part, candidates in ordered.groupby("gpu", sort=False) if len(ordered) else ():
         row = verified(candidates, made, customer)
         if row is None:
@@ -230,10 +249,16 @@ def _fastest(
 
 def _grown(customer: Customer, ways: dict[str, list[Tenure]]) -> Configuration | None:
     """Return the cheapest configuration for twice the users."""
-    doubled = customer.model_copy(update={"concurrency": 2 * customer.concurrency})
+    doubled = customer.model_copy(
+        update={"concurrency": 2 * customer.concurrency, "requests_per_s": 2 * customer.requests_per_s}
+    )
     served = fleet.table(doubled, ways)
     rows = judge(served.rows, served.deployments, doubled)
-    return verified(_ordered(rows, "sure"), served.deployments, doubled)
+    return verified(_ordered(rows, "near"), served.deployments, doubled)
+
+
+#: Configurations of the front that are simulated.
+MOST_SHOWN = 12
 
 
 def _front(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[Configuration, ...]:
@@ -242,7 +267,8 @@ def _front(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tu
         return ()
     ordered = rows[rows.works].sort_values(["usd", "tpot_s"], kind="stable")
     front = ordered[ordered.tpot_s < ordered.tpot_s.cummin().shift(fill_value=np.inf)]
-    likely = [row for _, row in front.head(48).iterrows() if keeps(made[int(row.row)], int(row.users), customer, 0.5)]
+    first = [row for _, row in front.head(MOST_SHOWN).iterrows()]
+    likely = [row for row in first if keeps(made[int(row.row)], int(row.replicas), customer, 0.5)]
     kept: list[Configuration] = []
     for row in (simulate(row, made, customer) for row in likely):
         if not kept or row.tpot_s < kept[-1].tpot_s:

@@ -22,33 +22,41 @@ class Configuration:
     tenure : str
         ``on_demand``, ``reserved``, ``own`` or ``kept``.
     replicas, users : int
-        Replicas, and users of each.
+        Replicas that carry the load (spare ones come on top), and requests in flight in each.
+    rate_per_s : float
+        Requests a second of all.
     gpus, billed_gpus : int
         Needed, and paid for.
     ttft_s, tpot_s, output_tokens_per_s : float
-        Mean first token and time per token of a replica, and output of the fleet.
+        Mean first token and time per token, and output of the fleet.
+    ttft_at_s, tpot_at_s, request_at_s : float
+        First token, time per token and whole answer at the percentiles that the customer names.
     usd_low, usd, usd_high : float
         USD a month at the ends and the middle of the prices.
     usd_per_million : float
         USD a million output tokens at the typical price.
     memory_gib, headroom, day_hours : float
         In use on one GPU; share of the cache's room that is left; hours a day that serving and scientific work take.
-    p_tpot, p_ttft : float
+    p_tpot, p_ttft, p_request : float
         Probabilities that the targets are kept.
     training_usd : float
         USD a month of training beside this fleet.
-    ttft_p95_s : float
-        95th percentile of the first token, where simulated.
+    prefill_share : float
+        Share of time that a replica spends in steps with prompts, where simulated.
     """
 
     deployment: Deployment
     tenure: str
     replicas: int
     users: int
+    rate_per_s: float
     gpus: int
     billed_gpus: int
     ttft_s: float
     tpot_s: float
+    ttft_at_s: float
+    tpot_at_s: float
+    request_at_s: float
     output_tokens_per_s: float
     usd_low: float
     usd: float
@@ -59,8 +67,9 @@ class Configuration:
     day_hours: float
     p_tpot: float
     p_ttft: float
+    p_request: float = 1.0
     training_usd: float = 0.0
-    ttft_p95_s: float = float("nan")
+    prefill_share: float = float("nan")
 
     @property
     def gpu(self) -> str:

@@ -111,8 +111,8 @@ def explore(customer: Customer) -> Explored:
     sizes = {name: float(parameters(load(name))) / 1e9 for name in (*LADDER, own)}
     models = sorted(_without_twins(sizes, own), key=lambda name: sizes[name])
     contexts = sorted({*CONTEXTS, customer.held_tokens})
-    more = [customer.concurrency, 2 * customer.concurrency] if customer.concurrency >= USERS[-1] else []
-    users = np.array(sorted({*USERS, customer.concurrency, *more}))
+    more = [customer.most_in_flight, 2 * customer.most_in_flight] if customer.most_in_flight >= USERS[-1] else []
+    users = np.array(sorted({*USERS, customer.most_in_flight, *more}))
     ways, rows = rented(customer), []
     for tokens in contexts:
         asked = at_context(customer, tokens)
@@ -128,7 +128,7 @@ def explore(customer: Customer) -> Explored:
         users.tolist(),
         pd.DataFrame(rows, columns=["model", "context", "gpu", "from", "to", "gpus", "why"]),
         {facts.gpu(part).short: way.typical for part, way in ways.items()},
-        (models.index(own), contexts.index(customer.held_tokens), users.tolist().index(customer.concurrency)),
+        (models.index(own), contexts.index(customer.held_tokens), users.tolist().index(customer.most_in_flight)),
     )
 
 
@@ -157,7 +157,7 @@ def choice(explored: Explored, model: int, context: int, users: int) -> pd.DataF
     >>> from hopperbook.customer import default
     >>> found = explore(default())
     >>> choice(found, *found.own).round({"usd_per_month": -2}).values.tolist()  # 4 H100 x 730 h x 2.534 USD first
-    [['H100', 8, 14800.0], ['H200', 8, 17700.0], ['A100', 64, 73800.0]]
+    [['H100', 8, 14800.0], ['H200', 8, 17700.0], ['A100', 24, 27700.0]]
     """
     s, load_ = explored.steps, explored.users[users]
     here = s[(s.model == explored.models[model]) & (s.context == explored.contexts[context]) & (s.gpus > 0)]

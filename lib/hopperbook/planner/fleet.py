@@ -14,8 +14,11 @@ from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import Model, load
 from hopperbook.planner.configuration import Configuration
+from hopperbook.planner.day import served_gpu_hours
+from hopperbook.planner.load import demand, limits
 from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment, deploy
+from hopperbook.serving.demand import cut_of
 from hopperbook.units import GIB, MONTH_H, MONTH_S
 
 TENSOR_PARALLEL = (1, 2, 4, 8)
@@ -175,7 +178,7 @@ def replica_counts(customer: Customer, gpus: int) -> NDArray[np.int_]:
     Parameters
     ----------
     customer : Customer
-        Concurrency and largest cluster.
+        Its load and largest cluster.
     gpus : int
         GPUs of a replica.
 
@@ -190,9 +193,10 @@ def replica_counts(customer: Customer, gpus: int) -> NDArray[np.int_]:
     >>> replica_counts(check({"name": "A", "model": "llama-3.1-8b", "concurrency": 8}), 4).tolist()
     [1, 2, 3, 4, 8]
     """
-    most = max(1, min(customer.concurrency, customer.max_gpus // gpus))
+    inside = customer.most_in_flight
+    most = max(1, min(inside, customer.max_gpus // gpus))
     counts = np.arange(1, most + 1)
-    each = -(-customer.concurrency // counts)
+    each = -(-inside // counts)
     return counts[np.unique(each, return_index=True)[1]][::-1]
 
 
@@ -218,20 +222,59 @@ def serve(customer: Customer, d: Deployment) -> dict[str, NDArray[np.generic]] |
     >>> serve(shop, deploy(load(shop.model), "H100 SXM"))["replicas"][0]
     np.int64(1)
     """
-    budget = serving.budget(d, customer.held_tokens)
-    if budget.users < 1:
+    if serving.budget(d, customer.held_tokens).users < 1:
         return None
     replicas = replica_counts(customer, d.gpus)
-    users = -(-customer.concurrency // replicas)
-    steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, users)
+    return {"replicas": replicas} | timed(customer, d, replicas)
+
+
+def timed(customer: Customer, d: Deployment, replicas: NDArray[np.int_]) -> dict[str, NDArray[np.generic]]:
+    """Read the first cut of a replica at its share of the load.
+
+    Parameters
+    ----------
+    customer : Customer
+        The load.
+    d : Deployment
+        The replica.
+    replicas : ndarray of int
+        Numbers of replicas among which the load is shared.
+
+    Returns
+    -------
+    dict of ndarray
+        Latencies, seconds; requests in flight in a replica; output tokens and requests a second of all; memory.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> found = timed(shop, deploy(load(shop.model), "H100 SXM"), np.array([1, 2]))
+    >>> found["users"].tolist(), (1e3 * found["tpot_s"]).round(1).tolist()  # in flight; milliseconds
+    ([32, 16], [12.9, 10.0])
+    """
+    asked, budget = demand(customer), serving.budget(d, customer.held_tokens)
+    cut = cut_of(d, asked.lengths)
+    rates = np.maximum.accumulate(cut.rate_per_s)
+    axis = rates if asked.rate_per_s else np.maximum.accumulate(cut.in_flight + cut.rate_per_s * asked.think_s)
+    share = (asked.rate_per_s or asked.users) / replicas
+
+    def at(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(share, axis, values, right=np.inf)
+
+    users = np.maximum(np.rint(np.minimum(at(cut.in_flight), customer.most_in_flight)), 1).astype(int)
     headroom = np.array([budget.headroom(n) for n in users])
+    kept = limits(customer, d, 0.5)
     return {
-        "replicas": replicas,
         "users": users,
-        "ttft_s": steady.ttft_s,
-        "tpot_s": steady.tpot_s,
-        "output_tokens_per_s": steady.output_tokens_per_s * replicas * customer.concurrency / (users * replicas),
-        "fits": headroom >= 0,
+        "rate_per_s": np.minimum(np.interp(share, axis, rates), share if asked.rate_per_s else np.inf) * replicas,
+        "ttft_s": at(cut.ttft.mean),
+        "tpot_s": at(cut.tpot.mean),
+        "ttft_at_s": at(cut.ttft.at(kept.ttft_at)),
+        "tpot_at_s": at(cut.tpot.at(kept.tpot_at)),
+        "request_at_s": at(cut.request.at(kept.request_at)),
+        "output_tokens_per_s": np.interp(share, axis, rates) * replicas * asked.lengths.answer,
+        "fits": (headroom >= 0) & (at(cut.room_share) <= 1),
         "memory_gib": np.array([budget.used_bytes(n) for n in users]) / GIB,
         "headroom": np.maximum(headroom, -98.0),
     }
@@ -266,7 +309,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | N
     made = deployments(customer, model, parts)
     columns: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
-    for d in made:
+    for d in (d for d in made if d.gpus * (1 + customer.spare_replicas) <= customer.max_gpus):
         timed = serve(customer, d)
         if timed is None:
             missing[d.gpu.name] = shortage(d, customer.held_tokens)
@@ -304,30 +347,25 @@ def short_of_room(customer: Customer, tenures: dict[str, list[Tenure]]) -> Confi
     """
     part = max((name for name, ways in tenures.items() if ways), key=lambda name: facts.gpu(name).memory_bytes)
     d = deployments(customer, load(customer.model), (part,))[-1]
-    way, users = tenures[part][0], customer.concurrency
-    budget = serving.budget(d, customer.held_tokens)
-    steady = serving.sweep(d, customer.prompt_tokens, customer.output_tokens, [users])
-    rate = float(steady.output_tokens_per_s[0])
+    way = tenures[part][0]
+    found = {name: values[0].item() for name, values in timed(customer, d, np.array([1])).items() if name != "fits"}
     low, usd, high = (MONTH_H * d.gpus * end for end in (way.low, way.typical, way.high))
+    rate = max(found["output_tokens_per_s"], 1e-9)
     return Configuration(
         deployment=d,
         tenure=way.kind,
         replicas=1,
-        users=users,
         gpus=d.gpus,
         billed_gpus=d.gpus,
-        ttft_s=float(steady.ttft_s[0]),
-        tpot_s=float(steady.tpot_s[0]),
-        output_tokens_per_s=rate,
         usd_low=low,
         usd=usd,
         usd_high=high,
         usd_per_million=1e6 * usd / (MONTH_S * customer.busy_fraction * rate),
-        memory_gib=budget.used_bytes(users) / GIB,
-        headroom=budget.headroom(users),
         day_hours=24 * customer.busy_fraction,
         p_tpot=0.0,
         p_ttft=0.0,
+        p_request=0.0,
+        **found,
     )
 
 
@@ -362,10 +400,10 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     def spread(values: ArrayLike) -> np.ndarray:
         return np.repeat(np.asarray(values), counts)
 
-    names = ("replicas", "users", "ttft_s", "tpot_s", "output_tokens_per_s", "fits", "memory_gib", "headroom")
+    names = [name for name, values in columns[0].items() if isinstance(values, np.ndarray)]
     stacked = {name: np.concatenate([c[name] for c in columns]) for name in names}
-    for name in ("ttft_s", "tpot_s"):  # no choice hangs on bits that processors disagree on
-        stacked[name] = np.round(stacked[name], 12)
+    for name in names:  # no choice hangs on bits that processors disagree on
+        stacked[name] = np.round(stacked[name], 12) if name.endswith("_s") else stacked[name]
     made = [c["deployment"] for c in columns]
     ways = [c["tenure"] for c in columns]
     fixed = {
@@ -376,14 +414,15 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
         "tenure": spread([w.kind for w in ways]),
         "row": spread(list(range(len(columns)))),
     }
-    gpus = stacked["replicas"] * fixed["tp"]
+    gpus = (stacked["replicas"] + customer.spare_replicas) * fixed["tp"]
     paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
         month[end] = np.round(paid * spread([getattr(w, end) for w in ways]) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
-    day_hours = 24 * customer.busy_fraction + customer.hpc_hours_per_day * slow * 8 / gpus
+    served = served_gpu_hours(customer, stacked["replicas"], fixed["tp"])
+    day_hours = (served + customer.hpc_hours_per_day * slow * 8) / gpus
     priced = {
         "gpus": gpus,
         "billed_gpus": paid,

@@ -62,14 +62,16 @@ def _gpus(count: int) -> str:
 
 
 def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
-    target = f"{customer.concurrency:,} users within {customer.tpot_target_ms:g} ms a token"
+    target = f"{customer.load_words} within {customer.tpot_target_ms:g} ms a token"
     none = f"No configuration up to {_gpus(customer.max_gpus)} serves {target}"
     possible = rows[rows.fits & rows.available] if len(rows) else rows
     if possible.empty:
         return none + f": the model fits no replica of up to {_gpus(min(8, customer.max_gpus))}."
-    over = np.maximum(possible.tpot_s * 1e3 / customer.tpot_target_ms, possible.ttft_s * 1e3 / customer.ttft_target_ms)
+    over = np.maximum(
+        possible.tpot_at_s * 1e3 / customer.tpot_target_ms, possible.ttft_at_s * 1e3 / customer.ttft_target_ms
+    )
     row = possible.loc[over.idxmin()]
-    reached = f"{units.fixed(row.tpot_s * 1e3)} ms a token and {units.fixed(row.ttft_s, 1)} s to the first"
+    reached = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token and {units.fixed(row.ttft_at_s, 1)} s to the first"
     return f"{none}; nearest: {reached} on {row.gpus:,} × {row.gpu} for {money(row.usd)} a month."
 
 

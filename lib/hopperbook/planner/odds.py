@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.customer import Customer
-from hopperbook.evidence.beyond import serving_band, training_band
+from hopperbook.evidence.beyond import load_band, serving_band, training_band
 from hopperbook.models import load
 from hopperbook.serving import Deployment
 
@@ -44,6 +44,8 @@ def probability(predicted: ArrayLike, limit: float, factors: tuple[ArrayLike, Ar
     """
     from scipy.special import ndtr
 
+    if np.isinf(limit):  # nothing is asked
+        return np.ones(np.shape(predicted))
     low, high = np.log(factors[0]), np.log(factors[1])
     sigma = np.maximum((high - low) / (2 * Z80), 1e-9)
     with np.errstate(divide="ignore"):  # an answer of one token has no time between tokens: it keeps any limit
@@ -52,6 +54,8 @@ def probability(predicted: ArrayLike, limit: float, factors: tuple[ArrayLike, Ar
 
 def bands(d: Deployment) -> dict[str, tuple[float, float]]:
     """Return the 80 % factors of a replica's latencies and throughput, wider where it lies beyond measurement.
+
+    The first token's are those of runs under load: it waits for others, which runs at a concurrency do not show.
 
     Parameters
     ----------
@@ -70,7 +74,7 @@ def bands(d: Deployment) -> dict[str, tuple[float, float]]:
     >>> round(bands(known)["tpot"][1], 3), round(bands(other)["tpot"][1], 3)
     (1.058, 1.089)
     """
-    tpot, ttft = (serving_band(d, f"{name}_ms") for name in ("tpot", "ttft"))
+    tpot, ttft = serving_band(d, "tpot_ms"), load_band(d)
     low, high = 1 / tpot.high, 1 / tpot.low
     return {"tpot": (tpot.low, tpot.high), "ttft": (ttft.low, ttft.high), "throughput": (low, high)}
 

@@ -112,9 +112,10 @@ def _slow(row: Configuration, part: str, customer: Customer) -> Rejected:
     b = bands(row.deployment)
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
-        best = f"{units.fixed(row.tpot_s * 1e3)} ms a token at best"
+        best = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token at best"
         reason = f"{best}, {percent(row.p_tpot)} sure of {customer.tpot_target_ms:g} ms"
-        return Rejected(part, reason, f"a target of {units.fixed(row.tpot_s * b['tpot'][1] * 1e3)} ms a token", *about)
+        remedy = f"a target of {units.fixed(row.tpot_at_s * b['tpot'][1] * 1e3)} ms a token"
+        return Rejected(part, reason, remedy, *about)
     target = f"{percent(row.p_ttft)} sure of {customer.ttft_target_ms / 1e3:g} s"
-    reason = f"first token after {units.fixed(row.ttft_s, 1)} s at best, {target}"
-    return Rejected(part, reason, f"a target of {units.fixed(row.ttft_s * b['ttft'][1], 1)} s", *about)
+    reason = f"first token after {units.fixed(row.ttft_at_s, 1)} s at best, {target}"
+    return Rejected(part, reason, f"a target of {units.fixed(row.ttft_at_s * b['ttft'][1], 1)} s", *about)

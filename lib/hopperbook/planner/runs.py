@@ -12,6 +12,7 @@ from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import load, parameters
 from hopperbook.planner.configuration import TrainingRun
+from hopperbook.planner.fleet import billed
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import best, days, goodput, sweep
@@ -180,11 +181,12 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:
-    """Price runs: rented by the hour they take; reserved, bought and kept GPUs by the month, used or not.
+    """Price runs: rented by the hour they take; reserved, bought (whole servers) and kept GPUs by the month.
 
     Several nodes rented for one run are paid for while they are set up, too.
     """
     gpus, each = rows["gpus"], 12 / customer.trainings_per_year
+    paid = gpus if way.kind == "kept" else billed(gpus, np.full(len(gpus), way.kind))
     set_up = np.where((gpus > 8) & (way.kind == "on_demand"), assumptions()["cluster_setup_hours"] / 24, 0.0)
     priced = {
         "tenure": np.full(len(gpus), way.kind, object),
@@ -193,8 +195,8 @@ def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dic
     }
     for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
         hourly = way.kind in ("on_demand", "kept")
-        run = usd_per_run(gpus, price, priced["days"] * DAY_S)
-        priced[column] = np.round(run / each if hourly else rent_usd_per_month(gpus, price), 6)
+        run = usd_per_run(paid, price, priced["days"] * DAY_S)
+        priced[column] = np.round(run / each if hourly else rent_usd_per_month(paid, price), 6)
         priced[column + "_run"] = run if hourly else priced[column] * each
     return rows | priced
 
@@ -223,7 +225,7 @@ def describe(row: TrainingRun | pd.Series) -> str:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner.choose import plan as make
     >>> describe(make(default()).training)
-    'TP 2, PP 4 × 8 chunks, micro-batch 1'
+    'TP 4, micro-batch 1'
     """
     words = [f"TP {row.tp}"] if row.tp > 1 else []
     if row.pp > 1:

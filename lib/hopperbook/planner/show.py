@@ -10,8 +10,11 @@ from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
+from hopperbook.planner.load import limits
 from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.runs import describe
+from hopperbook.planner.stress import burst as stress_burst
+from hopperbook.planner.stress import close, lost_replica, variants, with_spare
 
 
 def _range(value: float, low: float, high: float) -> dict[str, float]:
@@ -55,12 +58,19 @@ def configuration(row: Configuration | None, plan: Plan, *, training: bool = Tru
             million * row.usd_low / row.usd / b["throughput"][1],
             million * row.usd_high / row.usd / b["throughput"][0],
         ),
+        "requests_per_s": row.rate_per_s,
+        "in_flight": row.users * int(row.replicas),
         "ttft_ms": _range(*(1e3 * row.ttft_s * f for f in (1, *b["ttft"]))),
         "tpot_ms": _range(*(1e3 * row.tpot_s * f for f in (1, *b["tpot"]))),
+        "ttft_at_ms": _range(*(1e3 * row.ttft_at_s * f for f in (1, *b["ttft"])))
+        | {"percentile": plan.customer.ttft_percentile},
+        "tpot_at_ms": _range(*(1e3 * row.tpot_at_s * f for f in (1, *b["tpot"])))
+        | {"percentile": plan.customer.tpot_percentile},
         "output_tokens_per_s": _range(*(row.output_tokens_per_s * f for f in (1, *b["throughput"]))),
         "memory_gib_per_gpu": {"value": row.memory_gib},  # counted; no measurements of it are on file
         "p_tpot": row.p_tpot,
         "p_ttft": row.p_ttft,
+        "p_request": row.p_request,
         "beyond_measurement": list(serving_beyond(row.deployment)),
     }
     if training and plan.training is not None:
@@ -152,6 +162,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         }
         for r in plan.rejected
     ]
+    found["stress"] = _stress(plan)
     found["considered"] = plan.considered
     found["answer"] = plan.answer
     found["training"] = None if plan.training is None else run(plan.training, plan)
@@ -166,6 +177,52 @@ def as_json(plan: Plan) -> dict[str, Any]:
     ends = [plan.usd_per_month(end) for end in ("typical", "low", "high")]
     found["usd_per_month"] = _range(ends[0], ends[1], ends[2])
     return found
+
+
+def _stress(plan: Plan) -> dict[str, Any] | None:
+    """Return what a lost replica, a spare one and a burst do to the recommendation, and other ways to run it."""
+    row, customer = plan.recommendation, plan.customer
+    if row is None:
+        return None
+    lost, spare, burst = lost_replica(row, customer), with_spare(row), stress_burst(row, customer)
+    targets = limits(customer, row.deployment, 0.5)
+    return {
+        "lost_replica": None
+        if lost is None
+        else {
+            "ttft_at_ms": 1e3 * lost.ttft.at(targets.ttft_at),
+            "tpot_at_ms": 1e3 * lost.tpot.at(targets.tpot_at),
+            "keeps_targets": targets.keeps(lost),
+        },
+        "spare_replica": {"gpus": spare.gpus, "usd_per_month": spare.usd},
+        "all_at_once": {"ttft_mean_ms": 1e3 * burst.ttft_s, "ttft_p95_ms": 1e3 * burst.ttft_p95_s},
+        "close": close(plan),
+        "variants": [{"name": v.name, "gain": v.gain, "note": v.note} for v in variants(row, customer)],
+    }
+
+
+def _stress_lines(plan: Plan) -> list[str]:
+    """Say the same in a few lines."""
+    row, found = plan.recommendation, _stress(plan)
+    if row is None or found is None:
+        return []
+    lines, lost, burst = [], found["lost_replica"], found["all_at_once"]
+    if lost is not None:
+        verdict = "targets kept" if lost["keeps_targets"] else "targets missed"
+        lines.append(
+            f"  {'one lost':15s} {units.fixed(lost['tpot_at_ms'])} ms a token, first after"
+            f" {units.fixed(lost['ttft_at_ms'] / 1e3, 2)} s: {verdict}"
+        )
+    spare = found["spare_replica"]
+    lines.append(f"  {'one to spare':15s} {spare['gpus']} GPUs, {units.money(spare['usd_per_month'])}")
+    lines.append(
+        f"  {'all at once':15s} first token after {units.fixed(burst['ttft_mean_ms'] / 1e3, 2)} s on average,"
+        f" {units.fixed(burst['ttft_p95_ms'] / 1e3, 2)} s for one in twenty"
+    )
+    lines += [f"  {v['name']:15s} {units.fixed(v['gain'], 2)} times the load: {v['note']}" for v in found["variants"]]
+    if found["close"]:
+        lines.append(f"  {'close':15s} the runner-up costs hardly more: choose by room to grow and by price risk")
+    return lines
 
 
 TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep", "shared": "Share"}
@@ -191,10 +248,10 @@ def headline(plan: Plan) -> str:
     model = _label(customer.model)
     fleet = f"{TENURE_WORDS[row.tenure]} {int(row.gpus)} × {row.gpu}"
     if plan.training is None or plan.training.usd <= row.usd:
-        return f"{fleet}, {cost} a month, for {customer.concurrency} users of {model}"
+        return f"{fleet}, {cost} a month, for {customer.load_words} of {model}"
     t = plan.training
     first = f"{TENURE_WORDS[t.tenure]} {int(t.gpus)} × {t.gpu} to train {_label(customer.trained_model)}"
-    return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.concurrency} users, {cost} a month on average"
+    return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.load_words}, {cost} a month on average"
 
 
 def _label(model: str) -> str:
@@ -221,15 +278,15 @@ def as_text(plan: Plan) -> str:
         c = configuration(getattr(plan, name), plan, training=False)
         if c is None:
             continue
-        usd, tpot, ttft = c["usd_per_month"], c["tpot_ms"], c["ttft_ms"]
+        usd, tpot, ttft = c["usd_per_month"], c["tpot_at_ms"], c["ttft_at_ms"]
         ends = f"{units.money(usd['low'])} to {units.money(usd['high'])}"
         weights, cache = units.format_name(c["precision"]), units.format_name(c["kv_precision"])
         what = f"{c['gpus']} × {c['gpu']}, {c['layout']}, weights {weights}, cache {cache}"
         lines.append(
             f"  {name.replace('_', ' '):15s} {what}, {c['tenure'].replace('_', ' ')}:"
             f" {units.money(usd['value'])} ({ends}),"
-            f" {units.fixed(tpot['value'])} ms a token ({units.fixed(tpot['low'])} to {units.fixed(tpot['high'])}),"
-            f" first after {units.fixed(ttft['value'] / 1e3, 2)} s"
+            f" {units.fixed(tpot['value'])} ms a token ({units.fixed(tpot['low'])} to {units.fixed(tpot['high'])},"
+            f" {tpot['percentile']}), first after {units.fixed(ttft['value'] / 1e3, 2)} s ({ttft['percentile']})"
         )
     if plan.training is not None:
         t = run(plan.training, plan)
@@ -243,6 +300,7 @@ def as_text(plan: Plan) -> str:
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")
+    lines += _stress_lines(plan)
     lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (reconsider with {r.remedy})" for r in plan.rejected]
     lines.append(f"{plan.considered:,} configurations considered")
     return "\n".join(lines)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import runs
 from hopperbook.planner.configuration import Configuration, TrainingRun, run_of_row
+from hopperbook.planner.day import HOURS, free_hours
 from hopperbook.planner.odds import SURE, p_deadline
 from hopperbook.planner.tenure import Tenure, tenures
 
 #: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
 UNTRAINED_USD = 1e12
-#: A fleet busy for longer than this each day does no training beside.
-FULL_DAY_HOURS = 23
 
 
 def timed(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
@@ -66,11 +63,45 @@ def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) 
     in_time = run_table[run_table.available & (run_table.p_deadline >= SURE)]
     own = float(in_time.usd.min()) if len(in_time) else UNTRAINED_USD
     days = run_table.groupby(["gpu", "gpus"]).days.min()
-    pairs = pd.MultiIndex.from_arrays([rows.gpu, 2 ** np.log2(rows.gpus).astype(int)])
-    free = np.maximum(1 - rows.day_hours.to_numpy() / 24, 1e-9)
-    shared = days.reindex(pairs).to_numpy() / free
+    shared = np.full(len(rows), np.inf)
+    for gpus in 2 ** np.arange(int(np.log2(rows.gpus.max())) + 1):
+        alone = days.reindex(pd.MultiIndex.from_arrays([rows.gpu, np.full(len(rows), gpus)])).to_numpy()
+        hours = free_hours_beside(customer, rows.replicas, rows.tp, int(gpus), rows.day_hours * rows.gpus)
+        shared = np.fmin(shared, 24 * alone / np.maximum(hours, 1e-9))
     sure = p_deadline(pd.DataFrame({"gpu": rows.gpu, "days": shared}), customer) >= SURE
-    return np.where(sure & (rows.day_hours < FULL_DAY_HOURS), 0.0, own)
+    return np.where(sure, 0.0, own)
+
+
+def free_hours_beside(
+    customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: int, taken_gpu_hours: ArrayLike
+) -> NDArray[np.float64]:
+    """Return the hours of a day that serving and scientific work leave to a training run of so many GPUs.
+
+    Parameters
+    ----------
+    customer : Customer
+        Its day.
+    replicas, tp : int or array of int, shape (n,)
+        Replicas of the busiest hour, and GPUs of each.
+    gpus : int
+        GPUs of the run.
+    taken_gpu_hours : float or array, shape (n,)
+        GPU-hours of a day that serving and scientific work take.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Hours in which as many GPUs are free of serving, at most what scientific work, which runs on any GPU that is
+        free, leaves of the day.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> free_hours_beside(default(), 2, 4, 4, 148.0).tolist()
+    [11.0]
+    """
+    left = HOURS * np.atleast_1d(np.asarray(replicas) * np.asarray(tp)) - np.asarray(taken_gpu_hours)
+    return np.maximum(np.minimum(free_hours(customer, replicas, tp, gpus), left / gpus), 0.0)
 
 
 def cheapest(
@@ -94,25 +125,27 @@ def cheapest(
     """
     if rows.empty:
         return None, rows, rows
-    shared = _on_the_fleet(rows, serving)
+    shared = _on_the_fleet(rows, serving, customer)
     if len(shared):
         rows = pd.concat([rows, shared.assign(p_deadline=p_deadline(shared, customer))], ignore_index=True)
     in_time = rows[rows.available & (rows.p_deadline >= SURE)]
-    order = in_time.sort_values(["usd", "gpus", "days"], kind="stable")
+    order = in_time.sort_values(["usd", "days", "gpus"], kind="stable")
     chosen = run_of_row(order.iloc[0]) if len(order) else None
     return chosen, order.groupby("gpu", sort=False).head(1), rows
 
 
-def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None) -> pd.DataFrame:
-    """Return the run on the GPUs that serve, in the hours they would stand idle, at no further cost."""
-    if serving is None or serving.day_hours >= FULL_DAY_HOURS:
+def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None, customer: Customer) -> pd.DataFrame:
+    """Return the runs on GPUs that serve, in the hours in which serving does not need them, at no further cost."""
+    if serving is None:
         return rows.iloc[:0]
-    size = 1 << int(math.log2(serving.gpus))
-    same = rows[(rows.gpu == serving.gpu) & (rows.gpus == size)].sort_values("days", kind="stable")
-    same = same.drop_duplicates("precision")
-    free = 1 - serving.day_hours / 24
+    same = rows[(rows.gpu == serving.gpu) & (rows.gpus < serving.gpus)].sort_values("days", kind="stable")
+    same = same.drop_duplicates(["precision", "gpus"])
+    taken = serving.day_hours * serving.gpus
+    hours = {g: free_hours_beside(customer, serving.replicas, serving.tp, g, taken)[0] for g in same.gpus.unique()}
+    free = same.gpus.map(hours).astype(float)
+    same, free = same[free > 0], free[free > 0]
     cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
-    return same.assign(tenure="shared", available=True, days=same.days / free, **cost)
+    return same.assign(tenure="shared", available=True, days=24 * same.days / free, **cost)
 
 
 LARGEST_CLUSTER = 16_384  # as the customer's field allows

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from hopperbook import cost, facts, serving
+from hopperbook import cost, facts
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.planner import fleet
-from hopperbook.planner.borders import most_users
+from hopperbook.planner.borders import most_users, shortened
+from hopperbook.planner.load import demand, limits
+from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import ownership, tenures
+from hopperbook.serving.demand import cut_of, first_rate
 from hopperbook.units import MONTH_H, ceiling
 
 JOBS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-32B", "meta-llama/Llama-3.3-70B-Instruct")
@@ -62,16 +65,14 @@ def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None
     >>> from hopperbook.customer import check
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> [round(tokens_per_s_per_gpu(shop, part), -2) for part in ("A100 SXM", "H100 SXM")]
-    [3100.0, 6200.0]
+    [3100.0, 6100.0]
     """
     shapes, best = load(model or customer.model), 0.0
-    limit = shapes.context_limit or customer.prompt_tokens + customer.output_tokens
-    prompt = max(1, min(customer.prompt_tokens, limit - customer.output_tokens))
     for d in fleet.deployments(customer, shapes, (part,)):
-        users = most_users(customer, d)
-        if users:
-            steady = serving.sweep(d, prompt, customer.output_tokens, np.array([users]))
-            best = max(best, float(steady.output_tokens_per_s[0]) / d.gpus)
+        if most_users(customer, d):
+            asked = demand(shortened(customer, shapes.context_limit or customer.held_tokens))
+            rate = first_rate(cut_of(d, asked.lengths), limits(customer, d, SURE))
+            best = max(best, rate * asked.lengths.answer / d.gpus)
     return best
 
 
@@ -234,7 +235,7 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     >>> from hopperbook.customer import check
     >>> found = jobs(check({"name": "A", "model": "llama-3.1-8b"})).set_index("job")
     >>> found.gain.round(1).iloc[[0, -1]].to_dict()  # H200 over A100
-    {'Llama-3.3-70B, short prompts': 5.5, 'Llama-3.1-8B, short prompts': 2.1}
+    {'Llama-3.3-70B, short prompts': 3.1, 'Llama-3.1-8B, short prompts': 2.0}
     """
     parts = outgrown(customer)
     rows = []

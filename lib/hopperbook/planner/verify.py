@@ -1,76 +1,94 @@
-"""Configurations held against a simulation: the closed loop decides whether a replica keeps its targets."""
+"""Configurations held against a simulation: requests over time decide whether a replica keeps its targets."""
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hopperbook import serving
 from hopperbook.customer import Customer
 from hopperbook.planner.configuration import Configuration, of_row
+from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE, bands, probability
-from hopperbook.serving import Deployment, Loop, closed_loop
-from hopperbook.units import MONTH_S
+from hopperbook.serving import Deployment
+from hopperbook.serving.demand import Answer, Largest
+from hopperbook.units import GIB, MONTH_S
 
 
-@functools.lru_cache(maxsize=65536)
-def _loop(d: Deployment, users: int, prompt_tokens: int, output_tokens: int) -> Loop:
-    return closed_loop(d, users, prompt_tokens, output_tokens)
-
-
-def odds(d: Deployment, users: int, customer: Customer) -> tuple[float, float]:
-    """Return the probabilities that a replica keeps the two targets under so many users, simulated.
+def answered(d: Deployment, replicas: float, customer: Customer) -> Answer:
+    """Return how a replica answers its share of the customer's load, simulated.
 
     Parameters
     ----------
     d : Deployment
         The replica.
-    users : int
-        Its users.
+    replicas : float
+        How many share the load.
     customer : Customer
-        Lengths and targets.
+        The load.
+
+    Returns
+    -------
+    Answer
+        Latencies of its requests.
+    """
+    return serving.answer(d, demand(customer).share(replicas))
+
+
+def odds(d: Deployment, seen: Answer, customer: Customer) -> tuple[float, float, float]:
+    """Return the probabilities that an answer keeps the customer's targets.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica, whose ranges decide.
+    seen : Answer
+        Its latencies.
+    customer : Customer
+        Targets and percentiles.
 
     Returns
     -------
     tuple of float
-        Of the time per token and of the first token.
+        Of the time per token, the first token and the whole answer.
     """
-    loop, b = _loop(d, users, customer.prompt_tokens, customer.output_tokens), bands(d)
-    return (
-        float(probability(loop.tpot_s, customer.tpot_target_ms / 1e3, b["tpot"])),
-        float(probability(loop.ttft_s, customer.ttft_target_ms / 1e3, b["ttft"])),
-    )
+    b, asked = bands(d), limits(customer, d, SURE)
+    tpot = probability(seen.tpot.at(asked.tpot_at), customer.tpot_target_ms / 1e3, b["tpot"])
+    ttft = probability(seen.ttft.at(asked.ttft_at), customer.ttft_target_ms / 1e3, b["ttft"])
+    whole = customer.request_target_ms / 1e3 or math.inf
+    request = probability(seen.request.at(asked.request_at), whole, b["tpot"])
+    return float(tpot), float(ttft), float(request)
 
 
-def keeps(d: Deployment, users: int, customer: Customer, least: float) -> bool:
-    """Return whether a simulated replica keeps both targets, and with a probability of at least so much.
+def keeps(d: Deployment, replicas: float, customer: Customer, least: float) -> bool:
+    """Return whether so many simulated replicas keep all targets, each with a probability of at least so much.
 
     Parameters
     ----------
     d : Deployment
         The replica.
-    users : int
-        Its users.
+    replicas : float
+        How many share the load.
     customer : Customer
-        Lengths and targets.
+        The load and its targets.
     least : float
         Probability that each target must reach.
 
     Returns
     -------
     bool
-        True where the means lie within both targets and are as likely as asked.
+        True where the percentiles lie within the targets and are as likely as asked.
     """
-    loop = _loop(d, users, customer.prompt_tokens, customer.output_tokens)
-    within = loop.tpot_s * 1e3 <= customer.tpot_target_ms and loop.ttft_s * 1e3 <= customer.ttft_target_ms
-    return within and min(odds(d, users, customer)) >= least
+    return limits(customer, d, least).keeps(answered(d, replicas, customer))
 
 
 def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Customer) -> Configuration:
-    """Replace a row's steady-state latencies by those of the simulated closed loop.
+    """Replace what the first cut says of a row by what the simulation shows.
 
     Parameters
     ----------
@@ -84,21 +102,32 @@ def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Custom
     Returns
     -------
     Configuration
-        With simulated ``ttft_s``, ``tpot_s``, ``ttft_p95_s``, throughput and the probabilities.
+        With simulated latencies, rates and probabilities.
     """
     made = of_row(row, deployments)
-    loop = _loop(made.deployment, made.users, customer.prompt_tokens, customer.output_tokens)
-    rate = loop.output_tokens_per_s * customer.concurrency / made.users
-    p_tpot, p_ttft = odds(made.deployment, made.users, customer)
+    budget = serving.budget(made.deployment, customer.held_tokens)
+    seen = answered(made.deployment, made.replicas, customer)
+    asked = limits(customer, made.deployment, SURE)
+    p_tpot, p_ttft, p_request = odds(made.deployment, seen, customer)
+    output = seen.output_tokens_per_s * made.replicas
+    users = max(1, round(seen.in_flight))
     return replace(
         made,
-        ttft_s=round(loop.ttft_s, 12),
-        tpot_s=round(loop.tpot_s, 12),
-        ttft_p95_s=loop.ttft_p95_s,
-        output_tokens_per_s=rate,
-        usd_per_million=made.usd * 1e6 / (MONTH_S * customer.busy_fraction * rate),
+        users=users,
+        memory_gib=budget.used_bytes(users) / GIB,
+        headroom=budget.headroom(users),
+        rate_per_s=seen.rate_per_s * made.replicas,
+        ttft_s=round(seen.ttft.mean, 12),
+        tpot_s=round(seen.tpot.mean, 12),
+        ttft_at_s=round(seen.ttft.at(asked.ttft_at), 12),
+        tpot_at_s=round(seen.tpot.at(asked.tpot_at), 12),
+        request_at_s=round(seen.request.at(asked.request_at), 12),
+        output_tokens_per_s=output,
+        usd_per_million=made.usd * 1e6 / (MONTH_S * customer.busy_fraction * output),
         p_tpot=p_tpot,
         p_ttft=p_ttft,
+        p_request=p_request,
+        prefill_share=seen.prefill_share,
     )
 
 
@@ -107,8 +136,8 @@ def verified(
 ) -> Configuration | None:
     """Return the first candidate that also keeps the targets when simulated.
 
-    Of a replica that misses them, the most users that it can carry are found by bisection, and its candidates with
-    more are passed over.
+    How far a replica's first cut lies from its simulation is remembered: its further candidates are simulated only
+    where the first cut, so corrected, comes near the limits.
 
     Parameters
     ----------
@@ -117,61 +146,84 @@ def verified(
     made : sequence of Deployment
         Where their ``row`` points.
     customer : Customer
-        Lengths and targets.
+        The load and its targets.
     least : float
         Probability that each target must reach.
 
     Returns
     -------
     Configuration or None
-        The first, with its simulated latencies.
+        The first, with what the simulation shows.
     """
     if candidates.empty:
         return None
-    users = candidates.users.to_numpy()
-    replicas = [made[i] for i in candidates.row]
-    counts: dict[int, set[int]] = {}
-    for d, n in zip(replicas, users, strict=True):
-        counts.setdefault(id(d), set()).add(int(n))
-    most: dict[int, int] = {}
-    for at, (d, n) in enumerate(zip(replicas, users, strict=True)):
-        if id(d) not in most:
-            fewer = sorted(c for c in counts[id(d)] if c < n)
-            kept = keeps(d, int(n), customer, least)
-            most[id(d)] = int(n) if kept else _most_users(d, fewer, customer, least)
-        if n <= most[id(d)]:
-            return simulate(candidates.iloc[at], made, customer)
+    cuts = candidates[["ttft_at_s", "tpot_at_s", "request_at_s"]].to_numpy()
+    off: dict[int, NDArray[np.float64]] = {}
+    for place, (row, replicas) in enumerate(zip(candidates.row, candidates.replicas, strict=True)):
+        d = made[row]
+        asked = limits(customer, d, least)
+        ends = np.array([asked.ttft_s, asked.tpot_s, asked.request_s])
+        if id(d) in off and (off[id(d)] * cuts[place] > WORTH_A_LOOK * ends).any():
+            continue
+        seen = answered(d, replicas, customer)
+        if asked.keeps(seen) and holds(d, replicas, customer):
+            return simulate(candidates.iloc[place], made, customer)
+        shown = (seen.ttft.at(asked.ttft_at), seen.tpot.at(asked.tpot_at), seen.request.at(asked.request_at))
+        off[id(d)] = np.array(shown) / np.maximum(cuts[place], 1e-12)
     return None
 
 
-def most_users(d: Deployment, customer: Customer, least: float = SURE) -> int:
-    """Return the most users under which a replica's simulated latencies keep the targets and its cache has room.
+#: How far a corrected first cut may lie above a limit for a simulation to be worth it.
+WORTH_A_LOOK = 1.05
+
+
+def holds(d: Deployment, replicas: float, customer: Customer) -> bool:
+    """Return whether so many replicas have cache for all that is in flight, each request at its full length."""
+    users = max(1, round(answered(d, replicas, customer).in_flight))
+    return serving.budget(d, customer.held_tokens).headroom(users) >= 0
+
+
+def carried(d: Deployment, customer: Customer, least: float = SURE) -> Largest:
+    """Return the largest share of the load that one replica carries within the targets.
 
     Parameters
     ----------
     d : Deployment
         The replica.
     customer : Customer
-        Lengths and targets.
+        The load and its targets.
     least : float
         Probability that each target must reach.
 
     Returns
     -------
-    int
-        Users; 0 where not one is served.
+    Largest
+        Requests a second, requests in flight, users; zeros where not one request is in time.
     """
-    room = min(serving.budget(d, customer.held_tokens).users, d.engine.max_batch * d.attention_dp)
-    return _most_users(d, list(range(1, room + 1)), customer, least)
+    one = demand(customer).share(1)
+    return serving.largest(d, one, limits(customer, d, least))
 
 
-def _most_users(d: Deployment, counts: list[int], customer: Customer, least: float) -> int:
-    """Return the largest of ascending counts of users under which a replica keeps the targets; 0 where none does."""
-    low, high = 0, len(counts)
-    while low < high:
-        middle = (low + high) // 2
-        if keeps(d, counts[middle], customer, least):
-            low = middle + 1
-        else:
-            high = middle
-    return counts[low - 1] if low else 0
+def fewest_replicas(d: Deployment, customer: Customer, least: float = SURE) -> float:
+    """Return how many replicas carry the load within the targets; infinity where a request alone misses them.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    customer : Customer
+        The load and its targets.
+    least : float
+        Probability that each target must reach.
+
+    Returns
+    -------
+    float
+        A whole number of replicas.
+    """
+    most, asked = carried(d, customer, least), demand(customer)
+    each = most.rate_per_s if asked.rate_per_s else most.users
+    if not each:
+        return math.inf
+    count = math.ceil((asked.rate_per_s or asked.users) / each)
+    return float(next((n for n in range(count, count + 3) if keeps(d, n, customer, least)), count + 3))

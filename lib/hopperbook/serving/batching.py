@@ -293,7 +293,7 @@ def _decode_steps(s: State, r: int, book: Book, rules: Rules, t: Ticker, until: 
     """Return how many steps of pure decode pass before anything else can happen."""
     n, now = s.n[r], s.t[r, NOW]
     steps = max(1, (s.ends[r, 0] >> SHIFT) - n[TICKS])
-    if not rules.reserves:
+    if not rules.reserves and (steps // rules.block_tokens + 1) * n[ACTIVE] > rules.blocks - n[BLOCKS]:
         steps = min(steps, max(1, _steps_with_room(s, r, rules)))
     head = n[WAIT_HEAD]
     if head != NOBODY and book.since[head] > n[STEP]:

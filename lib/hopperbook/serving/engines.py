@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from hopperbook import facts, kernels
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A serving engine as a record of named constants (``data/constants/serving.yaml``)."""
+    """A serving engine as a record of named constants (``data/constants/serving.yaml``), and its drafts if any."""
 
     name: str
     tables: str
@@ -42,6 +43,8 @@ class Engine:
     dynamic_scales: bool
     block_tokens: int
     reserves: bool
+    drafts: int = 0
+    acceptance: float = 0.0
 
 
 @cache
@@ -89,7 +92,7 @@ def engine(name: str, version: str = "") -> Engine:
 
 
 def on_card(runs: Engine, part: facts.GPU) -> Engine:
-    """Return an engine's record on a part: vLLM gives small cards, and slices of large ones, smaller limits of a step.
+    """Return an engine's record on a part: vLLM gives some cards, and slices of large ones, smaller limits of a step.
 
     Parameters
     ----------
@@ -105,10 +108,18 @@ def on_card(runs: Engine, part: facts.GPU) -> Engine:
 
     Examples
     --------
-    >>> [on_card(engine("vLLM"), facts.gpu(name)).step_tokens for name in ("A100 SXM 40GB", "H100")]
+    >>> [on_card(engine("vLLM"), facts.gpu(name)).step_tokens for name in ("A100 SXM 80GB", "H100")]
     [2048, 8192]
     """
-    small = facts.read_yaml("constants/serving.yaml")["small_card"]
-    if runs.tables != "vllm" or part.memory_bytes >= small["below_bytes"]:
+    small = _small_card()
+    spared = part.memory_bytes >= small["below_bytes"] and part.short not in small["also"]
+    if runs.tables != "vllm" or spared:
         return runs
     return replace(runs, step_tokens=small["step_tokens"], max_batch=small["max_batch"])
+
+
+@cache
+def _small_card() -> dict[str, Any]:
+    """Return the limits of small cards, and which they are."""
+    found: dict[str, Any] = facts.read_yaml("constants/serving.yaml")["small_card"]
+    return found

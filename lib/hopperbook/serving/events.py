@@ -152,8 +152,9 @@ def replay(
     if users:
         _closed(state, book, rules, times, min(users, len(book.prompt)))
     else:
-        home = np.full_like(order, NOWHERE) if routing == "least_loaded" else _homes(requests, replicas, len(order))
-        _open(state, book, rules, times, order, home)
+        home = homes(requests, replicas, len(order), routing)
+        feed(state, book, rules, times, order, home)
+        work(state, book, rules, times, np.inf)
     return _told(state, book, rules)
 
 
@@ -190,9 +191,12 @@ def opened(d: Deployment, requests: Requests, users: int) -> tuple[Book, Ints]:
     return book, np.argsort(book.handed, kind="stable")
 
 
-def _homes(requests: Requests, replicas: int, count: int) -> Ints:
-    """Return the replica of each request: in turn, or that of its conversation."""
-    return np.asarray(requests.session if len(requests.session) else np.arange(count), np.int64) % replicas
+def homes(requests: Requests, replicas: int, count: int, routing: str, before: int = 0) -> Ints:
+    """Return the replica of each request after so many: in turn, that of its conversation, or none of its own."""
+    if routing == "least_loaded":
+        return np.full(count, NOWHERE, np.int64)
+    known = routing == "by_session" and len(requests.session)
+    return np.asarray(requests.session if known else before + np.arange(count), np.int64) % replicas
 
 
 @compiled
@@ -215,20 +219,26 @@ def _emptiest(s: State) -> int:
 
 
 @compiled
-def _open(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: Ints) -> None:
-    """Serve requests that come at their own times, each at its home or where the fewest requests are."""
+def feed(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: Ints) -> None:
+    """Let requests come at their own times, each at its home or where the fewest requests are; serve until the last."""
     replicas, count = len(s.n), len(book.prompt)
     for i in order:
         r = home[i]
         if r < 0:
             for q in range(replicas):
-                batching.advance(s, q, book, rules, times, book.handed[i], count)
+                if s.t[q, batching.NOW] < book.handed[i]:  # of many replicas most are in a step that ends later
+                    batching.advance(s, q, book, rules, times, book.handed[i], count)
             r = _emptiest(s)
         else:
             batching.advance(s, r, book, rules, times, book.handed[i], count)
         batching.enter(s, r, book, i)
-    for q in range(replicas):
-        batching.advance(s, q, book, rules, times, np.inf, count)
+
+
+@compiled
+def work(s: State, book: Book, rules: Rules, times: Ticker, until: float) -> None:
+    """Let all replicas work until a time, or until all is answered."""
+    for q in range(len(s.n)):
+        batching.advance(s, q, book, rules, times, until, len(book.prompt))
 
 
 def _told(s: State, book: Book, rules: Rules) -> Run:

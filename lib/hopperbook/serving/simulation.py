@@ -69,6 +69,7 @@ def closed_loop(
     length_ratio: float = 1.0,
     step_tokens: int | None = None,
     slots: int | None = None,
+    cached_tokens: int = 0,
 ) -> Loop:
     r"""Simulate users in a closed loop until all requests are answered.
 
@@ -87,6 +88,8 @@ def closed_loop(
     step_tokens, slots : int, optional
         The engine's token budget of a step and largest batch, where the run set them; a budget that is set is kept
         (a prompt waits for it), the engine's own is stretched for a prompt that needs more.
+    cached_tokens : int
+        Tokens before each prompt that the prefix cache holds.
 
     Returns
     -------
@@ -112,9 +115,9 @@ def closed_loop(
     load = float(input_tokens), float(output_tokens)
     rounds = total // users
     if users < LONG_RUN_USERS or rounds <= 5:
-        run = _run(d, users, *load, total, float(length_ratio), limits)
+        run = _run(d, users, *load, total, float(length_ratio), limits, cached_tokens)
         return _loop(run, np.ones(total), run.seconds)
-    run = _run(d, users, *load, 5 * users, float(length_ratio), limits)
+    run = _run(d, users, *load, 5 * users, float(length_ratio), limits, cached_tokens)
     weight = np.ones(5 * users)
     weight[3 * users : 4 * users] = rounds - 4
     return _loop(run, weight, run.seconds + (rounds - 5) * (run.arrival[4 * users] - run.arrival[3 * users]))
@@ -138,9 +141,12 @@ def _loop(run: Run, weight: Floats, seconds: float) -> Loop:
 
 
 @lru_cache(maxsize=4096)
-def _run(d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, limits: Limits) -> Run:
+def _run(
+    d: Deployment, users: int, isl: float, osl: float, total: int, ratio: float, limits: Limits, cached: int
+) -> Run:
     """Serve a closed loop of users, once for each question."""
-    requests = Requests(lengths(isl, ratio, total, 0.25), lengths(osl, ratio, total, 0.75))
+    prompts = np.array(lengths(isl, ratio, total, 0.25)) + cached
+    requests = Requests(prompts, lengths(osl, ratio, total, 0.75), np.full(total, cached))
     return replay(d, requests, limits, users)
 
 

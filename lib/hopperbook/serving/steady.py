@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import facts
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.deployment import Deployment, with_engine
-from hopperbook.serving.step import Floats, decode_step_s, mixed_step_s, prefill_s
+from hopperbook.serving.step import Floats, decode_step_s, mixed_step_s
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,6 @@ class Steady:
     batch: Floats
     output_tokens_per_s: Floats
     tpot_s: Floats
-    ttft_s: Floats
     fits: NDArray[np.bool_]
 
 
@@ -43,11 +41,7 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Array
     Returns
     -------
     Steady
-        Throughput, TPOT and a first cut of TTFT for each batch, and whether it fits.  The first cut adds to the own
-        prefill p the steps t until it begins and a share of the burst B in which all users' prompts are read:
-        :math:`p + 1.5\,t + f(k)\,(B - p)`; f is 1 while that burst takes few steps k, since users then stay in
-        lockstep, and falls to the opening's tenth.  It orders many configurations; the answer for one is
-        :func:`hopperbook.serving.closed_loop`.
+        Throughput and TPOT for each batch, and whether it fits.
 
     Examples
     --------
@@ -71,24 +65,7 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Array
     decode = decode_step_s(d, b, context)
     prompt = _prompt_cost_s(d, b, context, input_tokens)
     step = decode + b * prompt / output_tokens
-    return Steady(b, b / step, step, _first_token_s(d, b, step, input_tokens), fits)
-
-
-@cache
-def first_cut() -> dict[str, float]:
-    """Return the constants of the first token's closed form, from ``data/constants/serving.yaml``."""
-    return {name: float(row["value"]) for name, row in facts.read_yaml("constants/serving.yaml")["first_cut"].items()}
-
-
-def _first_token_s(d: Deployment, batch: Floats, step: Floats, input_tokens: float) -> Floats:
-    """Estimate the mean time to the first token of a closed loop that all its users start at once."""
-    c, alone = first_cut(), prefill_s(d, input_tokens)
-    together = np.clip(np.floor(d.engine.step_tokens * d.attention_dp / input_tokens), 1, np.maximum(batch, 1))
-    steps = np.ceil(np.maximum(batch, 1) / together)  # of prefill, until every user's prompt is read
-    burst = prefill_s(d, together * input_tokens, together) * (steps + 1) / 2
-    rounds = (c["lockstep_steps"] / np.maximum(steps, c["lockstep_steps"])) ** c["lockstep_decay"]
-    share = c["opening_share"] + (1 - c["opening_share"]) * rounds
-    return alone + c["waiting_steps"] * step + share * np.maximum(burst - alone, 0.0)
+    return Steady(b, b / step, step, fits)
 
 
 def _prompt_cost_s(d: Deployment, batch: Floats, context: float, input_tokens: float) -> Floats:

@@ -16,8 +16,9 @@ from hopperbook import facts, kernels
 from hopperbook.kernels import collectives
 from hopperbook.kernels.roofline import shares
 from hopperbook.models import linear_layers
-from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
+from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats, read
 from hopperbook.serving.deployment import Deployment
+from hopperbook.serving.drafts import tokens_per_step
 
 #: Rows at which a captured graph runs: whole tiles, to which smaller batches are padded.
 GRAPH_ROWS = np.unique(
@@ -57,15 +58,17 @@ def _experts_s(d: Deployment, tokens: Floats) -> Floats:
     m = d.model
     if not m.moe_layers:
         return np.zeros_like(tokens)
-    times = kernels.moe_s(
-        d.gpu, d.moe_precision, tokens, m.hidden, m.expert_ffn, m.experts, m.experts_per_token, d.moe_tp, d.moe_ep,
-        d.engine.tables,
-    )  # fmt: skip
+    few_experts = m.experts <= facts.read_yaml("constants/serving.yaml")["few_experts"]["value"]
+    even = "balanced" if d.engine.tables == "vllm" and few_experts else "power_law_1.2"
+    layer = (tokens, m.hidden, m.expert_ffn, m.experts, m.experts_per_token, d.moe_tp, d.moe_ep, d.engine.tables, even)
+    seconds = kernels.moe_s(d.gpu, d.moe_precision, *layer).seconds
+    if d.moe_precision == "fp8" and d.engine.tables == "vllm":  # its kernel for one scale a tensor was timed untuned
+        seconds = np.minimum(seconds, kernels.moe_s(d.gpu, "fp8_block", *layer).seconds)
     weight = np.clip(np.log2(tokens / 64) / 6, 0, 1)  # from decode's factor to prefill's between 64 and 4,096 tokens
     few, many = d.engine.moe_decode, d.engine.moe_prefill
     if d.moe_precision in ("mxfp4", "fp4"):
         few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
-    return m.moe_layers * times.seconds * few ** (1 - weight) * many**weight
+    return m.moe_layers * seconds * few ** (1 - weight) * many**weight
 
 
 def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:
@@ -108,6 +111,7 @@ def _attention(d: Deployment, kind: str) -> Floats:
         return _mla_attention(d, kind)
     small = d.engine.tables == "trtllm" and d.kv_precision == "fp8" and d.gpu.transformer_engine
     multiply = "fp8" if small else "bf16"  # this engine multiplies prompts in the cache's format
+    tables = "trtllm" if m.heads == m.kv_heads else d.engine.tables  # only this one holds a head of keys for each query
     total: Any = 0.0
     for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
         if not layers:
@@ -115,7 +119,7 @@ def _attention(d: Deployment, kind: str) -> Floats:
         if kind == "generation":
             batch, tokens = BATCH[:, None], CONTEXT[None, :]
             times = kernels.generation_attention_s(
-                d.gpu, batch, tokens, heads, kv, m.head_dim, d.kv_precision, window, d.engine.tables
+                d.gpu, batch, tokens, heads, kv, m.head_dim, d.kv_precision, window, tables
             )
             value = 1.0 if d.kv_precision in ("fp8", "int8") else 2.0
             seen = np.minimum(tokens, window) if window else tokens
@@ -125,7 +129,7 @@ def _attention(d: Deployment, kind: str) -> Floats:
         else:
             prompts, new, before = _PROMPT_AXES[kind]
             times = kernels.context_attention_s(
-                d.gpu, prompts, new, before, heads, kv, m.head_dim, multiply, d.kv_precision, window, d.engine.tables
+                d.gpu, prompts, new, before, heads, kv, m.head_dim, multiply, d.kv_precision, window, tables
             )
             total = total + layers * times.seconds
     return total
@@ -176,11 +180,28 @@ def clock_of(d: Deployment) -> Clock:
         "elementwise": slow * _elementwise_s(d, TOKENS),
     }
     decode = sum(parts.values(), np.zeros_like(TOKENS))
+    head, generation = _head_s(d, BATCH), slow * _attention(d, "generation")
     mixed = np.maximum(decode - parts["linear"] + slow * linear, d.engine.eager_layer_s * d.model.layers)
+    if d.engine.drafts:
+        decode, head, generation = _with_drafts(d, decode, head, generation)
     return Clock(
-        d, decode, mixed, _head_s(d, BATCH), slow * _attention(d, "generation"), slow * _attention(d, "context"),
-        slow * _attention(d, "cached"), parts, beyond,
+        d, decode, mixed, head, generation, slow * _attention(d, "context"), slow * _attention(d, "cached"), parts,
+        beyond,
     )  # fmt: skip
+
+
+def _with_drafts(d: Deployment, decode: Floats, head: Floats, generation: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the seconds of a token, not of a step, where each step makes drafts with one layer and checks them all.
+
+    A step multiplies drafts + 1 rows a sequence and reads its cache once; it yields
+    :func:`hopperbook.serving.speculation.tokens_per_step` tokens.
+    """
+    e, rows = d.engine, d.engine.drafts + 1
+    gained = tokens_per_step(e.acceptance, e.drafts)
+    host = e.host_s + e.sequence_s * BATCH
+    drafting = e.drafts * decode / d.model.layers, e.drafts * (head - host)
+    checking = read(TOKENS, decode, rows * TOKENS), read(BATCH, head - host, rows * BATCH) + host
+    return (checking[0] + drafting[0]) / gained, (checking[1] + drafting[1]) / gained, generation / gained
 
 
 def step_parts(d: Deployment, batch: float, context_tokens: float) -> dict[str, float]:

@@ -64,36 +64,38 @@ def ticker(clock: Clock) -> Ticker:
 
 
 @compiled
-def _cell(axis: Floats, x: float) -> int:
-    """Return the grid cell that holds a point, at the ends the first and the last."""
-    low, high = 0, len(axis) - 1
+def _place(axis: Floats, x: float) -> Any:
+    """Return the grid cell of a point, how far into it the point lies, and by how much it lies beyond the last."""
+    last = len(axis) - 1
+    if x <= axis[0]:
+        return 0, 0.0, 1.0
+    if x >= axis[last]:
+        return last - 1, 1.0, x / axis[last]
+    low, high = 0, last
     while high - low > 1:
         middle = (low + high) // 2
         if axis[middle] <= x:
             low = middle
         else:
             high = middle
-    return low
+    return low, (x - axis[low]) / (axis[low + 1] - axis[low]), 1.0
 
 
 @compiled
 def _at(axis: Floats, values: Floats, x: float) -> float:
     """Read one point of a curve by the rule of :func:`hopperbook.serving.clock.read`."""
-    if x <= axis[0]:
-        return values[0]
-    if x >= axis[-1]:
-        return values[-1] * (x / axis[-1])
-    i = _cell(axis, x)
-    return values[i] + (x - axis[i]) / (axis[i + 1] - axis[i]) * (values[i + 1] - values[i])
+    i, u, beyond = _place(axis, x)
+    return (values[i] + u * (values[i + 1] - values[i])) * beyond
 
 
 @compiled
 def _at_table(rows: Floats, columns: Floats, table: Floats, y: float, x: float) -> float:
     """Read one point of a table by the rule of :func:`hopperbook.serving.clock.read_table`."""
-    i = _cell(rows, y)
-    v = min(max((y - rows[i]) / (rows[i + 1] - rows[i]), 0.0), 1.0)
-    low, high = _at(columns, table[i], x), _at(columns, table[i + 1], x)
-    return (low + v * (high - low)) * max(y / rows[-1], 1.0)
+    i, v, above = _place(rows, y)
+    j, u, right = _place(columns, x)
+    low = table[i, j] + u * (table[i, j + 1] - table[i, j])
+    high = table[i + 1, j] + u * (table[i + 1, j + 1] - table[i + 1, j])
+    return (low + v * (high - low)) * above * right
 
 
 @compiled

@@ -7,15 +7,17 @@ layouts differ by what they are and not by the draw (common random numbers).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
+from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
 
-ARRIVALS = ("poisson", "constant", "at_once")
+ARRIVALS = ("poisson", "bursty", "constant", "at_once")
 #: A rate is found to this share of itself.
 RATE_STEP = 0.01
 
@@ -35,7 +37,8 @@ class Traffic:
     input_std, output_std : float
         Standard deviations; lengths are log-normal around the mean, 0 for one length.
     arrival : str
-        ``poisson``, ``constant`` (evenly spaced) or ``at_once``.
+        ``poisson``, ``bursty`` (gaps of a gamma distribution that vary more), ``constant`` (evenly spaced) or
+        ``at_once``.
     prefix_hit : float
         Share of a prompt's tokens found in the prefix cache.
     history_tokens, shared_tokens : float
@@ -87,16 +90,33 @@ def draw(traffic: Traffic, seed: int = 0) -> Requests:
     >>> drawn = draw(Traffic(10.0, 4000, 500, 200, input_std=250))
     >>> lengths = np.array(drawn.prompt_tokens)
     >>> round(drawn.arrival_s[-1]), round(lengths.mean()), round(lengths.std())  # 400 s, 500 and 250 tokens expected
-    (408, 504, 249)
+    (400, 504, 249)
     """
     rng = np.random.default_rng(seed)
-    gaps = rng.standard_exponential(traffic.requests) if traffic.arrival == "poisson" else np.ones(traffic.requests)
+    gaps = _gaps(rng, traffic.arrival, traffic.requests)
     times = np.zeros(traffic.requests) if traffic.arrival == "at_once" else np.cumsum(gaps) / traffic.rate_per_s
     prompts = _lengths(rng, traffic.input_tokens, traffic.input_std, traffic.requests)
     answers = _lengths(rng, traffic.output_tokens, traffic.output_std, traffic.requests)
     hits = np.minimum((traffic.prefix_hit * prompts).astype(int), prompts - 1)
     before = round(traffic.history_tokens + traffic.shared_tokens)
     return Requests(prompts + before, answers, hits + before, times, shared_tokens=round(traffic.shared_tokens))
+
+
+@cache
+def bursty_variation() -> float:
+    """Return the standard deviation of bursty gaps over their mean, from ``data/constants/serving.yaml``."""
+    return float(facts.read_yaml("constants/serving.yaml")["traffic"]["bursty_variation"]["value"])
+
+
+def _gaps(rng: np.random.Generator, arrival: str, count: int) -> Floats:
+    """Draw gaps between arrivals, scaled so that their mean is one to the last digit: a run has the rate asked for."""
+    if arrival == "poisson":
+        gaps = rng.standard_exponential(count)
+    elif arrival == "bursty":
+        gaps = rng.standard_gamma(bursty_variation() ** -2, count)
+    else:
+        return np.ones(count)
+    return gaps / gaps.mean()
 
 
 def _lengths(rng: np.random.Generator, mean: float, std: float, count: int) -> np.ndarray:
@@ -151,7 +171,7 @@ def serve(d: Deployment, traffic: Traffic, seed: int = 0, limits: Limits | None 
     >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     >>> seen = serve(d, Traffic(4.27, 1000, 2048, 512))  # some 70 in flight, by Little's law
     >>> round(float(seen.ttft_s.mean()), 2), round(1e3 * float(seen.tpot_s.mean()))  # seconds, milliseconds
-    (0.3, 31)
+    (0.31, 33)
     """
     asked = limits or Limits(d.engine.step_tokens, d.engine.max_batch * d.attention_dp)
     run: Run = replay(d, draw(traffic, seed), asked)
@@ -198,7 +218,7 @@ def largest_rate_per_s(
     >>> from hopperbook.serving import deploy
     >>> d = deploy(load("llama-3.1-8b"), "H100 SXM", precision="fp8")
     >>> round(largest_rate_per_s(d, Traffic(10.0, 1000, 512, 256), 0.5, 0.02))
-    33
+    32
     """
 
     def keeps(rate_per_s: float) -> bool:

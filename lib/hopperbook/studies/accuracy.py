@@ -195,7 +195,7 @@ def aimed() -> pd.DataFrame:
     Examples
     --------
     >>> len(aimed()), sorted(set(aimed().verdict))
-    (18, ['missed', 'reached'])
+    (21, ['missed', 'reached'])
     """
     found = aims.reached()
     verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)

@@ -95,7 +95,7 @@ def costs(plan: Plan) -> Three:
 
 
 def latency(row: Configuration) -> Latency:
-    """Return the latencies of a configuration with their 80 % ranges.
+    """Return the latencies of a configuration, at the percentiles that the customer names, with their 80 % ranges.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ def latency(row: Configuration) -> Latency:
     >>> from hopperbook.customer import default
     >>> found = latency(planner.plan(default()).recommendation)
     >>> [round(each) for each in found.tpot_ms]
-    [31, 29, 35]
+    [44, 41, 49]
     """
-    bands, tpot_ms, ttft_s = planner.bands(row.deployment), 1e3 * float(row.tpot_s), float(row.ttft_s)
+    bands, tpot_ms, ttft_s = planner.bands(row.deployment), 1e3 * float(row.tpot_at_s), float(row.ttft_at_s)
     (faster, slower), (sooner, later) = bands["tpot"], bands["ttft"]
     return Latency((tpot_ms, tpot_ms * faster, tpot_ms * slower), (ttft_s, ttft_s * sooner, ttft_s * later))
 
@@ -138,7 +138,7 @@ def run_days(customer: Customer, run: TrainingRun) -> Three:
     --------
     >>> from hopperbook.customer import default
     >>> [round(24 * days, 1) for days in run_days(default(), planner.plan(default()).training)]  # hours
-    [8.2, 7.7, 8.5]
+    [16.3, 15.4, 16.9]
     """
     days, (low, high) = float(run.days), planner.days_band(customer, run.gpu)
     return days, days * low, days * high
@@ -344,7 +344,7 @@ def run_option(customer: Customer, verdict: str, run: TrainingRun, reason: str) 
     >>> from hopperbook.customer import default
     >>> plan = planner.plan(default())
     >>> run_option(default(), "Recommended", plan.training, "Least cost.").name
-    '8 × H100 SXM'
+    '4 × H100 SXM'
     """
     days, low, high = run_days(customer, run)
     lasts = (units.number(days), f"{units.number(low)}–{units.number(high)}")
@@ -426,13 +426,13 @@ def near(customer: Customer) -> Near:
     """
     drawn, ways = planner.decision_map(customer), rented(customer)
     billions = parameters(load(customer.model)) / 1e9
-    row = np.argmin(np.abs(np.log(drawn.users / customer.concurrency)))
+    row = np.argmin(np.abs(np.log(drawn.users / customer.most_in_flight)))
     column = np.argmin(np.abs(np.log(drawn.parameters / 1e9 / billions)))
     shorts = [facts.gpu(part).short for part in facts.drawn()]
     priced = {facts.gpu(part).short for part in ways}
     return Near(
         map=drawn,
-        here=(billions, customer.concurrency),
+        here=(billions, customer.most_in_flight),
         winner=str(drawn.winner[row, column]),
         wins={short: int((drawn.winner == short).sum()) for short in shorts},
         had=HAD[next(iter(ways.values())).kind],

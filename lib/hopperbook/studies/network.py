@@ -13,6 +13,7 @@ from hopperbook.customer import Customer
 from hopperbook.kernels.collectives import bus_bandwidth, collective_s
 from hopperbook.models import Model, load, parameters
 from hopperbook.planner import Plan, counterpart
+from hopperbook.planner.load import demand
 from hopperbook.planner.tenure import server_of
 
 #: The part whose collectives are published most often, and the same chip on a PCIe card.
@@ -67,20 +68,20 @@ def mean_context_tokens(customer: Customer) -> float:
     Parameters
     ----------
     customer : Customer
-        Lengths of prompt and answer.
+        Lengths of history, prompt and answer.
 
     Returns
     -------
     float
-        The prompt and half of the answer.
+        History, prompt and half of the answer.
 
     Examples
     --------
     >>> from hopperbook.customer import default
     >>> mean_context_tokens(default())
-    2304.0
+    7936.0
     """
-    return customer.prompt_tokens + customer.output_tokens / 2
+    return demand(customer).lengths.met
 
 
 def layer_reduces_s(model: Model, tokens: float, ranks: int, gpu: str) -> float:
@@ -136,7 +137,7 @@ def decode_wait(plan: Plan) -> Wait:
     >>> from hopperbook.customer import default
     >>> found = decode_wait(planner.plan(default()))
     >>> found.reduces, round(found.share, 3)
-    (160, 0.191)
+    (160, 0.095)
     """
     row = plan.explained
     model, tp, users, replica = load(plan.customer.model), row.tp, row.users, row.deployment
@@ -284,7 +285,7 @@ def tensor_parallel_costs(plan: Plan, users: int = 16) -> pd.DataFrame:
     >>> from hopperbook.customer import default
     >>> costs = tensor_parallel_costs(planner.plan(default())).set_index(["gpu", "tp"])
     >>> costs.step_share[[("H100 SXM", 8), ("H100 PCIe", 8)]].round(2).tolist()
-    [0.17, 0.43]
+    [0.16, 0.41]
     """
     row = plan.explained
     model, prompt_tokens = load(plan.customer.model), plan.customer.prompt_tokens

@@ -234,7 +234,7 @@ def inference_gains(customer: Customer, parts: Sequence[str], models: Sequence[s
     >>> from hopperbook.customer import default
     >>> found = inference_gains(default(), ["A100 SXM 80GB", "H100 SXM"], ["meta-llama/Llama-3.1-8B"])
     >>> found.gain.round(1).tolist()
-    [1.0, 1.8]
+    [1.0, 2.5]
     """
     lines = []
     for model in models:
@@ -264,7 +264,7 @@ def premium(customer: Customer, new: str, old: str) -> Premium:
     --------
     >>> from hopperbook.customer import default
     >>> [round(ratio, 2) for ratio in premium(default(), "H200 SXM", "H100 SXM")]
-    [1.13, 1.2, 1.05]
+    [1.21, 1.2, 1.05]
     """
     mine, base = tokens_per_s_per_gpu(customer, new), tokens_per_s_per_gpu(customer, old)
     servers = [facts.purchase(str(facts.gpu(part).server)).typical for part in (new, old)]
@@ -336,14 +336,15 @@ def form_factors(customer: Customer, part: str, users: int = 16) -> pd.DataFrame
     >>> from hopperbook.customer import default
     >>> found = form_factors(default(), "H100 SXM")
     >>> found[found.gpu == "H100 PCIe"].ratio.round(1).tolist()
-    [1.6, 1.5, 2.1]
+    [1.6, 1.5, 2.2]
     """
     lines = []
+    lengths = serving.Lengths(customer.prompt_tokens, customer.output_tokens)
     for model, cards in REPLICAS.items():
         for name in forms(part):
             replica = serving.deploy(load(model), name, tp=cards, precision="fp8", kv_precision="fp8")
-            loop = serving.closed_loop(replica, users, customer.prompt_tokens, customer.output_tokens)
-            lines.append((model, cards, name, loop.tpot_s, loop.ttft_s))
+            seen = serving.answer(replica, serving.Demand(lengths, users=users))
+            lines.append((model, cards, name, seen.tpot.mean, seen.ttft.mean))
     found = pd.DataFrame(lines, columns=["model", "tp", "gpu", "tpot_s", "ttft_s"])
     base = found[found.gpu == part].set_index("model").tpot_s
     return found.assign(ratio=found.tpot_s / found.model.map(base))
@@ -392,6 +393,6 @@ def other_market_map(customer: Customer) -> Map:
     --------
     >>> from hopperbook.customer import default
     >>> cells_won(other_market_map(default()), "H200")
-    22
+    32
     """
     return planner.decision_map(customer.model_copy(update={"market": OTHER_MARKET[customer.market]}))

@@ -1,26 +1,33 @@
-"""What the chapter on serving computes: floors of a step, where it goes, throughput, long contexts, load, options."""
+"""What the chapter on serving computes of a replica: floors of a step, where it goes, long contexts, options.
+
+What it computes of load is in :mod:`hopperbook.studies.load`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from hopperbook import facts, planner, serving
+from hopperbook import facts, planner, serving, units
+from hopperbook.customer import Customer
 from hopperbook.models import Model, forward_flop, kv_bytes, weight_bytes
-from hopperbook.serving.speculation import Speculation, speculate
+from hopperbook.planner.fleet import TENSOR_PARALLEL
+from hopperbook.planner.load import demand, limits
+from hopperbook.planner.odds import SURE
+from hopperbook.planner.tenure import server_of
+from hopperbook.serving.disaggregated import best_division
+from hopperbook.serving.speculation import speculating
 
 #: In which order the parts of a decode step are drawn.
 STEP_PARTS = ("matrix products", "attention", "element-wise", "all-reduce", "head and host")
 #: Prompts whose throughput is compared, and the longest sequence of a model that states no limit.
 PROMPT_TOKENS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 UNSTATED_LIMIT_TOKENS = 131072
-CURVE_POINTS = 24
-#: Options: share of a prompt in the prefix cache, drafts accepted, drafts a step, tokens of a small step.
-SHARED, ACCEPTANCE, DRAFTS, SMALL_STEP_TOKENS = 0.5, 0.7, 3, 2048
+#: Options: share of a prompt in the prefix cache, drafts accepted, drafts a step, tokens of a small step, and replicas
+#: of which a division into readers and writers is looked for.
+SHARED, ACCEPTANCE, DRAFTS, SMALL_STEP_TOKENS, DIVIDED = 0.5, 0.7, 3, 2048, 4
 
 
 def neighbours(users: int) -> list[int]:
@@ -44,33 +51,6 @@ def neighbours(users: int) -> list[int]:
     return sorted({max(1, users // 4), max(1, users // 2), users, 2 * users, 4 * users})
 
 
-def longer_prompt(model: Model, prompt_tokens: int, output_tokens: int, times: int = 4) -> int:
-    """Return a prompt several times as long, or the longest that leaves the model room for the answer.
-
-    Parameters
-    ----------
-    model : Model
-        The model, and its limit.
-    prompt_tokens, output_tokens : int
-        Lengths.
-    times : int
-        How many times as long.
-
-    Returns
-    -------
-    int
-        Tokens.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> longer_prompt(load("llama-3.1-8b"), 2048, 512), longer_prompt(load("llama-3.1-8b"), 65536, 512)
-    (8192, 130560)
-    """
-    longest = (model.context_limit or times * prompt_tokens + output_tokens) - output_tokens
-    return min(times * prompt_tokens, longest)
-
-
 class Floor(NamedTuple):
     """What a decode step must read, and the least time that takes; the least time of a prompt."""
 
@@ -80,7 +60,7 @@ class Floor(NamedTuple):
     prompt_s: float
 
 
-def floor(d: serving.Deployment, model: Model, users: int, prompt_tokens: int, context_tokens: float) -> Floor:
+def floor(d: serving.Deployment, model: Model, running: float, lengths: serving.Lengths) -> Floor:
     r"""Work out the floors of a replica: memory read once a step, and a prompt's arithmetic at peak.
 
     .. math:: t_\mathrm{step} \ge \frac{B_w + u B_\mathrm{kv}}{n b}, \qquad t_\mathrm{prompt} \ge \frac{F}{n P}
@@ -91,12 +71,10 @@ def floor(d: serving.Deployment, model: Model, users: int, prompt_tokens: int, c
         The replica, of n GPUs with bandwidth b and peak P each.
     model : Model
         Its model as published.
-    users : int
-        Sequences of the replica, u.
-    prompt_tokens : int
-        Tokens of a prompt, of F FLOPs.
-    context_tokens : float
-        Tokens each user holds.
+    running : float
+        Sequences that run, u.
+    lengths : Lengths
+        Of the requests: a prompt takes F FLOPs.
 
     Returns
     -------
@@ -107,18 +85,18 @@ def floor(d: serving.Deployment, model: Model, users: int, prompt_tokens: int, c
     --------
     >>> from hopperbook.models import load
     >>> llama = load("llama-3.1-8b")
-    >>> round(1e3 * floor(serving.deploy(llama, "H100 SXM"), llama, 1, 1024, 1024).step_s, 1)
+    >>> round(1e3 * floor(serving.deploy(llama, "H100 SXM"), llama, 1, serving.Lengths(1024, 128)).step_s, 1)
     4.8
     """
     weights = weight_bytes(model, d.weights)
-    cache = users * float(kv_bytes(model, context_tokens, d.kv_precision))
+    cache = running * float(kv_bytes(model, lengths.met, d.kv_precision))
     peaks = d.gpu.dense_flop_per_s
-    flop = float(forward_flop(model, prompt_tokens))
+    flop = float(forward_flop(model, lengths.new, lengths.cached))
     return Floor(
         weights_bytes=weights,
         cache_bytes=cache,
-        step_s=(weights + cache) / d.tp / d.gpu.memory_bandwidth_bytes_per_s,
-        prompt_s=flop / d.tp / peaks.get(d.weights, peaks["bf16"]),
+        step_s=(weights + cache) / d.gpus / d.gpu.memory_bandwidth_bytes_per_s,
+        prompt_s=flop / d.gpus / peaks.get(d.weights, peaks["bf16"]),
     )
 
 
@@ -149,7 +127,7 @@ def step_lanes(parts: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def on_part(d: serving.Deployment, model: Model, gpu: str) -> serving.Deployment:
+def on_part(d: serving.Deployment, model: Model, gpu: str, tp: int = 0) -> serving.Deployment:
     """Deploy the same replica on another part, its weights in the eight bits that the part multiplies.
 
     Parameters
@@ -160,11 +138,13 @@ def on_part(d: serving.Deployment, model: Model, gpu: str) -> serving.Deployment
         Its model as published.
     gpu : str
         Name of the other part.
+    tp : int
+        GPUs; as many as the replica has by default.
 
     Returns
     -------
     Deployment
-        As many GPUs of the other part.
+        The replica on the other part.
 
     Examples
     --------
@@ -174,120 +154,7 @@ def on_part(d: serving.Deployment, model: Model, gpu: str) -> serving.Deployment
     'int8'
     """
     precision = planner.counterpart(d.weights, facts.gpu(gpu), model)
-    return serving.deploy(model, gpu, tp=d.tp, precision=precision, kv_precision=d.kv_precision)
-
-
-def batches(d: serving.Deployment, tokens_each: int) -> NDArray[np.int_]:
-    """Spread numbers of users evenly on a logarithm, from one to what the cache and the engine hold.
-
-    Parameters
-    ----------
-    d : Deployment
-        The replica.
-    tokens_each : int
-        Tokens of a sequence.
-
-    Returns
-    -------
-    ndarray of int
-        Ascending, each once.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> found = batches(serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"), 2048)
-    >>> int(found[0]), int(found[-1])
-    (1, 217)
-    """
-    room = max(2, serving.kv_capacity_tokens(d, tokens_each) // tokens_each)
-    return np.unique(np.round(np.geomspace(1, min(d.engine.max_batch, room), CURVE_POINTS)).astype(int))
-
-
-def throughput(d: serving.Deployment, model: Model, prompt_tokens: int, output_tokens: int) -> pd.DataFrame:
-    """Lay out throughput against latency on the parts that the book draws, replicas of as many GPUs.
-
-    Parameters
-    ----------
-    d : Deployment
-        The customer's replica.
-    model : Model
-        Its model as published.
-    prompt_tokens, output_tokens : int
-        Lengths.
-
-    Returns
-    -------
-    DataFrame
-        ``tpot_s tokens_per_s_per_gpu gpu users``: one row a part and number of users that its cache holds.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> llama = load("llama-3.1-8b")
-    >>> curves = throughput(serving.deploy(llama, "H100 SXM"), llama, 1024, 256)
-    >>> within(curves, 20.0).round(-2).to_dict()  # tokens a second and GPU
-    {'H200 SXM': 5100.0, 'H100 SXM': 4000.0, 'A100 SXM 80GB': 1100.0}
-    """
-    users, rows = batches(d, prompt_tokens + output_tokens), []
-    for gpu in facts.drawn():
-        s = serving.sweep(on_part(d, model, gpu), prompt_tokens, output_tokens, users)
-        rows += [
-            (tpot_s, rate / d.tp, gpu, int(n))
-            for n, rate, tpot_s, fits in zip(s.batch, s.output_tokens_per_s, s.tpot_s, s.fits, strict=True)
-            if fits
-        ]
-    return pd.DataFrame(rows, columns=["tpot_s", "tokens_per_s_per_gpu", "gpu", "users"])
-
-
-def within(curves: pd.DataFrame, tpot_target_ms: float) -> pd.Series:
-    """Return the highest throughput of each part that keeps a target, the highest first.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        From :func:`throughput`.
-    tpot_target_ms : float
-        Time per token, milliseconds.
-
-    Returns
-    -------
-    Series
-        Output tokens a second and GPU, by part; parts that keep the target with no number of users are left out.
-
-    Examples
-    --------
-    >>> columns = ["gpu", "tpot_s", "tokens_per_s_per_gpu"]
-    >>> curves = pd.DataFrame([("A", 0.01, 90.0), ("A", 0.09, 400.0), ("B", 0.02, 95.0)], columns=columns)
-    >>> within(curves, 50.0).to_dict()
-    {'B': 95.0, 'A': 90.0}
-    """
-    kept = curves[1e3 * curves.tpot_s <= tpot_target_ms]
-    return kept.groupby("gpu").tokens_per_s_per_gpu.max().sort_values(ascending=False)
-
-
-def own_curve(curves: pd.DataFrame, gpu: str) -> pd.DataFrame:
-    """Return the curve of a part, or all of them where it is not drawn.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        From :func:`throughput`.
-    gpu : str
-        Name of the part.
-
-    Returns
-    -------
-    DataFrame
-        Rows of ``curves``.
-
-    Examples
-    --------
-    >>> curves = pd.DataFrame({"gpu": ["A", "B"], "users": [1, 1]})
-    >>> len(own_curve(curves, "A")), len(own_curve(curves, "C"))
-    (1, 2)
-    """
-    own = curves[curves.gpu == gpu]
-    return own if len(own) else curves
+    return serving.deploy(model, gpu, tp=tp or d.tp, precision=precision, kv_precision=d.kv_precision)
 
 
 def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd.DataFrame:
@@ -296,7 +163,7 @@ def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd
     Parameters
     ----------
     d : Deployment
-        The customer's replica, for its GPUs and formats.
+        The customer's replica, for its GPUs and formats; twice as many GPUs until both parts hold the longest prompt.
     model : Model
         Its model as published.
     output_tokens : int
@@ -305,24 +172,30 @@ def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd
     Returns
     -------
     DataFrame
-        ``x y series batch``: tokens of a prompt, output tokens a second and GPU, part, users at once.
+        ``x y series batch gpus``: tokens of a prompt, output tokens a second and GPU, part, sequences at once, GPUs of
+        a replica; without the lengths that one of them holds in no way.
 
     Examples
     --------
     >>> from hopperbook.models import load
     >>> llama = load("llama-3.1-8b")
     >>> rows = long_contexts(serving.deploy(llama, "H100 SXM"), llama, 512)
-    >>> rows.series.unique().tolist()
-    ['H100 SXM', 'H200 SXM']
+    >>> rows.series.unique().tolist(), int(rows.gpus.max())
+    (['H100 SXM', 'H200 SXM'], 1)
     """
     limit = model.context_limit or UNSTATED_LIMIT_TOKENS
-    lengths, rows = [n for n in PROMPT_TOKENS if n + output_tokens <= limit], []
-    for gpu in facts.drawn()[-2:]:
-        placed = on_part(d, model, gpu)
-        for n in lengths:
-            rate, batch = serving.offline(placed, n, output_tokens)
-            rows.append({"x": n, "y": rate / d.tp, "series": gpu, "batch": batch})
-    return pd.DataFrame(rows)
+    lengths, tp = [n for n in PROMPT_TOKENS if n + output_tokens <= limit] or [PROMPT_TOKENS[0]], d.tp
+    while True:
+        rows = []
+        for gpu in facts.drawn()[-2:]:
+            placed = on_part(d, model, gpu, tp)
+            for n in lengths:
+                rate, batch = serving.offline(placed, n, output_tokens)
+                rows.append({"x": n, "y": rate / tp, "series": gpu, "batch": batch, "gpus": tp})
+        found = pd.DataFrame(rows)
+        if (found.y > 0).all() or 2 * tp > TENSOR_PARALLEL[-1] or model.heads % (2 * tp):
+            return found[found.groupby("x").y.transform("min") > 0].reset_index(drop=True)
+        tp *= 2
 
 
 def newest_gain(rows: pd.DataFrame) -> pd.Series:
@@ -349,77 +222,83 @@ def newest_gain(rows: pd.DataFrame) -> pd.Series:
     return table[newest] / table[before]
 
 
-def under_load(d: serving.Deployment, counts: Sequence[int], prompt_tokens: int, output_tokens: int) -> pd.DataFrame:
-    """Simulate the closed loop of several numbers of users.
+class Option(NamedTuple):
+    """A way to run the same replicas: in words, the load within the targets over the plain way's, and what it costs."""
+
+    option: str
+    gain: float
+    costs: str
+
+
+def options(row: planner.Configuration, customer: Customer) -> list[Option]:
+    """Work out how much more load the replicas of a plan carry within the targets, one option at a time.
 
     Parameters
     ----------
-    d : Deployment
-        The replica.
-    counts : sequence of int
-        Users of the replica.
-    prompt_tokens, output_tokens : int
-        Lengths.
+    row : Configuration
+        The plan's.
+    customer : Customer
+        Load and targets; without a ``draft_acceptance`` of its own, seven drafts in ten are taken to be accepted.
 
     Returns
     -------
-    DataFrame
-        ``users p50 ttft p95 tpot rate queue``: seconds to the first token (median, mean, 95th percentile),
-        milliseconds a token, output tokens a second, and whether requests wait for memory.
+    list of Option
+        Half of each prompt shared, drafts, a small step budget, and, where there are two replicas or more, some that
+        read prompts beside others that write answers.  Empty where the plain replicas keep no target.
 
     Examples
     --------
-    >>> from hopperbook.models import load
-    >>> rows = under_load(serving.deploy(load("llama-3.1-8b"), "H100 SXM"), [1, 64], 1024, 128)
-    >>> rows.queue.tolist(), rows.tpot.round(1).tolist()
-    (['no', 'no'], [6.3, 19.1])
+    >>> from hopperbook.customer import default
+    >>> found = options(planner.plan(default()).recommendation, default())
+    >>> [each.gain > 1 for each in found][:2]
+    [True, True]
     """
-    rows = []
-    for users in counts:
-        run = serving.closed_loop(d, users, prompt_tokens, output_tokens)
-        queue = "yes" if run.waiting_for_memory else "no"
-        times = (run.ttft_p50_s, run.ttft_s, run.ttft_p95_s, 1e3 * run.tpot_s)
-        rows.append((users, *times, run.output_tokens_per_s, queue))
-    return pd.DataFrame(rows, columns=["users", "p50", "ttft", "p95", "tpot", "rate", "queue"])
+    d, asked, targets = row.deployment, demand(customer), limits(customer, row.deployment, SURE)
+    now = serving.largest(d, asked, targets).rate_per_s
+    if not now:
+        return []
+    accepted = customer.draft_acceptance or ACCEPTANCE
+    ways = {
+        f"Prefix cache, {units.percent(SHARED)} of each prompt shared": (d, with_shared(asked, SHARED)),
+        f"Speculative decoding, {units.percent(accepted)} accepted": (speculating(d, accepted, DRAFTS), asked),
+        f"Steps of {units.integer(SMALL_STEP_TOKENS)} tokens": (
+            serving.with_engine(d, step_tokens=SMALL_STEP_TOKENS),
+            asked,
+        ),
+    }
+    costs = ("prompts that begin alike", "a draft model, trained for your text", "long prompts are read in pieces")
+    rates = [serving.largest(*way, targets).rate_per_s / now for way in ways.values()]
+    found = [Option(name, gain, cost) for name, gain, cost in zip(ways, rates, costs, strict=True)]
+    if row.replicas > 1:
+        port = server_of(row.gpu)
+        each = port.nics * port.nic_bytes_per_s_per_direction / port.gpus
+        best = best_division(d, asked, targets, min(row.replicas, DIVIDED), each)
+        share = f"{best.readers} of {best.readers + best.writers} replicas only read"
+        found.append(Option(f"Disaggregated: {share}", best.gain, "every prompt's cache crosses the network"))
+    return found
 
 
-class Options(NamedTuple):
-    """Options that change a load: a prompt read whole and half from the prefix cache, drafts, a small step budget."""
-
-    prompt_s: float
-    cached_prompt_s: float
-    speculation: Speculation
-    small_steps: serving.Loop
-
-
-def options(d: serving.Deployment, users: int, prompt_tokens: int, output_tokens: int) -> Options:
-    """Work out what each option changes, one at a time.
+def with_shared(asked: serving.Demand, share: float) -> serving.Demand:
+    """Return a demand of whose prompts a part is the same for all and found in the cache.
 
     Parameters
     ----------
-    d : Deployment
-        The replica.
-    users : int
-        Users of the replica.
-    prompt_tokens, output_tokens : int
-        Lengths.
+    asked : Demand
+        What is asked.
+    share : float
+        Of each new prompt.
 
     Returns
     -------
-    Options
-        Seconds of a prompt with and without half of it cached, speculation, and the loop with steps of 2,048 tokens.
+    Demand
+        With fewer new tokens and more that are cached and shared.
 
     Examples
     --------
-    >>> from hopperbook.models import load
-    >>> found = options(serving.deploy(load("llama-3.1-8b"), "H100 SXM"), 16, 4096, 256)
-    >>> round(found.cached_prompt_s / found.prompt_s, 1)
-    0.5
+    >>> with_shared(serving.Demand(serving.Lengths(4096, 256), users=16), 0.25).lengths[:2]
+    (3072.0, 256)
     """
-    new, known = prompt_tokens * (1 - SHARED), prompt_tokens * SHARED
-    return Options(
-        prompt_s=float(serving.prefill_s(d, prompt_tokens)),
-        cached_prompt_s=float(serving.prefill_s(d, new, 1, known)),
-        speculation=speculate(d, users, prompt_tokens + output_tokens / 2, ACCEPTANCE, DRAFTS),
-        small_steps=serving.closed_loop(d, users, prompt_tokens, output_tokens, step_tokens=SMALL_STEP_TOKENS),
-    )
+    n = asked.lengths
+    common, rest = share * n.new, 1 - share
+    known = n._replace(new=rest * n.new, new_std=rest * n.new_std, cached=n.cached + common, shared=n.shared + common)
+    return replace(asked, lengths=known)

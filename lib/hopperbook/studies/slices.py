@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from hopperbook import facts, mig, serving
@@ -195,8 +194,8 @@ def slice_users(d: serving.Deployment) -> int:
     return max(1, min(SERVICE_USERS, int(serving.kv_capacity_tokens(d, HELD_TOKENS) // HELD_TOKENS)))
 
 
-def steady(customer: Customer, d: serving.Deployment, users: Sequence[int]) -> serving.Steady:
-    """Time a small service for numbers of users.
+def token_s(customer: Customer, d: serving.Deployment, users: int) -> float:
+    """Time a token of a small service that so many requests are in flight of.
 
     Parameters
     ----------
@@ -204,22 +203,28 @@ def steady(customer: Customer, d: serving.Deployment, users: Sequence[int]) -> s
         Length of its prompts, of which 1,024 tokens are counted at most.
     d : Deployment
         The service.
-    users : sequence of int
-        Users at once.
+    users : int
+        Requests in flight.
 
     Returns
     -------
-    Steady
-        Seconds a token and tokens a second, one entry a number of users.
+    float
+        Seconds, the mean under random arrivals.
 
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> speed = steady(default(), deployment(default(), "H100 SXM"), [1, 8])
-    >>> (1e3 * speed.tpot_s).round(1).tolist()  # milliseconds
-    [6.4, 7.6]
+    >>> service = deployment(default(), "H100 SXM")
+    >>> [round(1e3 * token_s(default(), service, users), 1) for users in (1, 8)]  # milliseconds
+    [6.5, 7.6]
     """
-    return serving.sweep(d, min(customer.prompt_tokens, PROMPT_TOKENS), OUTPUT_TOKENS, np.array(users))
+    return served(customer, d, users).tpot.mean
+
+
+def served(customer: Customer, d: serving.Deployment, users: int) -> serving.Answer:
+    """Return how a small service answers so many requests in flight: prompts and answers of its own, short lengths."""
+    lengths = serving.Lengths(min(customer.prompt_tokens, PROMPT_TOKENS), OUTPUT_TOKENS)
+    return serving.answer(d, serving.Demand(lengths, users=users))
 
 
 def cached_bytes(customer: Customer) -> float:
@@ -391,8 +396,8 @@ def _slice(customer: Customer, gpu: str, profile: mig.Profile) -> tuple[str | in
     """Return a row of the table of slices."""
     part, tpot_s, rate = mig.instance(gpu, profile.name), math.nan, math.nan
     if part.memory_bytes > small_service_bytes(customer, gpu):
-        speed = steady(customer, deployment(customer, part), [TABLE_USERS])
-        tpot_s, rate = float(speed.tpot_s[0]), float(speed.output_tokens_per_s[0])
+        seen = served(customer, deployment(customer, part), TABLE_USERS)
+        tpot_s, rate = seen.tpot.mean, seen.output_tokens_per_s
     size = (part.memory_bytes / GIB, part.memory_bandwidth_bytes_per_s / 1e9, profile.sms)
     return (gpu, profile.name, most_instances(gpu, profile.name), *size, 1e3 * tpot_s, rate)
 
@@ -419,14 +424,14 @@ def sliced_or_shared(customer: Customer, found: Cut, users: Sequence[int]) -> pd
     >>> from hopperbook.customer import default
     >>> times = sliced_or_shared(default(), cut_on(default(), "H100 SXM"), [1]).set_index("way").tpot_s
     >>> (1e3 * times).round(1).to_dict()  # milliseconds
-    {'slice': 11.7, 'shared': 6.6}
+    {'slice': 12.0, 'shared': 6.8}
     """
     each = deployment(customer, mig.instance(found.gpu, found.profile.name))
     whole, services = deployment(customer, found.gpu), most_instances(found.gpu, found.profile.name)
     rows = []
     for n in users:
-        rows.append((n, "slice", float(steady(customer, each, [n]).tpot_s[0])))
-        rows.append((n, "shared", float(steady(customer, whole, [n * services]).tpot_s[0])))
+        rows.append((n, "slice", token_s(customer, each, n)))
+        rows.append((n, "shared", token_s(customer, whole, n * services)))
     return pd.DataFrame(rows, columns=["users", "way", "tpot_s"])
 
 

@@ -128,7 +128,7 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
     >>> found = explained(default())
     >>> step = timed(found.customer, found.run)
     >>> step.parts.words.iloc[0], round(float(step.parts.share.iloc[0]), 2)
-    ('matrix products', 0.7)
+    ('matrix products', 0.65)
     """
     model, precision = load(customer.trained_model), run.precision.removesuffix("_block")
     layout: dict[str, Any] = {column: int(getattr(run, column)) for column in LAYOUT}

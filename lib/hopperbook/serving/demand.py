@@ -1,0 +1,351 @@
+"""What a service is asked at its busy hour, and the one answer to it: latencies of a replica under requests over time.
+
+A demand is a rate of requests, or a number of users who send, read, think and send again.  Little's law gives the one
+from the other: :math:`U = \\lambda (T + Z)`, where T is the time of a whole answer and Z the time to think.  ``size``,
+``compare``, ``plan``, ``simulate`` and the chapters all ask :func:`answer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from hopperbook.errors import InputError
+from hopperbook.serving.clock import Floats
+from hopperbook.serving.deployment import Deployment
+from hopperbook.serving.events import Limits, Requests, Run, replay
+from hopperbook.serving.queue import Cut, Lengths, first_cut
+from hopperbook.serving.traffic import Traffic, draw
+
+PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
+#: Requests whose latencies make an answer; those that fill and empty the replica come on top.
+MEASURED = 900
+#: A run that would need more requests than this to reach its steady state is cut there.
+MOST = 40_000
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a fleet, or a replica of it, is asked.
+
+    Parameters
+    ----------
+    lengths : Lengths
+        Tokens of the requests.
+    rate_per_s : float
+        Requests a second; 0 where users are given.
+    users, think_s : float
+        Users at once, and seconds between an answer and the next request; without thinking, users are requests in
+        flight.
+    arrival : str
+        As of :class:`hopperbook.serving.Traffic`.
+
+    Raises
+    ------
+    InputError
+        If neither a rate nor users are given, or both.
+    """
+
+    lengths: Lengths
+    rate_per_s: float = 0.0
+    users: float = 0.0
+    think_s: float = 0.0
+    arrival: str = "poisson"
+
+    def __post_init__(self) -> None:
+        if (self.rate_per_s > 0) == (self.users > 0):
+            raise InputError("rate_per_s", self.rate_per_s, "a rate or a number of users, one of the two")
+
+    def share(self, replicas: float) -> Demand:
+        """Return what each of so many replicas is asked."""
+        return replace(self, rate_per_s=self.rate_per_s / replicas, users=self.users / replicas)
+
+
+class Latency(NamedTuple):
+    """Mean and percentiles of a latency, seconds."""
+
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+
+    def at(self, percentile: str) -> float:
+        """Return the mean or a percentile by its name."""
+        return float(getattr(self, percentile))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a replica answers a demand in its steady state.
+
+    Parameters
+    ----------
+    rate_per_s, in_flight : float
+        Requests a second, and requests in the replica on average.
+    ttft, tpot, request : Latency
+        First token, time per further token, whole answer.
+    output_tokens_per_s : float
+        Of the replica.
+    running, waiting : float
+        Requests that decode, and that wait for a step, on average.
+    prefill_share, decode_share, cache_share : float
+        Shares of time with prompts in a step, and of pure decode; share of the cache in use.
+    preempted : float
+        Share of requests that had to give their cache back.
+    starved : bool
+        Whether some request had to wait for the cache.
+    """
+
+    rate_per_s: float
+    in_flight: float
+    ttft: Latency
+    tpot: Latency
+    request: Latency
+    output_tokens_per_s: float
+    running: float
+    waiting: float
+    prefill_share: float
+    decode_share: float
+    cache_share: float
+    preempted: float
+    starved: bool
+
+
+class Targets(NamedTuple):
+    """Latencies to keep, seconds, each at its percentile; infinity for none."""
+
+    ttft_s: float
+    tpot_s: float
+    request_s: float = np.inf
+    ttft_at: str = "p95"
+    tpot_at: str = "p95"
+    request_at: str = "p95"
+
+    def keeps(self, seen: Answer) -> bool:
+        """Return whether an answer keeps them all."""
+        return (
+            seen.ttft.at(self.ttft_at) <= self.ttft_s
+            and seen.tpot.at(self.tpot_at) <= self.tpot_s
+            and seen.request.at(self.request_at) <= self.request_s
+        )
+
+
+@lru_cache(maxsize=4096)
+def cut_of(d: Deployment, lengths: Lengths) -> Cut:
+    """Return the first cut of a replica over all its loads, worked out once."""
+    return first_cut(d, lengths)
+
+
+def rate_of(cut: Cut, demand: Demand) -> float:
+    """Return a demand's rate by the first cut, requests a second: its own, or by Little's law that of its users."""
+    if demand.rate_per_s:
+        return demand.rate_per_s
+    users = np.maximum.accumulate(cut.in_flight + cut.rate_per_s * demand.think_s)
+    return float(np.interp(demand.users, np.r_[0.0, users], np.r_[0.0, np.maximum.accumulate(cut.rate_per_s)]))
+
+
+@lru_cache(maxsize=16384)
+def at_rate(d: Deployment, lengths: Lengths, rate_per_s: float, arrival: str = "poisson", seed: int = 0) -> Answer:
+    """Simulate a replica at a rate, from empty, and read its steady state.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    lengths : Lengths
+        Tokens of the requests.
+    rate_per_s : float
+        Requests a second.
+    arrival : str
+        As of :class:`hopperbook.serving.Traffic`.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Answer
+        Of the requests in the middle: those that fill the replica and those that see it empty are left out.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
+    >>> seen = at_rate(d, Lengths(2048, 512), 4.0)
+    >>> round(seen.ttft.mean, 2), round(1e3 * seen.tpot.mean), round(seen.in_flight)  # seconds, milliseconds, requests
+    (0.29, 30, 63)
+    """
+    requests, edge = draws(d, lengths, rate_per_s, 1, arrival, seed)
+    return steady_answer(replay(d, requests, limits_of(d)), edge, rate_per_s, lengths)
+
+
+def draws(
+    d: Deployment, lengths: Lengths, rate_per_s: float, replicas: int = 1, arrival: str = "poisson", seed: int = 0
+) -> tuple[Requests, int]:
+    """Draw the requests of an answer, and say how many at either end do not see the steady state."""
+    cut = cut_of(d, lengths)
+    inside = float(np.interp(rate_per_s / replicas, np.maximum.accumulate(cut.rate_per_s), cut.in_flight)) * replicas
+    edge = int(min(1.2 * inside, MOST / 3)) + 30
+    return draw(traffic_of(lengths, rate_per_s, MEASURED + 2 * edge, arrival), seed), edge
+
+
+def traffic_of(lengths: Lengths, rate_per_s: float, requests: int, arrival: str = "poisson") -> Traffic:
+    """Return requests of some lengths at a rate."""
+    return Traffic(
+        rate_per_s, requests, lengths.new, lengths.answer, lengths.new_std, lengths.answer_std, arrival,
+        history_tokens=lengths.cached - lengths.shared, shared_tokens=lengths.shared,
+    )  # fmt: skip
+
+
+def limits_of(d: Deployment) -> Limits:
+    """Return the engine's own limits of a step."""
+    return Limits(d.engine.step_tokens, d.engine.max_batch * d.attention_dp)
+
+
+def steady_answer(run: Run, edge: int, rate_per_s: float, lengths: Lengths) -> Answer:
+    """Read the middle of a run."""
+    middle = slice(edge, len(run.ttft) - edge)
+    several = np.where(run.tokens > 1, run.tpot, np.nan)  # an answer of one token has no further ones
+    ttft, tpot, whole = (x[middle][~np.isnan(x[middle])] for x in (run.ttft, several, run.request))
+    tpot = tpot if len(tpot) or not len(ttft) else np.zeros(1)
+    first, each, request = _latency(ttft), _latency(tpot), _latency(whole)
+    running = rate_per_s * (request.mean - first.mean)
+    full = running / max(run.batch, 1e-9) if np.isfinite(running) else 1.0  # the run's own means hold its two ends, too
+    return Answer(
+        rate_per_s, rate_per_s * request.mean, first, each, request, rate_per_s * lengths.answer, running,
+        run.waiting, run.prefill_share, run.decode_share, min(full * run.cache_share, 1.0),
+        run.preempted / len(run.ttft), run.starved,
+    )  # fmt: skip
+
+
+def _latency(values: Floats) -> Latency:
+    """Summarise a latency; infinite where every request was refused."""
+    if not len(values):
+        return Latency(*[np.inf] * 5)
+    return Latency(float(values.mean()), *(float(x) for x in np.percentile(values, (50, 90, 95, 99))))
+
+
+@lru_cache(maxsize=16384)
+def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
+    r"""Say how a replica answers a demand: simulated at the rate that Little's law gives.
+
+    .. math:: \lambda = U / (T(\lambda) + Z)
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    demand : Demand
+        What it is asked.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Answer
+        At the demand's rate; of users, at the rate at which as many are in flight or thinking, to one per cent.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
+    >>> seen = answer(d, Demand(Lengths(2048, 512), users=64))
+    >>> round(seen.rate_per_s, 1), round(seen.ttft.p95, 2), round(1e3 * seen.tpot.mean)  # per second, s, ms
+    (4.0, 0.56, 30)
+    """
+    rate = _settled(rate_of(cut_of(d, demand.lengths), demand))
+    seen = at_rate(d, demand.lengths, rate, demand.arrival, seed)
+    if demand.rate_per_s:
+        return seen
+    low, high = 0.0, np.inf
+    for _ in range(12):
+        asked = demand.users / (seen.request.mean + demand.think_s)
+        if abs(asked / rate - 1) < 0.01:
+            break
+        low, high = (rate, high) if asked > rate else (low, rate)
+        rate *= (asked / rate) ** 0.7
+        rate = _settled(rate if low < rate < high else float(np.sqrt(low * high)))
+        seen = at_rate(d, demand.lengths, rate, demand.arrival, seed)
+    return seen
+
+
+def _settled(rate: float) -> float:
+    """Return a rate to five digits, so that no simulation hangs on bits that processors disagree on."""
+    return float(f"{max(rate, 1e-9):.5g}")
+
+
+class Largest(NamedTuple):
+    """The largest demand that a replica answers within some targets: requests a second, requests in flight, users."""
+
+    rate_per_s: float
+    in_flight: float
+    users: float
+
+
+@lru_cache(maxsize=4096)
+def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> Largest:
+    """Find the largest rate at which a replica keeps targets, by bisection with the same draws at every rate.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    demand : Demand
+        Lengths, thinking and arrivals; how much is asked does not matter.
+    targets : Targets
+        Latencies to keep.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Largest
+        To one per cent; zeros where a request alone misses a target.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
+    >>> found = largest(d, Demand(Lengths(2048, 512), users=1), Targets(2.0, 0.060))
+    >>> round(found.rate_per_s, 1), round(found.in_flight)
+    (4.8, 118)
+    """
+    cut, lengths = cut_of(d, demand.lengths), demand.lengths
+
+    def seen(rate: float) -> Answer:
+        return at_rate(d, lengths, _settled(rate), demand.arrival, seed)
+
+    low, high = 0.0, max(first_rate(cut, targets), 1e-3 * float(cut.rate_per_s.max()))
+    least = float(cut.rate_per_s[0])
+    while targets.keeps(seen(high)):
+        low, high = high, 1.2 * high
+    while low == 0.0:
+        lower = high / 1.25 if high > 4 * least else high / 4
+        if lower < least / 8:
+            return Largest(0.0, 0.0, 0.0)
+        low, high = (lower, high) if targets.keeps(seen(lower)) else (0.0, lower)
+    while high / low > 1.01:
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if targets.keeps(seen(middle)) else (low, middle)
+    best = seen(low)
+    return Largest(best.rate_per_s, best.in_flight, best.in_flight + best.rate_per_s * demand.think_s)
+
+
+def first_rate(cut: Cut, targets: Targets) -> float:
+    """Return the largest rate at which the first cut keeps targets and the cache has room; 0 where none does."""
+    kept = np.flatnonzero(kept_by(cut, targets))
+    return float(cut.rate_per_s[kept].max()) if len(kept) else 0.0
+
+
+def kept_by(cut: Cut, targets: Targets) -> np.ndarray:
+    """Return at which loads of a first cut all targets are kept and the cache has room."""
+    kept = cut.ttft.at(targets.ttft_at) <= targets.ttft_s
+    kept &= cut.tpot.at(targets.tpot_at) <= targets.tpot_s
+    kept &= cut.request.at(targets.request_at) <= targets.request_s
+    return kept & (cut.room_share <= 1)
