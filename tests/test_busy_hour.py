@@ -11,6 +11,7 @@ from hopperbook.models import load
 from hopperbook.planner import day, stress, verify
 from hopperbook.planner.load import allowance, demand, limits
 from hopperbook.planner.odds import probability
+from hopperbook.planner.together import together
 from hopperbook.serving.demand import Demand, Targets, answer, at_rate, largest
 from hopperbook.serving.disaggregated import best_division, divided, transfer_s
 from hopperbook.serving.events import Requests
@@ -107,6 +108,19 @@ def test_a_day_of_its_own_replaces_the_mean():
     for bad in ("1,2,3", "a," * 23 + "a", ",".join(["0"] * 24), ",".join(["-1"] * 24)):
         with pytest.raises(InputError, match="day_curve"):
             who(day_curve=bad)
+
+
+def test_several_services_share_nodes_and_pay_no_more_than_apart():
+    one, two = (who(name=name, concurrency=users, tenure="own") for name, users in (("chat", 100), ("code", 40)))
+    found = together([one, two])
+    best = found[0]
+    apart = {c.name: planner.plan(c).by_part[best.gpu] for c in (one, two)}
+    assert best.gpus == sum(row.gpus for row in apart.values())
+    assert best.billed_gpus <= sum(row.billed_gpus for row in apart.values())
+    assert best.usd <= sum(row.usd for row in apart.values()) * (1 + 1e-9)
+    assert [each.usd for each in found] == sorted(each.usd for each in found)
+    with pytest.raises(InputError, match="name"):
+        together([one, one])
 
 
 def test_lengths_of_a_published_trace_replace_the_customers():

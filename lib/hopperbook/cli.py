@@ -156,10 +156,20 @@ def compare(
 
 
 @app.command()
-def plan(customer: CustomerFile, set_: Sets = None, json_: AsJson = False) -> None:
+def plan(
+    customer: CustomerFile,
+    set_: Sets = None,
+    also: Annotated[
+        list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
     """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
     from hopperbook import planner
 
+    if also:
+        _plan_together([_load(customer, set_), *(_load(path, None) for path in also)], json_)
+        return
     made = planner.plan(_load(customer, set_))
     if json_:
         _print_json(planner.as_json(made))
@@ -203,6 +213,19 @@ def _progress(shown: bool) -> Iterator[Callable[[str, float], None]]:
             progress.update(bars[doing], total=1.0 if share else None, completed=share)
 
         yield tell
+
+
+def _plan_together(services: list[customers.Customer], json_: bool) -> None:
+    """Print what several services need on one fleet, part by part."""
+    from hopperbook.planner.together import as_rows, together
+
+    found = as_rows(together(services))
+    if json_:
+        _print_json(found)
+    elif found:
+        _table(found, f"{len(services)} services on one fleet, the cheapest part first")
+    else:
+        print("No part carries all services within their targets.")
 
 
 @app.command()

@@ -36,6 +36,8 @@ class Plan:
         Serving configurations; None where there is none.
     front : tuple of Configuration
         Those that meet the targets and are not dominated in cost and time per token.
+    by_part : dict of Configuration
+        Each part's cheapest that keeps the targets, in its own best layout.
     rejected : tuple of Rejected
         Every other part, with the reason.
     training : TrainingRun or None
@@ -67,6 +69,7 @@ class Plan:
     serving_table: pd.DataFrame = field(repr=False)
     training_table: pd.DataFrame = field(repr=False)
     explained: Configuration
+    by_part: dict[str, Configuration] = field(repr=False, default_factory=dict)
     answer: str = ""
 
     def usd_per_month(self, end: str = "typical") -> float:
@@ -137,6 +140,7 @@ def plan(customer: Customer) -> Plan:
         fastest=_fastest(front, customer, recommendation),
         grow_into=grow_into,
         front=front,
+        by_part=by_part,
         rejected=rejected(rows, served.missing, ways, made, by_part, failed, recommendation, customer),
         training=trained,
         training_options=options,
