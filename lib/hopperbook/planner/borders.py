@@ -82,6 +82,42 @@ def shortened(customer: Customer, limit: int) -> Customer:
     return customer.model_copy(update={"prompt_tokens": prompt, "context_tokens": min(customer.context_tokens, limit)})
 
 
+def _contenders(customer: Customer, name: str, parts: tuple[str, ...]) -> list[serving.Deployment]:
+    """Return the replicas of a model worth comparing: with the small cache, unless the customer wants another."""
+    found = fleet.deployments(customer, load(name), parts)
+    return [d for d in found if d.kv_precision == "fp8" or customer.kv_precision != "auto"]
+
+
+@functools.lru_cache(maxsize=1024)
+def simulated_over_cut(customer: Customer, part: str) -> float:
+    """Return how many users a replica carries when simulated, over what the first cut says of it.
+
+    Parameters
+    ----------
+    customer : Customer
+        Its own model, in the layout that carries most for each GPU.
+    part : str
+        GPU.
+
+    Returns
+    -------
+    float
+        From 0.5 to 2; 1 where the first cut finds no replica.  The map and the sliders correct the first cut of every
+        model by it, so that they agree with the plan where the customer stands.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> round(simulated_over_cut(default(), "H100 SXM"), 1)
+    1.2
+    """
+    carried = {d: most_users(customer, d) for d in _contenders(customer, customer.model, (part,))}
+    best = max(carried, key=lambda d: (carried[d] / d.gpus, -d.gpus), default=None)
+    if best is None or not carried[best]:
+        return 1.0
+    return float(np.clip(verify.carried(best, customer).users / carried[best], 0.5, 2.0))
+
+
 def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: NDArray[np.int_]) -> NDArray[np.float64]:
     """Return the fewest GPUs to pay for that serve a model to each number of users within the targets.
 
@@ -107,15 +143,14 @@ def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: N
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> found = gpus_billed(shop, shop.model, rented(shop), np.array([1, 1000]))
     >>> found.tolist()  # A100, H100 and H200 for 1 user and for 1,000
-    [[1.0, 8.0], [1.0, 4.0], [1.0, 4.0]]
+    [[1.0, 8.0], [1.0, 4.0], [1.0, 2.0]]
     """
     fewest = np.full((len(ways), len(users)), np.inf)
     places = {part: place for place, part in enumerate(ways)}
-    for d in fleet.deployments(customer, load(name), tuple(ways)):
-        if d.kv_precision != "fp8" and customer.kv_precision == "auto":
-            continue
+    for d in _contenders(customer, name, tuple(ways)):
         each = most_users(customer, d)
         if each:
+            each = max(1, int(each * simulated_over_cut(customer, d.gpu.name)))
             billed = fleet.billed(-(-users // each) * d.tp, np.full(len(users), ways[d.gpu.name].kind))
             place = places[d.gpu.name]
             fewest[place] = np.minimum(fewest[place], billed)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hopperbook import units
+from hopperbook import serving, units
+from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
-from hopperbook.planner.load import limits
-from hopperbook.planner.odds import bands, days_band
+from hopperbook.planner.load import demand, limits
+from hopperbook.planner.odds import SURE, bands, days_band
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
 from hopperbook.planner.stress import close, lost_replica, variants, with_spare
@@ -179,6 +180,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return found
 
 
+def _largest(row: Configuration, customer: Customer) -> list[float]:
+    """Return the most requests a second that a fleet carries within the targets, with its confidence interval."""
+    ends = serving.largest_range(row.deployment, demand(customer).share(1), limits(customer, row.deployment, SURE))
+    return [row.replicas * end for end in ends]
+
+
 def _stress(plan: Plan) -> dict[str, Any] | None:
     """Return what a lost replica, a spare one and a burst do to the recommendation, and other ways to run it."""
     row, customer = plan.recommendation, plan.customer
@@ -194,6 +201,7 @@ def _stress(plan: Plan) -> dict[str, Any] | None:
             "tpot_at_ms": 1e3 * lost.tpot.at(targets.tpot_at),
             "keeps_targets": targets.keeps(lost),
         },
+        "largest_requests_per_s": _range(*_largest(row, customer)),
         "spare_replica": {"gpus": spare.gpus, "usd_per_month": spare.usd},
         "all_at_once": {"ttft_mean_ms": 1e3 * burst.ttft_s, "ttft_p95_ms": 1e3 * burst.ttft_p95_s},
         "close": close(plan),
@@ -213,7 +221,12 @@ def _stress_lines(plan: Plan) -> list[str]:
             f"  {'one lost':15s} {units.fixed(lost['tpot_at_ms'])} ms a token, first after"
             f" {units.fixed(lost['ttft_at_ms'] / 1e3, 2)} s: {verdict}"
         )
-    spare = found["spare_replica"]
+    most, spare = found["largest_requests_per_s"], found["spare_replica"]
+    lines.append(
+        f"  {'carries':15s} {units.number(most['value'], 3)} requests a second within the targets"
+        f" ({units.number(most['low'], 3)} to {units.number(most['high'], 3)} by the draw);"
+        f" the busy hour asks {units.number(row.rate_per_s, 3)}"
+    )
     lines.append(f"  {'one to spare':15s} {spare['gpus']} GPUs, {units.money(spare['usd_per_month'])}")
     lines.append(
         f"  {'all at once':15s} first token after {units.fixed(burst['ttft_mean_ms'] / 1e3, 2)} s on average,"

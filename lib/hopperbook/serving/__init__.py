@@ -3,7 +3,7 @@
 from hopperbook.serving.campaigns import published_budget, published_requests
 from hopperbook.serving.capacity import budget, kv_capacity_tokens
 from hopperbook.serving.clock import Clock
-from hopperbook.serving.demand import Answer, Demand, Targets, answer, largest
+from hopperbook.serving.demand import Answer, Demand, Targets, answer, largest, largest_range
 from hopperbook.serving.deployment import Deployment, deploy, with_engine, without_windows
 from hopperbook.serving.engines import Engine, engine, engines
 from hopperbook.serving.queue import Lengths, first_cut
@@ -37,6 +37,7 @@ __all__ = [
     "first_cut",
     "kv_capacity_tokens",
     "largest",
+    "largest_range",
     "largest_rate_per_s",
     "mixed_step_s",
     "offline",

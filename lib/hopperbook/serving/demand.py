@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from hopperbook.errors import InputError
 from hopperbook.serving.clock import Floats
@@ -335,6 +336,43 @@ def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> L
         low, high = (middle, high) if targets.keeps(seen(middle)) else (low, middle)
     best = seen(low)
     return Largest(best.rate_per_s, best.in_flight, best.in_flight + best.rate_per_s * demand.think_s)
+
+
+#: Draws from which the spread of a largest rate is told.
+SEEDS = 5
+
+
+def largest_range(d: Deployment, demand: Demand, targets: Targets) -> tuple[float, float, float]:
+    r"""Return the largest rate as a mean over several draws, with the 90 % confidence interval of that mean.
+
+    .. math:: \bar\lambda \pm t_{0.95}\, s / \sqrt{n}
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    demand : Demand
+        As of :func:`largest`.
+    targets : Targets
+        Latencies to keep.
+
+    Returns
+    -------
+    tuple of float
+        Mean, low and high, requests a second.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
+    >>> [round(rate, 2) for rate in largest_range(d, Demand(Lengths(2048, 512), users=1), Targets(2.0, 0.060))]
+    [4.8, 4.64, 4.95]
+    """
+    rates = np.array([largest(d, demand, targets, seed).rate_per_s for seed in range(SEEDS)])
+    half = float(stdtrit(SEEDS - 1, 0.95) * rates.std(ddof=1) / np.sqrt(SEEDS))
+    mean = float(rates.mean())
+    return mean, max(mean - half, 0.0), mean + half
 
 
 def first_rate(cut: Cut, targets: Targets) -> float:

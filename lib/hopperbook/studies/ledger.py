@@ -234,7 +234,7 @@ def moved_by_market(ledger: pd.DataFrame, customer: Customer) -> list[Moved]:
     --------
     >>> from hopperbook.customer import default
     >>> [tuple(moved) for moved in moved_by_market(claims.ledger(default()), default())][-1]
-    ('C23', 'holds', 'holds under conditions')
+    ('C25', 'holds', 'holds under conditions')
     """
     other = customer.model_copy(update={"market": "hyperscaler" if customer.market == "other" else "other"})
     now = ledger.set_index("id").verdict

@@ -15,11 +15,10 @@ import pandas as pd
 
 from hopperbook import serving, units
 from hopperbook.customer import Customer
-from hopperbook.models import load as load_model
-from hopperbook.planner import day, fleet, verify
+from hopperbook.planner import day, verify
 from hopperbook.planner.configuration import Configuration
-from hopperbook.planner.load import demand, limits
-from hopperbook.planner.odds import SURE
+from hopperbook.planner.load import demand
+from hopperbook.planner.upgrade import best_replica
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.demand import (
     PERCENTILES,
@@ -28,7 +27,6 @@ from hopperbook.serving.demand import (
     Latency,
     at_rate,
     cut_of,
-    first_rate,
     rate_of,
 )
 from hopperbook.serving.queue import Lengths, first_cut
@@ -37,8 +35,8 @@ from hopperbook.studies.words import in_words
 
 #: Loads of the table of percentiles, over the busy hour's.
 LOADS = (0.25, 0.5, 1.0, 2.0, 4.0)
-#: Loads at which the first cut is held against the simulation, and layouts of a part that are simulated.
-CURVE_POINTS, LAYOUTS = 14, 3
+#: Loads at which the first cut is held against the simulation.
+CURVE_POINTS = 14
 
 
 def short(percentile: str) -> str:
@@ -711,7 +709,7 @@ def one_less_and_more(row: Configuration, customer: Customer) -> pd.DataFrame:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
     >>> rows = one_less_and_more(plan(default()).recommendation, default())
-    >>> rows.replicas.tolist(), (rows.odds >= SURE).tolist()
+    >>> rows.replicas.tolist(), (rows.odds >= 0.9).tolist()
     ([1, 2, 3], [False, True, True])
     """
     d, rows, fleet_size = row.deployment, [], row.replicas + customer.spare_replicas
@@ -814,20 +812,15 @@ def best_layouts(customer: Customer, parts: Sequence[str]) -> pd.DataFrame:
     >>> from hopperbook.customer import default
     >>> rows = best_layouts(default(), ["H100 SXM", "H200 SXM"])
     >>> rows.gpus.tolist(), bool(rows.each.is_monotonic_increasing)  # GPUs of a replica; more memory carries more
-    ([4, 4], True)
+    ([4, 2], True)
     """
-    model, lengths, rows = load_model(customer.model), demand(customer).lengths, []
+    rows = []
     for part in parts:
-        tried = fleet.deployments(customer, model, (part,))
-        fitting = [d for d in tried if serving.budget(d, customer.held_tokens).users >= 1]
-        first = {d: first_rate(cut_of(d, lengths), limits(customer, d, SURE)) / d.gpus for d in fitting}
-        likely = sorted(fitting, key=lambda d: -first[d])[:LAYOUTS]
-        found = [(verify.carried(d, customer), d) for d in likely]
-        if not found:
+        found = best_replica(customer, part, customer.model)
+        if found is None:
             rows.append((part, 0, "", "", 0.0, 0.0, 0.0, 0.0))
             continue
-        by_rate = bool(customer.requests_per_s)
-        most, d = max(found, key=lambda pair: (pair[0].rate_per_s if by_rate else pair[0].users) / pair[1].gpus)
+        d, most = found
         formats = units.format_name(d.weights), units.format_name(d.kv_precision)
         each = most.users / d.gpus, most.rate_per_s / d.gpus
         rows.append((part, d.gpus, *formats, most.users, most.rate_per_s, *each))
