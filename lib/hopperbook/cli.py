@@ -288,7 +288,8 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
     asked = {
         "name": ("Your name", "My Company"),
         "model": ("Model served (Hugging Face id or short name)", "meta-llama/Llama-3.3-70B-Instruct"),
-        "concurrency": ("Requests in flight at the busy hour", 32),
+        "concurrency": ("Users at once at the busy hour", 32),
+        "think_time_s": ("Seconds between an answer and the next request (0 = users are requests in flight)", 0.0),
         "prompt_tokens": ("Tokens of a typical prompt", 2048),
         "output_tokens": ("Tokens of a typical answer", 512),
         "tpot_target_ms": ("Milliseconds a token, at most", 60.0),

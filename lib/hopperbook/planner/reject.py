@@ -91,6 +91,8 @@ def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
     else:
         ratio = costs[0] / costs[1]
         words = f"{percent(ratio - 1)} dearer" if ratio < 2 else f"{units.fixed(ratio, 1)} times as dear"
+        if row.gpus >= 4 * chosen.gpus:
+            words += f", since only {row.gpus:,} GPUs keep the targets"
         remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 
