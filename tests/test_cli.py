@@ -153,14 +153,14 @@ def test_build_says_where_the_report_is(capsys, tmp_path, monkeypatch):
 
 def test_new_asks_checks_and_writes_once(capsys, tmp_path, monkeypatch):
     path = tmp_path / "c.yaml"
-    given = iter(["Müller & Co", "llama-3.1-8b", 9, 1000, 200, 50.0, "none", 0.0])
+    given = iter(["Müller & Co", "llama-3.1-8b", 9, 0.0, 1000, 200, 50.0, "none", 0.0])
     monkeypatch.setattr(cli.typer, "prompt", lambda question, **rest: next(given))
     cli.main(["new", str(path)])
     capsys.readouterr()
     assert answer(capsys, "plan", str(path))["recommendation"]["gpus"] >= 1
     assert "does not exist yet" in refused(capsys, "new", path)
     assert "folder that exists" in refused(capsys, "new", tmp_path / "none" / "c.yaml")
-    given = iter(["<b>", "llama-3.1-8b", 9, 1000, 200, 50.0, "none", 0.0])
+    given = iter(["<b>", "llama-3.1-8b", 9, 0.0, 1000, 200, 50.0, "none", 0.0])
     assert "name" in refused(capsys, "new", tmp_path / "d.yaml")
     assert not (tmp_path / "d.yaml").exists()
 

@@ -1,6 +1,7 @@
 """Bookkeeping of the compiled replica at every event, and queues that settings make exact."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hopperbook import serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
-from hopperbook.serving import batching, events
+from hopperbook.serving import batching, compiled, events
 from hopperbook.serving.events import Limits, Requests, replay
 from hopperbook.serving.ticker import ticker
 from hopperbook.serving.traffic import Traffic, draw
@@ -19,6 +20,12 @@ SMALL = load("llama-3.1-8b")
 REPLICA = serving.deploy(SMALL, "H100 SXM", precision="bf16")
 ENGINES = [serving.deploy(SMALL, "H100 SXM", precision="bf16", engine_name=name) for name in ("vLLM", "SGLang")]
 ENGINES.append(serving.deploy(SMALL, "H100 SXM", precision="bf16", engine_name="TensorRT-LLM"))
+
+
+def test_what_is_kept_compiled_depends_on_every_file_that_is_compiled():
+    """Numba looks at a function's own file only: a change in another would go unnoticed."""
+    package = Path(compiled.__file__).parent
+    assert {path.name for path in package.glob("*.py") if "@compiled" in path.read_text()} == set(compiled.SOURCES)
 
 
 def where(book, s, rules):

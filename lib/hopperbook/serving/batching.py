@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopperbook.serving.clock import Floats
-from hopperbook.serving.ticker import Ticker, compiled, decode_s, mixed_s
+from hopperbook.serving.compiled import compiled
+from hopperbook.serving.ticker import Ticker, decode_s, mixed_s
 
 Ints = NDArray[np.int64]
 #: Places of a replica's whole numbers: steps; steps in which the running gained a token; running requests, tokens they
@@ -75,13 +76,14 @@ class Book(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the replicas stand: a row each of whole numbers, sums, sequences by phase, ends and unseen tokens."""
+    """Where the replicas stand: a row each of whole numbers, sums, phases, ends and unseen tokens; and a scratch."""
 
     n: Ints
     t: Floats
     phase: Ints
     ends: Ints
     unseen: Ints
+    started: Ints
 
 
 def blank(replicas: int, rules: Rules, requests: int) -> State:
@@ -92,7 +94,7 @@ def blank(replicas: int, rules: Rules, requests: int) -> State:
     ring = 2 * room + 2
     shapes = (rules.block_tokens, room, 2 * ring)
     phase, ends, unseen = (np.zeros((replicas, width), np.int64) for width in shapes)
-    return State(n, np.zeros((replicas, 6)), phase, ends, unseen)
+    return State(n, np.zeros((replicas, 6)), phase, ends, unseen, np.zeros(rules.sequences + 1, np.int64))
 
 
 @compiled
@@ -387,7 +389,7 @@ def advance(s: State, r: int, book: Book, rules: Rules, t: Ticker, until: float,
     A step that has begun is ended: the replica then stands a little after that time.
     """
     n, clock = s.n[r], s.t[r]
-    started = np.empty(rules.sequences + 1, np.int64)
+    started = s.started
     while True:
         if clock[NOW] + 1e-12 >= until:
             return sent

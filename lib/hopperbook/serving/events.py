@@ -18,9 +18,10 @@ from hopperbook.serving import batching
 from hopperbook.serving.batching import Book, Ints, Rules, State
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
+from hopperbook.serving.compiled import compiled
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.step import clock_of
-from hopperbook.serving.ticker import Ticker, compiled, ticker
+from hopperbook.serving.ticker import Ticker, ticker
 
 ROUTINGS = ("round_robin", "least_loaded", "by_session")
 

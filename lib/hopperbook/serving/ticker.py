@@ -1,26 +1,19 @@
 """The clock of :mod:`hopperbook.serving.clock`, compiled: one question at a time, as an event simulation asks it.
 
-The same grids, read by the same rule; a test holds the two together.  Numba compiles it once and keeps the result
-beside the source, or in the user's cache where that folder is read-only.
+The same grids, read by the same rule; a test holds the two together.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
-
-
-def compiled(function: Any) -> Any:
-    """Compile a function of numbers and arrays; where nothing may be written, it is compiled anew in each process."""
-    try:
-        return njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder for the cache
-        return njit(error_model="numpy")(function)
+from hopperbook.serving.compiled import compiled
 
 
 class Ticker(NamedTuple):
@@ -39,6 +32,12 @@ class Ticker(NamedTuple):
     cached_s: Floats
     ranks: float
     dp: float
+    token_cells: NDArray[np.int64]
+
+
+#: Tokens below which the grid cell of a step is looked up instead of searched for.
+LOOKED_UP = 8192
+_TOKEN_CELLS = np.maximum(np.searchsorted(TOKENS, np.arange(LOOKED_UP), side="right") - 1, 0)
 
 
 @lru_cache(maxsize=512)
@@ -59,7 +58,8 @@ def ticker(clock: Clock) -> Ticker:
     decode, mixed, head, generation, context, cached = (np.ascontiguousarray(x, dtype=np.float64) for x in tables)
     spread = float(clock.ranks), float(clock.deployment.attention_dp)
     return Ticker(
-        TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS, decode, mixed, head, generation, context, cached, *spread
+        TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS, decode, mixed, head, generation, context, cached, *spread,
+        _TOKEN_CELLS,
     )  # fmt: skip
 
 
@@ -82,28 +82,56 @@ def _place(axis: Floats, x: float) -> Any:
 
 
 @compiled
-def _at(axis: Floats, values: Floats, x: float) -> float:
-    """Read one point of a curve by the rule of :func:`hopperbook.serving.clock.read`."""
-    i, u, beyond = _place(axis, x)
+def _place_on_powers(axis: Floats, x: float) -> Any:
+    """Return the same for an axis of the powers of two from one on: the exponent of a number is its cell."""
+    last = len(axis) - 1
+    if x <= 1.0:
+        return 0, 0.0, 1.0
+    if x >= axis[last]:
+        return last - 1, 1.0, x / axis[last]
+    i = math.frexp(x)[1] - 1
+    return i, x / axis[i] - 1.0, 1.0
+
+
+@compiled
+def _of_tokens(t: Ticker, values: Floats, x: float) -> float:
+    """Read what depends on the tokens of a step, by the rule of :func:`hopperbook.serving.clock.read`."""
+    if x < LOOKED_UP:
+        i = t.token_cells[int(x)]
+        u = min(max((x - t.tokens[i]) / (t.tokens[i + 1] - t.tokens[i]), 0.0), 1.0)
+        return values[i] + u * (values[i + 1] - values[i])
+    i, u, beyond = _place(t.tokens, x)
     return (values[i] + u * (values[i + 1] - values[i])) * beyond
 
 
 @compiled
-def _at_table(rows: Floats, columns: Floats, table: Floats, y: float, x: float) -> float:
-    """Read one point of a table by the rule of :func:`hopperbook.serving.clock.read_table`."""
-    i, v, above = _place(rows, y)
-    j, u, right = _place(columns, x)
+def _head(t: Ticker, x: float) -> float:
+    """Read the seconds of head and host, by the rule of :func:`hopperbook.serving.clock.read`."""
+    i, u, beyond = _place_on_powers(t.batch, x)
+    return (t.head_s[i] + u * (t.head_s[i + 1] - t.head_s[i])) * beyond
+
+
+@compiled
+def _between(table: Floats, row: Any, column: Any) -> float:
+    """Read a table between two places, by the rule of :func:`hopperbook.serving.clock.read_table`."""
+    i, v, above = row
+    j, u, right = column
     low = table[i, j] + u * (table[i, j + 1] - table[i, j])
     high = table[i + 1, j] + u * (table[i + 1, j + 1] - table[i + 1, j])
     return (low + v * (high - low)) * above * right
 
 
 @compiled
+def _generation(t: Ticker, share: float, context: float) -> float:
+    """Read the seconds of decode attention."""
+    return _between(t.generation_s, _place_on_powers(t.batch, share), _place_on_powers(t.context, context))
+
+
+@compiled
 def decode_s(t: Ticker, batch: float, context: float) -> float:
     """Time one step in which every sequence of a batch gains a token."""
     share = max(batch / t.ranks, 1.0)
-    attention = _at_table(t.batch, t.context, t.generation_s, share, context)
-    return _at(t.tokens, t.decode_s, share) + attention + _at(t.batch, t.head_s, share)
+    return _of_tokens(t, t.decode_s, share) + _generation(t, share, context) + _head(t, share)
 
 
 @compiled
@@ -111,9 +139,10 @@ def mixed_s(t: Ticker, batch: float, context: float, new: float, prompts: float,
     """Time one step of decodes and prompts together."""
     share = batch / t.ranks
     new, count = max(new / t.dp, 1.0), max(prompts / t.dp, 1.0)
-    total = _at(t.tokens, t.mixed_s, share + new) + _at(t.batch, t.head_s, max(share + count, 1.0))
+    total = _of_tokens(t, t.mixed_s, share + new) + _head(t, max(share + count, 1.0))
     if batch > 0:
-        total += _at_table(t.batch, t.context, t.generation_s, max(share, 1.0), context)
+        total += _generation(t, max(share, 1.0), context)
     if cached > 0:
-        return total + _at_table(t.new_tokens, t.context, t.cached_s, new, max(cached, 1.0))
-    return total + _at_table(t.prompts, t.new_tokens, t.context_s, count, max(new / count, 1.0))
+        return total + _between(t.cached_s, _place(t.new_tokens, new), _place_on_powers(t.context, max(cached, 1.0)))
+    each = _place(t.new_tokens, max(new / count, 1.0))
+    return total + _between(t.context_s, _place_on_powers(t.prompts, count), each)
