@@ -195,7 +195,7 @@ def aimed() -> pd.DataFrame:
     Examples
     --------
     >>> len(aimed()), sorted(set(aimed().verdict))
-    (21, ['missed', 'reached'])
+    (23, ['missed', 'reached'])
     """
     found = aims.reached()
     verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
