@@ -98,6 +98,18 @@ def test_spare_replicas_are_paid_for_and_not_counted_on():
     assert limits(spare.customer, row.deployment, 0.9).keeps(lost)
 
 
+def test_spare_replicas_count_among_the_largest_cluster():
+    made = planner.plan(who(concurrency=400, spare_replicas=2, max_gpus=6))
+    assert (made.serving_table.gpus <= 6).all()
+    assert made.recommendation is not None
+
+
+def test_a_prompt_that_all_share_is_read_too():
+    with pytest.raises(InputError, match="shared_prompt_tokens"):
+        who(shared_prompt_tokens=131_000)
+    assert who(shared_prompt_tokens=4_000).shared_prompt_tokens == 4_000
+
+
 def test_a_day_of_its_own_replaces_the_mean():
     hours = [0.1] * 8 + [1.0] * 8 + [0.4] * 8
     own = who(day_curve=",".join(map(str, hours)), busy_fraction=0.9)

@@ -307,6 +307,13 @@ def check(values: dict[str, Any]) -> Customer:
             customer.prompt_tokens,
             f"at most {limit - customer.output_tokens:,}: {served.name} reads {limit:,} tokens",
         )
+    if limit and customer.shared_prompt_tokens + customer.held_tokens > max(limit, customer.context_tokens):
+        raise InputError(
+            "shared_prompt_tokens",
+            customer.shared_prompt_tokens,
+            f"at most {max(limit - customer.held_tokens, 0):,} beside {customer.held_tokens:,} of a conversation:"
+            f" {served.name} reads {limit:,} tokens",
+        )
     if limit and customer.context_tokens > limit:
         raise InputError(
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)

@@ -20,7 +20,8 @@ def test_no_family_is_worse_than_stated(reached, name):
 def test_what_is_missed_is_explained(reached):
     for name, row in reached.iterrows():
         assert row.met or len(row.miss) > 20, name
-        assert row.aim <= 0.3 and row.holds <= 2.5 * row.aim
+        most = 0.3 if name.startswith(("Under load, 99th", "All requests at once")) else 0.12
+        assert row.aim <= most and row.holds <= 2.5 * row.aim
 
 
 def test_ratios_pair_what_is_equal():

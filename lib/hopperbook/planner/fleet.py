@@ -194,7 +194,7 @@ def replica_counts(customer: Customer, gpus: int) -> NDArray[np.int_]:
     [1, 2, 3, 4, 8]
     """
     inside = customer.most_in_flight
-    most = max(1, min(inside, customer.max_gpus // gpus))
+    most = max(1, min(inside, customer.max_gpus // gpus - customer.spare_replicas))
     counts = np.arange(1, most + 1)
     each = -(-inside // counts)
     return counts[np.unique(each, return_index=True)[1]][::-1]
