@@ -146,6 +146,13 @@ def test_several_services_share_nodes_and_pay_no_more_than_apart():
         together([one, one])
 
 
+def test_services_together_keep_no_more_gpus_than_are_owned():
+    owned = {"owned_gpu": "A100 SXM", "owned_gpus": 1, "tenure": "on_demand"}
+    found = together([who(name=name, concurrency=30, **owned) for name in ("chat", "code")])
+    on_owned = next(each for each in found if each.gpu == "A100 SXM 80GB")
+    assert on_owned.gpus == 2 and on_owned.tenure != "kept"
+
+
 def test_lengths_of_a_published_trace_replace_the_customers():
     chat = who(lengths="azure-conversation")
     assert (chat.prompt_tokens, chat.output_tokens) == (1155, 211)

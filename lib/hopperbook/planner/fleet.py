@@ -15,7 +15,7 @@ from hopperbook.errors import InputError
 from hopperbook.models import Model, load
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.day import served_gpu_hours
-from hopperbook.planner.load import demand, limits
+from hopperbook.planner.load import demand
 from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment, deploy
 from hopperbook.serving.demand import cut_of
@@ -264,15 +264,14 @@ def timed(customer: Customer, d: Deployment, replicas: NDArray[np.int_]) -> dict
 
     users = np.maximum(np.rint(np.minimum(at(cut.in_flight), customer.most_in_flight)), 1).astype(int)
     headroom = np.array([budget.headroom(n) for n in users])
-    kept = limits(customer, d, 0.5)
     return {
         "users": users,
         "rate_per_s": np.minimum(np.interp(share, axis, rates), share if asked.rate_per_s else np.inf) * replicas,
         "ttft_s": at(cut.ttft.mean),
         "tpot_s": at(cut.tpot.mean),
-        "ttft_at_s": at(cut.ttft.at(kept.ttft_at)),
-        "tpot_at_s": at(cut.tpot.at(kept.tpot_at)),
-        "request_at_s": at(cut.request.at(kept.request_at)),
+        "ttft_at_s": at(cut.ttft.at(customer.ttft_percentile)),
+        "tpot_at_s": at(cut.tpot.at(customer.tpot_percentile)),
+        "request_at_s": at(cut.request.at(customer.request_percentile)),
         "output_tokens_per_s": np.interp(share, axis, rates) * replicas * asked.lengths.answer,
         "fits": (headroom >= 0) & (at(cut.room_share) <= 1),
         "memory_gib": np.array([budget.used_bytes(n) for n in users]) / GIB,

@@ -13,6 +13,8 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.fleet import billed
+from hopperbook.planner.tenure import tenures
+from hopperbook.units import MONTH_H
 
 
 class Together(NamedTuple):
@@ -37,7 +39,7 @@ def together(customers: Sequence[Customer]) -> list[Together]:
     Parameters
     ----------
     customers : sequence of Customer
-        One a service, each with a name of its own.
+        One a service, each with a name of its own; the first one's market, prices and owned GPUs count.
 
     Returns
     -------
@@ -64,18 +66,21 @@ def together(customers: Sequence[Customer]) -> list[Together]:
             raise InputError("name", name, "a name of its own for each service")
     plans = {customer.name: plan(customer) for customer in customers}
     common = set.intersection(*(set(made.by_part) for made in plans.values()))
-    found = [_on(part, plans) for part in sorted(common)]
+    found = [row for part in sorted(common) for row in _on(part, plans, customers[0])]
     return sorted(found, key=lambda each: (round(each.usd, 6), each.gpu))
 
 
-def _on(part: str, plans: dict[str, Plan]) -> Together:
-    """Put every service on a part, and pay for the GPUs of all in the way that is cheapest for most of them."""
+def _on(part: str, plans: dict[str, Plan], payer: Customer) -> list[Together]:
+    """Put every service on a part, the GPUs of all had in the cheapest way of which there are as many; none if none."""
     rows = {name: made.by_part[part] for name, made in plans.items()}
     gpus = sum(row.gpus for row in rows.values())
-    largest = max(rows.values(), key=lambda row: row.gpus)
-    paid = int(billed(np.array([gpus]), np.array([largest.tenure]))[0])
-    low, usd, high = (paid * end / largest.billed_gpus for end in (largest.usd_low, largest.usd, largest.usd_high))
-    return Together(part, largest.tenure, rows, gpus, paid, low, usd, high)
+    found = []
+    for way in tenures(payer, part):
+        if not way.limit or gpus <= way.limit:
+            paid = int(billed(np.array([gpus]), np.array([way.kind]))[0])
+            usd = (MONTH_H * paid * end for end in (way.low, way.typical, way.high))
+            found.append(Together(part, way.kind, rows, gpus, paid, *usd))
+    return sorted(found, key=lambda each: round(each.usd, 6))[:1]
 
 
 def as_rows(found: Sequence[Together]) -> list[dict[str, Any]]:

@@ -57,11 +57,11 @@ def odds(d: Deployment, seen: Answer, customer: Customer) -> tuple[float, float,
     tuple of float
         Of the time per token, the first token and the whole answer.
     """
-    b, asked = bands(d), limits(customer, d, SURE)
-    tpot = probability(seen.tpot.at(asked.tpot_at), customer.tpot_target_ms / 1e3, b["tpot"])
-    ttft = probability(seen.ttft.at(asked.ttft_at), customer.ttft_target_ms / 1e3, b["ttft"])
+    b = bands(d)
+    tpot = probability(seen.tpot.at(customer.tpot_percentile), customer.tpot_target_ms / 1e3, b["tpot"])
+    ttft = probability(seen.ttft.at(customer.ttft_percentile), customer.ttft_target_ms / 1e3, b["ttft"])
     whole = customer.request_target_ms / 1e3 or math.inf
-    request = probability(seen.request.at(asked.request_at), whole, b["tpot"])
+    request = probability(seen.request.at(customer.request_percentile), whole, b["tpot"])
     return float(tpot), float(ttft), float(request)
 
 
@@ -107,7 +107,6 @@ def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Custom
     made = of_row(row, deployments)
     budget = serving.budget(made.deployment, customer.held_tokens)
     seen = answered(made.deployment, made.replicas, customer)
-    asked = limits(customer, made.deployment, SURE)
     p_tpot, p_ttft, p_request = odds(made.deployment, seen, customer)
     output = seen.output_tokens_per_s * made.replicas
     users = max(1, round(seen.in_flight))
@@ -119,9 +118,9 @@ def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Custom
         rate_per_s=seen.rate_per_s * made.replicas,
         ttft_s=round(seen.ttft.mean, 12),
         tpot_s=round(seen.tpot.mean, 12),
-        ttft_at_s=round(seen.ttft.at(asked.ttft_at), 12),
-        tpot_at_s=round(seen.tpot.at(asked.tpot_at), 12),
-        request_at_s=round(seen.request.at(asked.request_at), 12),
+        ttft_at_s=round(seen.ttft.at(customer.ttft_percentile), 12),
+        tpot_at_s=round(seen.tpot.at(customer.tpot_percentile), 12),
+        request_at_s=round(seen.request.at(customer.request_percentile), 12),
         output_tokens_per_s=output,
         usd_per_million=made.usd * 1e6 / (MONTH_S * customer.busy_fraction * output),
         p_tpot=p_tpot,
@@ -200,8 +199,7 @@ def carried(d: Deployment, customer: Customer, least: float = SURE) -> Largest:
     Largest
         Requests a second, requests in flight, users; zeros where not one request is in time.
     """
-    one = demand(customer).share(1)
-    return serving.largest(d, one, limits(customer, d, least))
+    return serving.largest(d, demand(customer), limits(customer, d, least))
 
 
 def fewest_replicas(d: Deployment, customer: Customer, least: float = SURE) -> float:
