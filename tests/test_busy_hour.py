@@ -16,6 +16,7 @@ from hopperbook.serving.demand import Demand, Targets, answer, at_rate, largest
 from hopperbook.serving.disaggregated import best_division, divided, transfer_s
 from hopperbook.serving.events import Requests
 from hopperbook.serving.queue import Lengths
+from hopperbook.serving.search import largest_kept
 from hopperbook.serving.speculation import speculating
 
 CHAT = {"name": "A", "model": "llama-3.1-8b", "prompt_tokens": 1024, "output_tokens": 256, "max_gpus": 64}
@@ -214,3 +215,19 @@ def test_variants_are_tried_where_they_are_allowed():
     names = {variant.name for variant in stress.variants(row, asked)}
     assert {"speculative decoding", "no prefix cache"} <= names
     assert stress.variants(row, who(concurrency=200)) == []
+
+
+@pytest.mark.parametrize("sense", [0.5, 1.0, 3.3, 900.0])
+def test_the_search_finds_any_border_and_always_ends(sense):
+    found = largest_kept(lambda rate: rate <= sense, 2.0, 0.01, 1000.0)
+    assert sense / 1.01 <= found <= sense
+    assert largest_kept(lambda rate: True, 2.0, 0.01, 1000.0) == 1000.0
+    assert largest_kept(lambda rate: False, 2.0, 0.01, 1000.0) == 0.0
+
+
+def test_targets_that_nothing_misses_end_the_search_at_saturation():
+    """Limits of hours are kept by any run of some hundred requests: what is not steady is not carried."""
+    patient = largest(REPLICA, Demand(LENGTHS, users=1), Targets(3600.0, 60.0))
+    assert 0 < patient.rate_per_s < 1e3
+    nothing = best_division(REPLICA, Demand(LENGTHS, users=1), Targets(1e-6, 1e-6), 2, 50e9)
+    assert nothing.rate_per_s == 0.0 and nothing.gain == 0.0

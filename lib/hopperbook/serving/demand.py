@@ -19,6 +19,7 @@ from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
 from hopperbook.serving.queue import Cut, Lengths, first_cut
+from hopperbook.serving.search import largest_kept
 from hopperbook.serving.traffic import Traffic, draw
 
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
@@ -288,6 +289,10 @@ class Largest(NamedTuple):
     users: float
 
 
+#: No replica carries more than this times the rate at which the first cut has it saturated: its queue grows for good.
+OVER_SATURATED = 1.5
+
+
 @lru_cache(maxsize=4096)
 def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> Largest:
     """Find the largest rate at which a replica keeps targets, by bisection with the same draws at every rate.
@@ -322,18 +327,15 @@ def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> L
     def seen(rate: float) -> Answer:
         return at_rate(d, lengths, _settled(rate), demand.arrival, seed)
 
-    low, high = 0.0, max(first_rate(cut, targets), 1e-3 * float(cut.rate_per_s.max()))
-    least = float(cut.rate_per_s[0])
-    while targets.keeps(seen(high)):
-        low, high = high, 1.2 * high
-    while low == 0.0:
-        lower = high / 1.25 if high > 4 * least else high / 4
-        if lower < least / 8:
-            return Largest(0.0, 0.0, 0.0)
-        low, high = (lower, high) if targets.keeps(seen(lower)) else (0.0, lower)
-    while high / low > 1.01:
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if targets.keeps(seen(middle)) else (low, middle)
+    saturated = float(cut.rate_per_s.max())
+    low = largest_kept(
+        lambda rate: targets.keeps(seen(rate)),
+        start_per_s=max(first_rate(cut, targets), 1e-3 * saturated),
+        least_per_s=float(cut.rate_per_s[0]) / 8,
+        most_per_s=OVER_SATURATED * saturated,
+    )
+    if not low:
+        return Largest(0.0, 0.0, 0.0)
     best = seen(low)
     return Largest(best.rate_per_s, best.in_flight, best.in_flight + best.rate_per_s * demand.think_s)
 

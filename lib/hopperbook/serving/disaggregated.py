@@ -26,6 +26,7 @@ from hopperbook.serving.demand import (
 )
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Requests, Run, replay
+from hopperbook.serving.search import largest_kept
 
 
 def transfer_s(d: Deployment, prompt_tokens: float, bytes_per_s: float) -> float:
@@ -181,23 +182,21 @@ def best_division(d: Deployment, demand: Demand, targets: Targets, replicas: int
     >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     >>> found = best_division(d, Demand(Lengths(2048, 512), users=1), Targets(2.0, 0.040), 4, 50e9)
     >>> found.readers, found.writers, round(found.gain, 2)
-    (2, 2, 1.22)
+    (2, 2, 1.21)
     """
     together = replicas * largest(d, demand, targets).rate_per_s
 
-    def carried(readers: int) -> float:
-        low, high = 0.0, max(together, 1e-3)
-        keeps = lambda rate: targets.keeps(  # noqa: E731
-            answered(d, demand.lengths, rate, readers, replicas - readers, bytes_per_s)
-        )
-        while high < 8 * together and keeps(high):
-            low, high = high, 1.3 * high
-        while high / max(low, together / 64) > 1.02:
-            middle = float(np.sqrt(max(low, together / 64) * high))
-            low, high = (middle, high) if keeps(middle) else (low, middle)
-        return low
+    if not together:
+        return Division(1, replicas - 1, 0.0, 0.0)
 
-    busy = at_rate(d, demand.lengths, together / replicas).prefill_share if together else 0.5
+    def carried(readers: int) -> float:
+        def keeps(rate: float) -> bool:
+            seen = answered(d, demand.lengths, rate, readers, replicas - readers, bytes_per_s)
+            return targets.keeps(seen)
+
+        return largest_kept(keeps, together, together / 64, 8 * together, to=1.02)
+
+    busy = at_rate(d, demand.lengths, together / replicas).prefill_share
     likely = round(busy * replicas)  # as many readers as prompts keep busy, one more and one fewer
     tried = {min(max(readers, 1), replicas - 1) for readers in (likely - 1, likely, likely + 1)}
     rates = {readers: carried(readers) for readers in sorted(tried)}

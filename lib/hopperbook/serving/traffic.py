@@ -16,10 +16,13 @@ from hopperbook.errors import InputError
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
+from hopperbook.serving.search import largest_kept
 
 ARRIVALS = ("poisson", "bursty", "constant", "at_once")
 #: A rate is found to this share of itself.
 RATE_STEP = 0.01
+#: Requests a second of one replica beyond which nobody searches.
+LEAST_RATE, MOST_RATE = 1e-3, 1e5
 
 
 @dataclass(frozen=True)
@@ -226,13 +229,4 @@ def largest_rate_per_s(
         first, rest = Served.at(seen.ttft_s, percentile), seen.tpot_s
         return first <= ttft_limit_s and (not len(rest) or Served.at(rest, percentile) <= tpot_limit_s)
 
-    low, high = 0.0, max(traffic.rate_per_s, 1e-3)
-    while keeps(high) and high < 1e5:
-        low, high = high, 2 * high
-    while low == 0.0 and high > 1e-3:
-        high, low = high / 2, high / 2 if keeps(high / 2) else 0.0
-        high = 2 * low if low else high
-    while low and high / low > 1 + RATE_STEP:
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if keeps(middle) else (low, middle)
-    return low
+    return largest_kept(keeps, traffic.rate_per_s, LEAST_RATE, MOST_RATE, to=1 + RATE_STEP)
