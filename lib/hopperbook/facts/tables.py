@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -41,7 +42,15 @@ def read_yaml(name: str | Path) -> Any:
     >>> sorted(read_yaml("constants/memory.yaml"))[:1]
     ['training']
     """
-    return yaml.load((DATA / name).read_text(encoding="utf-8"), Loader=LOADER)
+    path = DATA / name
+    state = path.stat()
+    return _parsed(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: Path, changed_ns: int, size_bytes: int) -> Any:
+    """Parse a file once for as long as it stays as it is; whoever reads it changes nothing in it."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
 
 
 def _path(name: str) -> Path:

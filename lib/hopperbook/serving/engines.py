@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from hopperbook import facts, kernels
 
@@ -111,15 +110,8 @@ def on_card(runs: Engine, part: facts.GPU) -> Engine:
     >>> [on_card(engine("vLLM"), facts.gpu(name)).step_tokens for name in ("A100 SXM 80GB", "H100")]
     [2048, 8192]
     """
-    small = _small_card()
+    small = facts.read_yaml("constants/serving.yaml")["small_card"]
     spared = part.memory_bytes >= small["below_bytes"] and part.short not in small["also"]
     if runs.tables != "vllm" or spared:
         return runs
     return replace(runs, step_tokens=small["step_tokens"], max_batch=small["max_batch"])
-
-
-@cache
-def _small_card() -> dict[str, Any]:
-    """Return the limits of small cards, and which they are."""
-    found: dict[str, Any] = facts.read_yaml("constants/serving.yaml")["small_card"]
-    return found
