@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from hopperbook.customer import Customer
+from hopperbook.planner.tenure import assumptions
 
 HOURS = 24
-#: The hour about which the smooth day is busiest.
-BUSIEST_HOUR = 14
 
 
 @functools.lru_cache(maxsize=1024)
@@ -43,7 +42,8 @@ def curve(customer: Customer) -> NDArray[np.float64]:
     if customer.day_curve:
         own = np.array(customer.hourly_load)
         return own / own.max()
-    phase = (1 + np.cos(2 * np.pi * (np.arange(HOURS) - BUSIEST_HOUR) / HOURS)) / 2
+    busiest = assumptions("planner")["busiest_hour"]
+    phase = (1 + np.cos(2 * np.pi * (np.arange(HOURS) - busiest) / HOURS)) / 2
     mean = customer.busy_fraction
     if mean >= 0.5:
         floor = 2 * mean - 1

@@ -14,16 +14,11 @@ from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.fleet import billed
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import server_of
+from hopperbook.planner.tenure import assumptions, server_of
 from hopperbook.planner.verify import answered, carried
 from hopperbook.serving.demand import Answer
 from hopperbook.serving.disaggregated import best_division
 from hopperbook.serving.speculation import speculating
-
-#: Drafts a step where the customer lets the engine speculate.
-DRAFTS = 3
-#: A runner-up whose cost lies within this share of the recommendation's is as good an answer.
-CLOSE = 0.1
 
 
 def lost_replica(row: Configuration, customer: Customer) -> Answer | None:
@@ -111,7 +106,7 @@ def burst(row: Configuration, customer: Customer) -> serving.Loop:
 
 
 def close(plan: Plan) -> bool:
-    """Say whether the runner-up costs so little more that prices decide nothing.
+    """Say whether the runner-up costs so little more that prices decide nothing (``data/constants/planner.yaml``).
 
     Parameters
     ----------
@@ -121,10 +116,14 @@ def close(plan: Plan) -> bool:
     Returns
     -------
     bool
-        True where it costs at most a tenth more.
+        True where it costs at most that share more.
     """
     first, second = plan.recommendation, plan.runner_up
-    return first is not None and second is not None and second.cost[0] <= (1 + CLOSE) * first.cost[0]
+    return (
+        first is not None
+        and second is not None
+        and second.cost[0] <= (1 + assumptions("planner")["close_share"]) * first.cost[0]
+    )
 
 
 class Variant(NamedTuple):
@@ -133,6 +132,96 @@ class Variant(NamedTuple):
     name: str
     gain: float
     note: str
+
+
+def drafting(row: Configuration, customer: Customer, acceptance: float) -> Variant:
+    """Weigh speculative decoding.
+
+    Parameters
+    ----------
+    row : Configuration
+        A fleet that keeps the targets.
+    customer : Customer
+        Its load and targets.
+    acceptance : float
+        Share of drafts accepted.
+
+    Returns
+    -------
+    Variant
+        The largest rate within the targets, nine times in ten, over that without drafts.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan
+    >>> round(drafting(plan(default()).recommendation, default(), 0.7).gain, 1)
+    1.3
+    """
+    drafts = int(assumptions("planner")["drafts_a_step"])
+    rate = changed(row, customer, speculating(row.deployment, acceptance, drafts), demand(customer))
+    return Variant("speculative decoding", rate, f"{drafts} drafts, {acceptance:.0%} accepted")
+
+
+def dividing(row: Configuration, customer: Customer) -> Variant:
+    """Weigh replicas that read prompts beside others that write answers.
+
+    Parameters
+    ----------
+    row : Configuration
+        A fleet of two replicas or more that keeps the targets.
+    customer : Customer
+        Its load and targets.
+
+    Returns
+    -------
+    Variant
+        The largest rate within the targets, nine times in ten, over that of undivided replicas.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan
+    >>> dividing(plan(default()).recommendation, default()).note  # of two replicas
+    '1 of 2 replicas read'
+    """
+    server, most = server_of(row.gpu), int(assumptions("planner")["divided_replicas"])
+    port = server.nics * server.nic_bytes_per_s_per_direction / server.gpus
+    targets = limits(customer, row.deployment, SURE)
+    best = best_division(row.deployment, demand(customer), targets, min(row.replicas, most), port)
+    note = f"{best.readers} of {best.readers + best.writers} replicas read"
+    return Variant("prefill apart from decode", best.gain, note)
+
+
+def changed(row: Configuration, customer: Customer, d: serving.Deployment, asked: serving.Demand) -> float:
+    """Return the largest rate of another replica or demand within the targets, over that of the fleet as it is.
+
+    Parameters
+    ----------
+    row : Configuration
+        A fleet that keeps the targets.
+    customer : Customer
+        Its load and targets.
+    d : Deployment
+        The replica changed, or as it is.
+    asked : Demand
+        The demand changed, or as it is.
+
+    Returns
+    -------
+    float
+        Ratio of requests a second.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan
+    >>> row = plan(default()).recommendation
+    >>> changed(row, default(), row.deployment, demand(default()))
+    1.0
+    """
+    rate = serving.largest(d, asked, limits(customer, row.deployment, SURE)).rate_per_s
+    return rate / max(carried(row.deployment, customer).rate_per_s, 1e-12)
 
 
 def variants(row: Configuration, customer: Customer) -> list[Variant]:
@@ -158,26 +247,13 @@ def variants(row: Configuration, customer: Customer) -> list[Variant]:
     >>> [(v.name, round(v.gain, 1)) for v in variants(plan(who).recommendation, who)]
     [('speculative decoding', 1.3), ('no prefix cache', 0.4)]
     """
-    d, targets, found = row.deployment, limits(customer, row.deployment, SURE), []
-    asked, now = demand(customer), carried(d, customer).rate_per_s
+    found = []
     if customer.draft_acceptance:
-        drafting = speculating(d, customer.draft_acceptance, DRAFTS)
-        rate = serving.largest(drafting, asked, targets).rate_per_s
-        found.append(
-            Variant("speculative decoding", rate / now, f"{DRAFTS} drafts, {customer.draft_acceptance:.0%} accepted")
-        )
+        found.append(drafting(row, customer, customer.draft_acceptance))
     if customer.disaggregation == "try" and row.replicas > 1:
-        port = server_of(row.gpu)
-        each = port.nics * port.nic_bytes_per_s_per_direction / port.gpus
-        best = best_division(d, asked, targets, min(row.replicas, MOST_DIVIDED), each)
-        note = f"{best.readers} of {best.readers + best.writers} replicas read"
-        found.append(Variant("prefill apart from decode", best.gain, note))
+        found.append(dividing(row, customer))
     if customer.history_tokens and customer.history_found:
         without = demand(customer.model_copy(update={"history_found": 0.0}))
-        rate = serving.largest(d, without, targets).rate_per_s
-        found.append(Variant("no prefix cache", rate / now, "the whole history is read again"))
+        gain = changed(row, customer, row.deployment, without)
+        found.append(Variant("no prefix cache", gain, "the whole history is read again"))
     return found
-
-
-#: Replicas of which a division is looked for; a larger fleet is divided alike.
-MOST_DIVIDED = 8

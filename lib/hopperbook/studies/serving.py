@@ -14,20 +14,18 @@ from hopperbook import facts, planner, serving, units
 from hopperbook.customer import Customer
 from hopperbook.models import Model, forward_flop, kv_bytes, weight_bytes
 from hopperbook.planner.fleet import TENSOR_PARALLEL
-from hopperbook.planner.load import demand, limits
-from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import server_of
-from hopperbook.serving.disaggregated import best_division
-from hopperbook.serving.speculation import speculating
+from hopperbook.planner.load import demand
+from hopperbook.planner.stress import changed, dividing, drafting
+from hopperbook.planner.tenure import assumptions
+from hopperbook.planner.verify import carried
 
 #: In which order the parts of a decode step are drawn.
 STEP_PARTS = ("matrix products", "attention", "element-wise", "all-reduce", "head and host")
 #: Prompts whose throughput is compared, and the longest sequence of a model that states no limit.
 PROMPT_TOKENS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 UNSTATED_LIMIT_TOKENS = 131072
-#: Options: share of a prompt in the prefix cache, drafts accepted, drafts a step, tokens of a small step, and replicas
-#: of which a division into readers and writers is looked for.
-SHARED, ACCEPTANCE, DRAFTS, SMALL_STEP_TOKENS, DIVIDED = 0.5, 0.7, 3, 2048, 4
+#: Options: share of a prompt in the prefix cache, and tokens of a small step.
+SHARED, SMALL_STEP_TOKENS = 0.5, 2048
 
 
 def neighbours(users: int) -> list[int]:
@@ -238,7 +236,7 @@ def options(row: planner.Configuration, customer: Customer) -> list[Option]:
     row : Configuration
         The plan's.
     customer : Customer
-        Load and targets; without a ``draft_acceptance`` of its own, seven drafts in ten are taken to be accepted.
+        Load and targets; without a ``draft_acceptance`` of its own, that of ``data/constants/planner.yaml`` is taken.
 
     Returns
     -------
@@ -253,28 +251,32 @@ def options(row: planner.Configuration, customer: Customer) -> list[Option]:
     >>> [each.gain > 1 for each in found][:2]
     [True, True]
     """
-    d, asked, targets = row.deployment, demand(customer), limits(customer, row.deployment, SURE)
-    now = serving.largest(d, asked, targets).rate_per_s
-    if not now:
+    d, asked = row.deployment, demand(customer)
+    if not carried(d, customer).rate_per_s:
         return []
-    accepted = customer.draft_acceptance or ACCEPTANCE
-    ways = {
-        f"Prefix cache, {units.percent(SHARED)} of each prompt shared": (d, with_shared(asked, SHARED)),
-        f"Speculative decoding, {units.percent(accepted)} accepted": (speculating(d, accepted, DRAFTS), asked),
-        f"Steps of {units.integer(SMALL_STEP_TOKENS)} tokens": (
-            serving.with_engine(d, step_tokens=SMALL_STEP_TOKENS),
-            asked,
+    accepted = customer.draft_acceptance or assumptions("planner")["draft_acceptance"]
+    small = serving.with_engine(d, step_tokens=SMALL_STEP_TOKENS)
+    found = [
+        Option(
+            f"Prefix cache, {units.percent(SHARED)} of each prompt shared",
+            changed(row, customer, d, with_shared(asked, SHARED)),
+            "prompts that begin alike",
         ),
-    }
-    costs = ("prompts that begin alike", "a draft model, trained for your text", "long prompts are read in pieces")
-    rates = [serving.largest(*way, targets).rate_per_s / now for way in ways.values()]
-    found = [Option(name, gain, cost) for name, gain, cost in zip(ways, rates, costs, strict=True)]
+        Option(
+            f"Speculative decoding, {units.percent(accepted)} accepted",
+            drafting(row, customer, accepted).gain,
+            "a draft model, trained for your text",
+        ),
+        Option(
+            f"Steps of {units.integer(SMALL_STEP_TOKENS)} tokens",
+            changed(row, customer, small, asked),
+            "long prompts are read in pieces",
+        ),
+    ]
     if row.replicas > 1:
-        port = server_of(row.gpu)
-        each = port.nics * port.nic_bytes_per_s_per_direction / port.gpus
-        best = best_division(d, asked, targets, min(row.replicas, DIVIDED), each)
-        share = f"{best.readers} of {best.readers + best.writers} replicas only read"
-        found.append(Option(f"Disaggregated: {share}", best.gain, "every prompt's cache crosses the network"))
+        division = dividing(row, customer)
+        costs = "every prompt's cache crosses the network"
+        found.append(Option(f"Disaggregated: {division.note}", division.gain, costs))
     return found
 
 
