@@ -68,7 +68,6 @@ class Book(NamedTuple):
     last: Floats
     gained: Ints
     started: Ints
-    ends: Ints
     order: Ints
     since: Ints
     after: Ints

@@ -187,7 +187,7 @@ def opened(d: Deployment, requests: Requests, users: int) -> tuple[Book, Ints]:
     zeros, floats = (lambda: np.zeros(count, np.int64)), (lambda value: np.full(count, value))
     book = Book(
         prompt, answer, np.minimum(cached, prompt - 1), arrival + front, front, arrival, floats(-1.0), floats(0.0),
-        zeros(), zeros(), zeros(), zeros(), zeros(), zeros() + batching.NOBODY, floats(0.0),
+        zeros(), zeros(), zeros(), zeros(), zeros() + batching.NOBODY, floats(0.0),
     )  # fmt: skip
     return book, np.argsort(book.handed, kind="stable")
 
