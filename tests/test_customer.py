@@ -306,6 +306,8 @@ def other_value(field: str, now: object) -> object:
         return "mistral-7b"
     if field == "owned_gpu":
         return "H200 SXM"
+    if field == "length_sample":
+        return "900/200 2000/90/500"
     if field == "day_curve":
         return ",".join(["1"] * 24)
     if rule["type"] == "string":

@@ -28,6 +28,10 @@ Customer = Annotated[
     Path | None, typer.Option("--customer", "-c", help="The customer's YAML file; default: the book's")
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, replaces a field of the customer's file")]
+Trace = Annotated[
+    Path | None,
+    typer.Option(help="CSV of requests (time, prompt, output), plain or gzip, in place of her busy hour's traffic"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
@@ -59,13 +63,16 @@ def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
 def build(
     customer: Customer = None,
     set_: Sets = None,
+    trace: Trace = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
     json_: AsJson = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
-    from hopperbook import report
+    from hopperbook import planner, report
 
     who = _load(customer, set_)
+    if trace:
+        who = planner.of_trace(who, trace)[0]
     target = out or REPORTS / slug(who.name)
     index = report.build(who.model_dump(), target, progress=not json_ and sys.stderr.isatty())
     if json_:
@@ -162,25 +169,34 @@ def plan(
     also: Annotated[
         list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
     ] = None,
+    trace: Trace = None,
     json_: AsJson = False,
 ) -> None:
     """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
     from hopperbook import planner
 
+    if also and trace:
+        raise InputError("trace", str(trace), "one service's, not that of several on one fleet")
     if also:
         _plan_together([_load(customer, set_), *(_load(path, None) for path in also)], json_)
         return
-    made = planner.plan(_load(customer, set_))
-    if json_:
-        _print_json(planner.as_json(made))
+    if trace:
+        with _progress(not json_ and sys.stderr.isatty()) as tell:
+            done = planner.plan_for_trace(_load(customer, set_), trace, tell)
+        found, said = planner.traced_json(done), planner.traced_text(done)
     else:
-        print(planner.as_text(made))
+        made = planner.plan(_load(customer, set_))
+        found, said = planner.as_json(made), planner.as_text(made)
+    if json_:
+        _print_json(found)
+    else:
+        print(said)
 
 
 @app.command()
 def simulate(
     customer: CustomerFile,
-    trace: Annotated[Path | None, typer.Option(help="CSV of requests, plain or gzip; default: her busy hour")] = None,
+    trace: Trace = None,
     set_: Sets = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas; default: the plan's")] = None,
     routing: Annotated[str, typer.Option(help="round_robin, least_loaded or by_session")] = "least_loaded",

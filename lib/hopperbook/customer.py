@@ -5,6 +5,7 @@ Every field is a scalar, so that a papermill parameters cell, a ``--set key=valu
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -52,9 +53,17 @@ class Customer(BaseModel):
     arrivals: Literal["poisson", "bursty", "constant"] = Field(
         "poisson", description="How requests come: at random, in bursts, or evenly"
     )
+    arrival_variation: Annotated[float, Field(ge=0, le=100)] = Field(
+        0.0, description="Standard deviation of the gaps between requests over their mean; 0 = that of arrivals"
+    )
     lengths: Literal[
         "own", "azure-conversation", "azure-code", "mooncake-conversation", "sharegpt", "arxiv-summarization"
     ] = Field("own", description="Whose lengths of prompts and answers: as given here, or those of a published trace")
+    length_sample: Annotated[str, StringConstraints(max_length=8000, strip_whitespace=True)] = Field(
+        "",
+        description="Typical requests, each new/answer or new/answer/cached tokens, separated by blanks, in place of"
+        " log-normal lengths; scaled to the means below; empty = those of the published trace, if one is named",
+    )
     prompt_tokens: Annotated[Count, Field(le=2_000_000)] = Field(2048, description="New tokens of a prompt, mean")
     prompt_std_tokens: Annotated[float, Field(ge=0, le=2_000_000)] = Field(
         0.0, description="Their standard deviation, log-normal; 0 = one length"
@@ -173,6 +182,11 @@ class Customer(BaseModel):
         return [float(hour) for hour in self.day_curve.split(",")] if self.day_curve else []
 
     @property
+    def sample(self) -> tuple[tuple[int, int, int], ...]:
+        """The typical requests: new tokens, those of the answer, those cached before."""
+        return _sample(self.length_sample)
+
+    @property
     def load_words(self) -> str:
         """The load in words: users, or requests a second."""
         return f"{self.requests_per_s:g} requests a second" if self.requests_per_s else f"{self.concurrency:,} users"
@@ -204,6 +218,18 @@ class Customer(BaseModel):
         """Return twelve hexadecimal digits that change when any field does."""
         text = json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _sample(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Read the typical requests as they were written, refusing what is none."""
+    found = []
+    for entry in text.split():
+        parts = [int(part) for part in entry.split("/") if part.isdecimal() and len(part) <= 7]
+        if len(parts) != len(entry.split("/")) or len(parts) not in (2, 3) or min(parts[:2]) < 1:
+            raise InputError("length_sample", entry, "new/answer or new/answer/cached, whole numbers of tokens")
+        found.append((parts[0], parts[1], parts[2] if len(parts) == 3 else 0))
+    return tuple(found)
 
 
 FIELDS = tuple(Customer.model_fields)
@@ -291,10 +317,11 @@ def check(values: dict[str, Any]) -> Customer:
         raise InputError("customer", list(values)[:3], "field names as text") from None
     if customer.lengths != "own":
         sample = facts.read_yaml("traffic.yaml")[customer.lengths]
-        fields = ("prompt_tokens", "prompt_std_tokens", "output_tokens", "output_std_tokens")
+        fields = ("length_sample", "prompt_tokens", "prompt_std_tokens", "output_tokens", "output_std_tokens")
         customer = customer.model_copy(update={field: sample[field] for field in fields})
     if customer.day_curve:
         customer = _with_own_day(customer)
+    _sample(customer.length_sample)
     served = _known("model", models.load, customer.model)
     _known("training_model", models.load, customer.trained_model)
     _known("small_model", models.load, customer.small_model)

@@ -8,11 +8,14 @@ from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
+from hopperbook.planner.show_traced import traced_json, traced_text
+from hopperbook.planner.traced import Traced, of_trace, plan_for_trace
 
 __all__ = [
     "Configuration",
     "Plan",
     "Rehearsal",
+    "Traced",
     "TrainingRun",
     "as_json",
     "as_text",
@@ -24,10 +27,14 @@ __all__ = [
     "decision_map",
     "headline",
     "layout",
+    "of_trace",
     "plan",
+    "plan_for_trace",
     "power_w",
     "rehearsal_json",
     "rehearsal_text",
     "rehearse",
     "run",
+    "traced_json",
+    "traced_text",
 ]

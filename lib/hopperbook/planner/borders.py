@@ -143,7 +143,7 @@ def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: N
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> found = gpus_billed(shop, shop.model, rented(shop), np.array([1, 1000]))
     >>> found.tolist()  # A100, H100 and H200 for 1 user and for 1,000
-    [[1.0, 8.0], [1.0, 4.0], [1.0, 2.0]]
+    [[1.0, 4.0], [1.0, 4.0], [1.0, 2.0]]
     """
     fewest = np.full((len(ways), len(users)), np.inf)
     places = {part: place for place, part in enumerate(ways)}
@@ -226,7 +226,7 @@ def decision_map(customer: Customer) -> Map:
     >>> from hopperbook.customer import check
     >>> found = decision_map(check({"name": "A", "model": "llama-3.1-8b"}))
     >>> found.winner[USERS.index(32)].tolist()  # from 1 to 405 billion parameters
-    ['A100', 'A100', 'A100', 'A100', 'A100', 'H200', 'H200']
+    ['A100', 'A100', 'A100', 'A100', 'A100', 'H200', 'H100']
     """
     ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
@@ -272,7 +272,7 @@ def borders(plan: Plan) -> list[Border]:
     if plan.runner_up is not None:
         found.append(_price_border(row, plan.runner_up))
     d = row.deployment
-    carried, asked = verify.carried(d, customer), demand(customer)
+    carried, asked = verify.carried(d, customer, replicas=row.replicas), demand(customer)
     now = asked.rate_per_s or asked.users
     most = (carried.rate_per_s if asked.rate_per_s else carried.users) * row.replicas
     if most > now:

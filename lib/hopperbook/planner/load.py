@@ -12,6 +12,7 @@ from hopperbook.planner.odds import Z80, bands
 from hopperbook.serving import Deployment
 from hopperbook.serving.demand import Demand, Targets
 from hopperbook.serving.queue import Lengths
+from hopperbook.serving.traffic import gap_variation
 
 
 @functools.lru_cache(maxsize=1024)
@@ -26,7 +27,8 @@ def demand(customer: Customer) -> Demand:
     Returns
     -------
     Demand
-        Lengths with the history that is found in the cache, and a rate or users.
+        Lengths with the history that is found in the cache, and a rate or users.  A conversation with such history
+        stays with its replica; other requests go to the least loaded.
 
     Examples
     --------
@@ -45,10 +47,13 @@ def demand(customer: Customer) -> Demand:
         answer_std=customer.output_std_tokens,
         cached=found + shared,
         shared=shared,
+        sample=customer.sample,
     )
     rate = customer.requests_per_s
     users = 0.0 if rate else float(customer.concurrency)
-    return Demand(lengths, rate, users, customer.think_time_s, customer.arrivals)
+    variation = customer.arrival_variation or gap_variation(customer.arrivals)
+    routing = "by_session" if found else "least_loaded"
+    return Demand(lengths, rate, users, customer.think_time_s, variation, routing)
 
 
 def allowance(factors: tuple[float, float], least: float) -> float:

@@ -61,8 +61,13 @@ def _gpus(count: int) -> str:
     return f"{count:,} GPU{'s' if count > 1 else ''}"
 
 
+#: The cheapest configuration counts as nearest whose expected latencies lie at most this factor above the lowest.
+NEAREST = 1.1
+
+
 def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
-    target = f"{customer.load_words} within {customer.tpot_target_ms:g} ms a token"
+    asked = f"{customer.ttft_target_ms / 1e3:g} s to the first token and {customer.tpot_target_ms:g} ms for each other"
+    target = f"{customer.load_words} within {asked}, nine times in ten"
     none = f"No configuration up to {_gpus(customer.max_gpus)} serves {target}"
     possible = rows[rows.fits & rows.available] if len(rows) else rows
     if possible.empty:
@@ -70,8 +75,8 @@ def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
     over = np.maximum(
         possible.tpot_at_s * 1e3 / customer.tpot_target_ms, possible.ttft_at_s * 1e3 / customer.ttft_target_ms
     )
-    row = possible.loc[over.idxmin()]
-    reached = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token and {units.fixed(row.ttft_at_s, 1)} s to the first"
+    row = possible[over <= NEAREST * over.min()].sort_values("usd", kind="stable").iloc[0]
+    reached = f"{units.fixed(row.ttft_at_s, 1)} s and {units.fixed(row.tpot_at_s * 1e3)} ms expected"
     return f"{none}; nearest: {reached} on {row.gpus:,} × {row.gpu} for {money(row.usd)} a month."
 
 

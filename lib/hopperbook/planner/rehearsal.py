@@ -104,7 +104,7 @@ class Rehearsal:
         return all(target.kept for target in self.judged()) and not self.seen.beyond_cache
 
 
-def _silent(doing: str, share: float) -> None:
+def silent(doing: str, share: float) -> None:
     """Tell nobody."""
 
 
@@ -114,7 +114,7 @@ def rehearse(
     replicas: int | None = None,
     routing: str = "least_loaded",
     seed: int = 0,
-    tell: Tell = _silent,
+    tell: Tell = silent,
 ) -> Rehearsal:
     """Replay the customer's busy hour, or a trace, on the fleet of her plan.
 
@@ -165,9 +165,36 @@ def rehearse(
         source = busy_hour(row.deployment, customer, count, seed)
     else:
         source = of_trace(path, row.deployment, routing, tell)
-    targets = targets_of(customer)
-    seen = watched(Fleet(row.deployment, source.mean, count, routing), source, targets, tell)
-    return Rehearsal(made, row, count, routing, seed, path.name if path else "", targets, seen)
+    return replayed(made, count, source, routing, seed, path.name if path else "", tell)
+
+
+def replayed(
+    made: Plan, replicas: int, source: Source, routing: str = "least_loaded", seed: int = 0, name: str = "",
+    tell: Tell = silent,
+) -> Rehearsal:  # fmt: skip
+    """Let so many replicas of a plan's layout serve requests.
+
+    Parameters
+    ----------
+    made : Plan
+        The plan.
+    replicas : int
+        How many serve.
+    source : Source
+        Requests.
+    routing, seed, name : str, int, str
+        How requests are spread; the draw, and the name of the trace, that they come from.
+    tell : callable
+        Told how far the replay is.
+
+    Returns
+    -------
+    Rehearsal
+        What was seen.
+    """
+    row, targets = made.recommendation or made.explained, targets_of(made.customer)
+    seen = watched(Fleet(row.deployment, source.mean, replicas, routing), source, targets, tell)
+    return Rehearsal(made, row, replicas, routing, seed, name, targets, seen)
 
 
 def targets_of(customer: Customer) -> Targets:
@@ -214,7 +241,7 @@ def busy_hour(d: Deployment, customer: Customer, replicas: int, seed: int) -> So
     mean = Requests([prompt], [round(lengths.answer)], shared_tokens=round(lengths.shared))
     users = max(1, round(rate_per_s * (steady.request.mean + asked.think_s)))
     span = Span(edge_s, edge_s + hour_s, edge_s, round(hour_s / MINUTE_S))
-    traffic, ends_s = traffic_of(lengths, rate_per_s, WINDOW, asked.arrival), 2 * edge_s + hour_s
+    traffic, ends_s = traffic_of(lengths, rate_per_s, WINDOW, asked.variation), 2 * edge_s + hour_s
     return Source(drawn(traffic, ends_s, users, seed), mean, span, rate_per_s * ends_s, True)
 
 
@@ -227,10 +254,10 @@ def drawn(traffic: Traffic, ends_s: float, users: int, seed: int) -> Iterator[Re
         times = now_s + np.asarray(piece.arrival_s)
         now_s, window = float(times[-1]), window + 1
         piece = piece._replace(arrival_s=times, session=random.integers(users, size=len(times)))
-        yield _only(piece, times <= ends_s)
+        yield only(piece, times <= ends_s)
 
 
-def of_trace(path: Path, d: Deployment, routing: str, tell: Tell = _silent) -> Source:
+def of_trace(path: Path, d: Deployment, routing: str, tell: Tell = silent) -> Source:
     """Survey a trace, and read it again in windows.
 
     Parameters
@@ -258,7 +285,7 @@ def of_trace(path: Path, d: Deployment, routing: str, tell: Tell = _silent) -> S
     return Source(trace.read(path), mean, span, found.requests, False)
 
 
-def watched(fleet: Fleet, source: Source, targets: Targets, tell: Tell = _silent) -> Observed:
+def watched(fleet: Fleet, source: Source, targets: Targets, tell: Tell = silent) -> Observed:
     """Let a fleet serve requests, and look on.
 
     Parameters
@@ -287,7 +314,7 @@ def watched(fleet: Fleet, source: Source, targets: Targets, tell: Tell = _silent
             sums.append(_at(fleet, marks.pop(0)))
         fits = np.asarray(window.prompt_tokens) + np.asarray(window.answer_tokens) <= limit
         watch.refuse(times[~fits])
-        watch.see(fleet.feed(_only(window, fits)))
+        watch.see(fleet.feed(only(window, fits)))
         came += len(times)
         tell("replaying", min((came - fleet.unanswered) / source.expected, 1.0))
     sums += [_at(fleet, mark) for mark in marks]
@@ -311,10 +338,10 @@ def cut(windows: Iterator[Requests], span: Span) -> Iterator[Requests]:
         begin, end = np.searchsorted(times, span.start_s), np.searchsorted(times, span.end_s, side="right")
         edges = {0, int(begin), int(end), *range(WINDOW, len(times), WINDOW), len(times)}
         for low, high in pairwise(sorted(edges)):
-            yield _only(window, slice(low, high))
+            yield only(window, slice(low, high))
 
 
-def _only(requests: Requests, kept: slice | np.ndarray) -> Requests:
-    """Return some of the requests."""
+def only(requests: Requests, kept: slice | np.ndarray) -> Requests:
+    """Return some of the requests: a slice of them, or those of a mask."""
     prompt, answer, cached, arrival, session = (np.asarray(x)[kept] if len(x) else () for x in requests[:5])
     return Requests(prompt, answer, cached, arrival, session, requests.shared_tokens)

@@ -182,7 +182,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 def _largest(row: Configuration, customer: Customer) -> list[float]:
     """Return the most requests a second that a fleet carries within the targets, with its confidence interval."""
-    ends = serving.largest_range(row.deployment, demand(customer), limits(customer, row.deployment, SURE))
+    asked = demand(customer).dealt(row.replicas)
+    ends = serving.largest_range(row.deployment, asked, limits(customer, row.deployment, SURE))
     return [row.replicas * end for end in ends]
 
 

@@ -220,8 +220,8 @@ def changed(row: Configuration, customer: Customer, d: serving.Deployment, asked
     >>> changed(row, default(), row.deployment, demand(default()))
     1.0
     """
-    rate = serving.largest(d, asked, limits(customer, row.deployment, SURE)).rate_per_s
-    return rate / max(carried(row.deployment, customer).rate_per_s, 1e-12)
+    rate = serving.largest(d, asked.dealt(row.replicas), limits(customer, row.deployment, SURE)).rate_per_s
+    return rate / max(carried(row.deployment, customer, replicas=row.replicas).rate_per_s, 1e-12)
 
 
 def variants(row: Configuration, customer: Customer) -> list[Variant]:

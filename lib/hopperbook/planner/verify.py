@@ -136,7 +136,8 @@ def verified(
     """Return the first candidate that also keeps the targets when simulated.
 
     How far a replica's first cut lies from its simulation is remembered: its further candidates are simulated only
-    where the first cut, so corrected, comes near the limits.
+    where the first cut, so corrected, comes near the limits.  Bursts, which the first cut does not know, are smaller
+    the more replicas share them: what was learned of few says nothing of many.
 
     Parameters
     ----------
@@ -157,18 +158,21 @@ def verified(
     if candidates.empty:
         return None
     cuts = candidates[["ttft_at_s", "tpot_at_s", "request_at_s"]].to_numpy()
-    off: dict[int, NDArray[np.float64]] = {}
+    off: dict[tuple[int, int], NDArray[np.float64]] = {}
+    asks = demand(customer)
     for place, (row, replicas) in enumerate(zip(candidates.row, candidates.replicas, strict=True)):
         d = made[row]
         asked = limits(customer, d, least)
         ends = np.array([asked.ttft_s, asked.tpot_s, asked.request_s])
-        if id(d) in off and (off[id(d)] * cuts[place] > WORTH_A_LOOK * ends).any():
+        dealt = asks.dealt(replicas)
+        alike = id(d), round(math.log2(dealt.pool / dealt.variation**2) * 2) if dealt.variation > 1 else 0
+        if alike in off and (off[alike] * cuts[place] > WORTH_A_LOOK * ends).any():
             continue
         seen = answered(d, replicas, customer)
         if asked.keeps(seen) and holds(d, replicas, customer):
             return simulate(candidates.iloc[place], made, customer)
         shown = (seen.ttft.at(asked.ttft_at), seen.tpot.at(asked.tpot_at), seen.request.at(asked.request_at))
-        off[id(d)] = np.array(shown) / np.maximum(cuts[place], 1e-12)
+        off[alike] = np.array(shown) / np.maximum(cuts[place], 1e-12)
     return None
 
 
@@ -182,8 +186,8 @@ def holds(d: Deployment, replicas: float, customer: Customer) -> bool:
     return serving.budget(d, customer.held_tokens).headroom(users) >= 0
 
 
-def carried(d: Deployment, customer: Customer, least: float = SURE) -> Largest:
-    """Return the largest share of the load that one replica carries within the targets.
+def carried(d: Deployment, customer: Customer, least: float = SURE, replicas: float = math.inf) -> Largest:
+    """Return the largest share of the load that one replica of several carries within the targets.
 
     Parameters
     ----------
@@ -193,13 +197,15 @@ def carried(d: Deployment, customer: Customer, least: float = SURE) -> Largest:
         The load and its targets.
     least : float
         Probability that each target must reach.
+    replicas : float
+        Among how many the requests are dealt out, which makes bursts smaller; many by default.
 
     Returns
     -------
     Largest
         Requests a second, requests in flight, users; zeros where not one request is in time.
     """
-    return serving.largest(d, demand(customer), limits(customer, d, least))
+    return serving.largest(d, demand(customer).dealt(replicas), limits(customer, d, least))
 
 
 def fewest_replicas(d: Deployment, customer: Customer, least: float = SURE) -> float:
@@ -224,4 +230,4 @@ def fewest_replicas(d: Deployment, customer: Customer, least: float = SURE) -> f
     if not each:
         return math.inf
     count = math.ceil((asked.rate_per_s or asked.users) / each)
-    return float(next((n for n in range(count, count + 3) if keeps(d, n, customer, least)), count + 3))
+    return float(next((n for n in range(count, 4 * count + 3) if keeps(d, n, customer, least)), math.inf))

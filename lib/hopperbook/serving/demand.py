@@ -20,13 +20,15 @@ from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
 from hopperbook.serving.queue import Cut, Lengths, first_cut
 from hopperbook.serving.search import largest_kept
-from hopperbook.serving.traffic import Traffic, draw
+from hopperbook.serving.traffic import Traffic, draw, thinned_variation
 
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
 #: Requests whose latencies make an answer; those that fill and empty the replica come on top.
 MEASURED = 900
 #: A run that would need more requests than this to reach its steady state is cut there.
 MOST = 40_000
+#: Replicas that are simulated together, where a router chooses between them; choosing between more helps little.
+POOL = 8
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,13 @@ class Demand:
     users, think_s : float
         Users at once, and seconds between an answer and the next request; without thinking, users are requests in
         flight.
-    arrival : str
-        As of :class:`hopperbook.serving.Traffic`.
+    variation : float
+        Standard deviation of the gaps between requests over their mean: 1 of random arrivals, 0 of even ones.
+    routing : str
+        ``by_session`` where a request goes to the replica that holds its conversation, whichever that is;
+        ``least_loaded`` where it goes to the replica with the fewest requests.
+    pool : int
+        Replicas among which the least loaded is chosen.
 
     Raises
     ------
@@ -55,7 +62,9 @@ class Demand:
     rate_per_s: float = 0.0
     users: float = 0.0
     think_s: float = 0.0
-    arrival: str = "poisson"
+    variation: float = 1.0
+    routing: str = "by_session"
+    pool: int = 1
 
     def __post_init__(self) -> None:
         if (self.rate_per_s > 0) == (self.users > 0):
@@ -63,7 +72,16 @@ class Demand:
 
     def share(self, replicas: float) -> Demand:
         """Return what each of so many replicas is asked."""
-        return replace(self, rate_per_s=self.rate_per_s / replicas, users=self.users / replicas)
+        dealt = self.dealt(replicas)
+        return replace(dealt, rate_per_s=self.rate_per_s / replicas, users=self.users / replicas)
+
+    def dealt(self, replicas: float) -> Demand:
+        """Return the demand as uneven as each of so many replicas sees it, between which it is dealt out.
+
+        Where the least loaded takes a request, replicas are looked at together, as many as :data:`POOL` at the most.
+        """
+        pool = max(int(min(replicas, POOL)), 1) if self.routing == "least_loaded" else 1
+        return replace(self, variation=thinned_variation(self.variation, max(replicas / pool, 1.0)), pool=pool)
 
 
 class Latency(NamedTuple):
@@ -151,7 +169,9 @@ def rate_of(cut: Cut, demand: Demand) -> float:
 
 
 @lru_cache(maxsize=16384)
-def at_rate(d: Deployment, lengths: Lengths, rate_per_s: float, arrival: str = "poisson", seed: int = 0) -> Answer:
+def at_rate(
+    d: Deployment, lengths: Lengths, rate_per_s: float, variation: float = 1.0, seed: int = 0, pool: int = 1
+) -> Answer:
     """Simulate a replica at a rate, from empty, and read its steady state.
 
     Parameters
@@ -161,16 +181,16 @@ def at_rate(d: Deployment, lengths: Lengths, rate_per_s: float, arrival: str = "
     lengths : Lengths
         Tokens of the requests.
     rate_per_s : float
-        Requests a second.
-    arrival : str
-        As of :class:`hopperbook.serving.Traffic`.
+        Requests a second of a replica.
+    variation, pool : float, int
+        As of :class:`Demand`.
     seed : int
         Of the draw.
 
     Returns
     -------
     Answer
-        Of the requests in the middle: those that fill the replica and those that see it empty are left out.
+        Of a replica and the requests in the middle: those that fill it and those that see it empty are left out.
 
     Examples
     --------
@@ -181,25 +201,27 @@ def at_rate(d: Deployment, lengths: Lengths, rate_per_s: float, arrival: str = "
     >>> round(seen.ttft.mean, 2), round(1e3 * seen.tpot.mean), round(seen.in_flight)  # seconds, milliseconds, requests
     (0.29, 30, 63)
     """
-    requests, edge = draws(d, lengths, rate_per_s, 1, arrival, seed)
-    return steady_answer(replay(d, requests, limits_of(d)), edge, rate_per_s, lengths)
+    requests, edge = draws(d, lengths, pool * rate_per_s, pool, variation, seed)
+    run = replay(d, requests, limits_of(d), 0, pool, "least_loaded")
+    return steady_answer(run, edge, rate_per_s, lengths)
 
 
 def draws(
-    d: Deployment, lengths: Lengths, rate_per_s: float, replicas: int = 1, arrival: str = "poisson", seed: int = 0
+    d: Deployment, lengths: Lengths, rate_per_s: float, replicas: int = 1, variation: float = 1.0, seed: int = 0
 ) -> tuple[Requests, int]:
     """Draw the requests of an answer, and say how many at either end do not see the steady state."""
     cut = cut_of(d, lengths)
     inside = float(np.interp(rate_per_s / replicas, np.maximum.accumulate(cut.rate_per_s), cut.in_flight)) * replicas
     edge = int(min(1.2 * inside, MOST / 3)) + 30
-    return draw(traffic_of(lengths, rate_per_s, MEASURED + 2 * edge, arrival), seed), edge
+    return draw(traffic_of(lengths, rate_per_s, MEASURED + 2 * edge, variation), seed), edge
 
 
-def traffic_of(lengths: Lengths, rate_per_s: float, requests: int, arrival: str = "poisson") -> Traffic:
+def traffic_of(lengths: Lengths, rate_per_s: float, requests: int, variation: float = 1.0) -> Traffic:
     """Return requests of some lengths at a rate."""
     return Traffic(
-        rate_per_s, requests, lengths.new, lengths.answer, lengths.new_std, lengths.answer_std, arrival,
-        history_tokens=lengths.cached - lengths.shared, shared_tokens=lengths.shared,
+        rate_per_s, requests, lengths.new, lengths.answer, lengths.new_std, lengths.answer_std, "poisson",
+        history_tokens=lengths.cached - lengths.shared, shared_tokens=lengths.shared, variation=variation,
+        sample=lengths.sample,
     )  # fmt: skip
 
 
@@ -261,7 +283,7 @@ def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
     (4.0, 0.56, 30)
     """
     rate = _settled(rate_of(cut_of(d, demand.lengths), demand))
-    seen = at_rate(d, demand.lengths, rate, demand.arrival, seed)
+    seen = at_rate(d, demand.lengths, rate, demand.variation, seed, demand.pool)
     if demand.rate_per_s:
         return seen
     low, high = 0.0, np.inf
@@ -272,7 +294,7 @@ def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
         low, high = (rate, high) if asked > rate else (low, rate)
         rate *= (asked / rate) ** 0.7
         rate = _settled(rate if low < rate < high else float(np.sqrt(low * high)))
-        seen = at_rate(d, demand.lengths, rate, demand.arrival, seed)
+        seen = at_rate(d, demand.lengths, rate, demand.variation, seed, demand.pool)
     return seen
 
 
@@ -325,7 +347,7 @@ def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> L
     cut, lengths = cut_of(d, demand.lengths), demand.lengths
 
     def seen(rate: float) -> Answer:
-        return at_rate(d, lengths, _settled(rate), demand.arrival, seed)
+        return at_rate(d, lengths, _settled(rate), demand.variation, seed, demand.pool)
 
     saturated = float(cut.rate_per_s.max())
     low = largest_kept(

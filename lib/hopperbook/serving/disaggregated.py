@@ -103,8 +103,9 @@ def divided(d: Deployment, requests: Requests, readers: int, writers: int, bytes
 
 
 def answered(
-    d: Deployment, lengths: Lengths, rate_per_s: float, readers: int, writers: int, bytes_per_s: float
-) -> Answer:
+    d: Deployment, lengths: Lengths, rate_per_s: float, readers: int, writers: int, bytes_per_s: float,
+    variation: float = 1.0,
+) -> Answer:  # fmt: skip
     """Say how divided replicas answer a rate in their steady state.
 
     Parameters
@@ -119,6 +120,8 @@ def answered(
         Replicas of each kind.
     bytes_per_s : float
         Of one GPU's port.
+    variation : float
+        Of the gaps between requests, as of :class:`hopperbook.serving.demand.Demand`.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def answered(
     >>> round(seen.ttft.p95, 2), round(1e3 * seen.tpot.p95, 1)  # seconds; milliseconds: no prompt holds up a token
     (0.99, 16.2)
     """
-    requests, edge = draws(d, lengths, rate_per_s, writers)
+    requests, edge = draws(d, lengths, rate_per_s, writers, variation)
     return steady_answer(divided(d, requests, readers, writers, bytes_per_s), edge, rate_per_s, lengths)
 
 
@@ -184,19 +187,19 @@ def best_division(d: Deployment, demand: Demand, targets: Targets, replicas: int
     >>> found.readers, found.writers, round(found.gain, 2)
     (2, 2, 1.21)
     """
-    together = replicas * largest(d, demand, targets).rate_per_s
-
+    each = demand.dealt(replicas)
+    together = replicas * largest(d, each, targets).rate_per_s
     if not together:
         return Division(1, replicas - 1, 0.0, 0.0)
 
     def carried(readers: int) -> float:
         def keeps(rate: float) -> bool:
-            seen = answered(d, demand.lengths, rate, readers, replicas - readers, bytes_per_s)
+            seen = answered(d, demand.lengths, rate, readers, replicas - readers, bytes_per_s, demand.variation)
             return targets.keeps(seen)
 
         return largest_kept(keeps, together, together / 64, 8 * together, to=1.02)
 
-    busy = at_rate(d, demand.lengths, together / replicas).prefill_share
+    busy = at_rate(d, demand.lengths, together / replicas, each.variation).prefill_share
     likely = round(busy * replicas)  # as many readers as prompts keep busy, one more and one fewer
     tried = {min(max(readers, 1), replicas - 1) for readers in (likely - 1, likely, likely + 1)}
     rates = {readers: carried(readers) for readers in sorted(tried)}

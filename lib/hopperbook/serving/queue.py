@@ -29,9 +29,15 @@ from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.step import decode_step_s, mixed_step_s
 
+#: Requests, each its new tokens, those of its answer, and those of its history in the cache.
+Sample = tuple[tuple[int, int, int], ...]
+
 
 class Lengths(NamedTuple):
-    """Tokens of requests: new ones of a prompt and an answer, mean and spread; cached before, and of them shared."""
+    """Tokens of requests: new ones of a prompt and an answer, mean and spread; cached before, and of them shared.
+
+    ``sample`` says how lengths are spread around those means, where they are not log-normal.
+    """
 
     new: float
     answer: float
@@ -39,6 +45,7 @@ class Lengths(NamedTuple):
     answer_std: float = 0.0
     cached: float = 0.0
     shared: float = 0.0
+    sample: Sample = ()
 
     @property
     def met(self) -> float:
@@ -168,12 +175,20 @@ def _prompt(d: Deployment, b: Floats, held: float, lengths: Lengths) -> tuple[Fl
         here = max(new / parts, 1.0)
         return parts * (mixed_step_s(d, b, held, here / d.pp, 1.0, lengths.cached) - alone)
 
-    if not lengths.new_std:
-        once = added(lengths.new)
-        return once, once**2
-    sigma = np.sqrt(np.log1p((lengths.new_std / lengths.new) ** 2))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
-    weights = weights / weights.sum()
-    sizes = lengths.new * np.exp(sigma * nodes - sigma**2 / 2)
+    sizes, weights = _sizes(lengths)
     each = np.array([added(float(size)) for size in sizes])
     return weights @ each, weights @ each**2
+
+
+def _sizes(lengths: Lengths) -> tuple[Floats, Floats]:
+    """Return sizes of prompts with weights: of the sample, of log-normal ones by Gauss and Hermite, or one."""
+    if lengths.sample:
+        new = np.sort([request[0] for request in lengths.sample])
+        means = np.array([part.mean() for part in np.array_split(new, min(8, len(new)))])
+        shares = np.array([len(part) for part in np.array_split(new, min(8, len(new)))]) / len(new)
+        return means * lengths.new / new.mean(), shares
+    if not lengths.new_std:
+        return np.array([lengths.new]), np.ones(1)
+    sigma = np.sqrt(np.log1p((lengths.new_std / lengths.new) ** 2))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    return lengths.new * np.exp(sigma * nodes - sigma**2 / 2), weights / weights.sum()

@@ -22,6 +22,7 @@ import pandas as pd
 from hopperbook.errors import InputError
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.events import Requests
+from hopperbook.serving.queue import Sample
 
 #: Names of the time's column, with seconds of its unit; of the lengths'; and of the cached part's, with tokens of its
 #: unit: Mooncake counts blocks of 512 tokens (Qin et al. 2024), the last of which may reach beyond the prompt.
@@ -32,12 +33,20 @@ CACHED = {"shared_prefix": 1, "prefix_blocks_seen_before": 512}
 NEEDED = "CSV file with columns time, prompt and output (or the headers of the Azure and Mooncake traces)"
 BLOCK_BYTES = 1 << 19
 MOST_TOKENS = 1_000_000_000
+#: Requests that stand for a trace.
+SAMPLED = 256
+#: Seconds in which arrivals are counted, about as long as an answer takes and a multiple of the grids that times lie
+#: on, and the fewest such counts that say something.
+COUNTED_S, LEAST_COUNTS = 12.0, 30
 LONGEST_S = 100 * 365.25 * 86400.0
 Tell = Callable[[float], None]
 
 
 class Survey(NamedTuple):
-    """What a trace holds: requests, the last arrival after the first, mean lengths, and its busiest hour's start."""
+    """What a trace holds: requests, the last arrival after the first, mean lengths, and its busiest hour's start.
+
+    ``by_hour`` counts requests of whole days by the hour since the first arrival, 24 numbers; none of a shorter trace.
+    """
 
     requests: int
     last_s: float
@@ -45,6 +54,27 @@ class Survey(NamedTuple):
     answer_tokens: float
     busiest_s: float
     sessions: bool
+    by_hour: tuple[int, ...]
+
+
+class Hour(NamedTuple):
+    """The busiest stretch of a trace, in numbers: seconds, requests, their means and deviations, and their gaps.
+
+    ``new_tokens`` are those of a prompt that the cache does not hold, ``cached_tokens`` those that it does;
+    ``variation`` says how unevenly they come, as the standard deviation over the mean of such gaps between requests as
+    would make counts of some seconds vary as they do; ``sample`` holds requests at even ranks of length, each new,
+    answer and cached.
+    """
+
+    seconds: float
+    requests: int
+    new_tokens: float
+    new_std: float
+    cached_tokens: float
+    answer_tokens: float
+    answer_std: float
+    variation: float
+    sample: Sample
 
 
 class _Columns(NamedTuple):
@@ -147,7 +177,7 @@ def survey(path: Path, longest_tokens: float = np.inf, hour_s: float = 3600.0, t
     (3, 91.0, 500.0, 60.0)
     """
     count, kept, prompts, answers, last_s, sessions = 0, 0, 0.0, 0.0, 0.0, False
-    busiest = _Busiest(round(hour_s / 60))
+    busiest, hours = _Busiest(round(hour_s / 60)), np.zeros(0, np.int64)
     for piece in read(path, tell):
         prompt, answer = np.asarray(piece.prompt_tokens), np.asarray(piece.answer_tokens)
         fits = prompt + answer <= longest_tokens
@@ -156,7 +186,100 @@ def survey(path: Path, longest_tokens: float = np.inf, hour_s: float = 3600.0, t
         times = np.asarray(piece.arrival_s)
         last_s, sessions = float(times[-1]), len(piece.session) > 0
         busiest.add(times)
-    return Survey(count, last_s, prompts / max(kept, 1), answers / max(kept, 1), 60.0 * busiest.start, sessions)
+        counted = np.bincount((times // 3600).astype(np.int64), minlength=len(hours))
+        hours = counted + np.pad(hours, (0, len(counted) - len(hours)))
+    days = int(last_s // 86400)
+    by_hour = tuple(hours[: 24 * days].reshape(days, 24).sum(axis=0).tolist()) if days else ()
+    means = prompts / max(kept, 1), answers / max(kept, 1)
+    return Survey(count, last_s, *means, 60.0 * busiest.start, sessions, by_hour)
+
+
+def stretch(path: Path, start_s: float, end_s: float) -> Requests:
+    """Read the part of a trace between two times, as one.
+
+    Parameters
+    ----------
+    path : Path
+        A trace that :func:`survey` found in order.
+    start_s, end_s : float
+        Seconds after the first arrival; the end is left out.
+
+    Returns
+    -------
+    Requests
+        Their times as in the whole trace.
+    """
+    parts = []
+    for piece in read(path):
+        times = np.asarray(piece.arrival_s)
+        if times[0] >= end_s:
+            break
+        kept = slice(*np.searchsorted(times, [start_s, end_s]))
+        parts.append([np.asarray(column)[kept] for column in piece[:5] if len(column)])
+    columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    session = columns[4] if len(columns) > 4 else ()
+    return Requests(columns[0], columns[1], columns[2], columns[3], session)
+
+
+def measured(requests: Requests, longest_tokens: float = np.inf) -> Hour:
+    """Measure the requests of a stretch of a trace.
+
+    Parameters
+    ----------
+    requests : Requests
+        At least one.
+    longest_tokens : float
+        Requests above this, prompt and answer together, are left out, as an engine refuses them.
+
+    Returns
+    -------
+    Hour
+        What a customer's file says in numbers.
+
+    Raises
+    ------
+    InputError
+        If no request is left.
+
+    Examples
+    --------
+    >>> hour = measured(Requests([500, 900, 500], [20, 30, 10], [0, 400, 200], [0.0, 2.0, 3.0]))
+    >>> round(hour.new_tokens), round(hour.cached_tokens), round(hour.variation, 2), hour.seconds
+    (433, 200, 0.33, 3.0)
+    """
+    prompt, answer, cached, times = (np.asarray(column, float) for column in requests[:4])
+    fits = prompt + answer <= longest_tokens
+    if not fits.any():
+        raise InputError("trace", f"{len(fits):,} requests", f"some of at most {longest_tokens:,.0f} tokens in all")
+    new, answer, cached = (prompt - cached)[fits], answer[fits], cached[fits]
+    lasted = float(times[-1] - times[0]) or 1.0
+    means = (*_mean_std(new), float(cached.mean()), *_mean_std(answer))
+    return Hour(lasted, len(new), *means, _variation(times[fits]), _even_ranks(np.maximum(new, 1), answer, cached))
+
+
+def _variation(times_s: Floats) -> float:
+    r"""Return how unevenly requests come, from counts; of few windows, from the gaps themselves.
+
+    Far counts of independent gaps scatter as these do: :math:`\operatorname{Var} N / \bar N \to c^2`.  Counts also show
+    what gaps do not: times on a grid, and rates that drift.
+    """
+    counts = np.bincount(((times_s - times_s[0]) // COUNTED_S).astype(np.int64))[:-1]
+    if len(counts) >= LEAST_COUNTS:
+        return float(np.sqrt(counts.var() / counts.mean()))
+    gaps = np.diff(times_s)
+    return float(gaps.std() / gaps.mean()) if gaps.any() else 0.0
+
+
+def _even_ranks(new: Floats, answer: Floats, cached: Floats) -> Sample:
+    """Return requests at even ranks, ordered by new tokens, then by the answer's and the cached ones."""
+    order = np.lexsort((cached, answer, new))
+    count = min(SAMPLED, len(order))
+    kept = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
+    return tuple((int(new[k]), int(answer[k]), int(cached[k])) for k in kept)
+
+
+def _mean_std(values: Floats) -> tuple[float, float]:
+    return float(values.mean()), float(values.std())
 
 
 class _Busiest:

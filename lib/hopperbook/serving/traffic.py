@@ -16,6 +16,7 @@ from hopperbook.errors import InputError
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
+from hopperbook.serving.queue import Sample
 from hopperbook.serving.search import largest_kept
 
 ARRIVALS = ("poisson", "bursty", "constant", "at_once")
@@ -46,6 +47,11 @@ class Traffic:
         Share of a prompt's tokens found in the prefix cache.
     history_tokens, shared_tokens : float
         Tokens before each prompt that the prefix cache holds: its conversation's own, and those that all share.
+    variation : float, optional
+        Standard deviation of gaps over their mean; that of :func:`gap_variation` by default.
+    sample : tuple of tuple, optional
+        Requests of whose kind lengths are drawn, each its new tokens, those of the answer, and those cached before;
+        they are scaled to the means above, and take the place of log-normal lengths.
     """
 
     rate_per_s: float
@@ -58,6 +64,8 @@ class Traffic:
     prefix_hit: float = 0.0
     history_tokens: float = 0.0
     shared_tokens: float = 0.0
+    variation: float | None = None
+    sample: Sample = ()
 
     def __post_init__(self) -> None:
         if self.arrival not in ARRIVALS:
@@ -96,8 +104,11 @@ def draw(traffic: Traffic, seed: int = 0) -> Requests:
     (400, 504, 249)
     """
     rng = np.random.default_rng(seed)
-    gaps = _gaps(rng, traffic.arrival, traffic.requests)
+    variation = gap_variation(traffic.arrival) if traffic.variation is None else traffic.variation
+    gaps = _gaps(rng, variation, traffic.requests)
     times = np.zeros(traffic.requests) if traffic.arrival == "at_once" else np.cumsum(gaps) / traffic.rate_per_s
+    if traffic.sample:
+        return _like_sample(rng, traffic, times)
     prompts = _lengths(rng, traffic.input_tokens, traffic.input_std, traffic.requests)
     answers = _lengths(rng, traffic.output_tokens, traffic.output_std, traffic.requests)
     hits = np.minimum((traffic.prefix_hit * prompts).astype(int), prompts - 1)
@@ -105,20 +116,77 @@ def draw(traffic: Traffic, seed: int = 0) -> Requests:
     return Requests(prompts + before, answers, hits + before, times, shared_tokens=round(traffic.shared_tokens))
 
 
+def _like_sample(rng: np.random.Generator, traffic: Traffic, times: Floats) -> Requests:
+    """Draw requests of a sample, all of it before any comes again, scaled to the traffic's means."""
+    sample = np.array(traffic.sample, float)
+    drawn = rng.permuted(np.tile(np.arange(len(sample)), (-(-len(times) // len(sample)), 1)), axis=1)
+    means = (traffic.input_tokens, traffic.output_tokens, traffic.history_tokens)
+    scales = np.array(means) / np.maximum(sample.mean(axis=0), 1e-9)
+    new, answer, history = np.rint(sample * scales)[drawn.ravel()[: len(times)]].T.astype(int)
+    new, answer = np.maximum(new, 1), np.maximum(answer, 1)
+    shared = round(traffic.shared_tokens)
+    hits = np.minimum((traffic.prefix_hit * new).astype(int), new - 1)
+    held = history + shared
+    return Requests(new + held, answer, hits + held, times, shared_tokens=shared)
+
+
 @cache
-def bursty_variation() -> float:
-    """Return the standard deviation of bursty gaps over their mean, from ``data/constants/serving.yaml``."""
-    return float(facts.read_yaml("constants/serving.yaml")["traffic"]["bursty_variation"]["value"])
+def gap_variation(arrival: str) -> float:
+    """Return the standard deviation of gaps over their mean; that of bursts is in ``data/constants/serving.yaml``.
+
+    Parameters
+    ----------
+    arrival : str
+        As of :class:`Traffic`.
+
+    Returns
+    -------
+    float
+        1 of random arrivals, 0 of even ones.
+
+    Examples
+    --------
+    >>> gap_variation("poisson"), gap_variation("bursty")
+    (1.0, 3.0)
+    """
+    if arrival == "bursty":
+        return float(facts.read_yaml("constants/serving.yaml")["traffic"]["bursty_variation"]["value"])
+    return 1.0 if arrival == "poisson" else 0.0
 
 
-def _gaps(rng: np.random.Generator, arrival: str, count: int) -> Floats:
+def thinned_variation(variation: float, replicas: float) -> float:
+    r"""Return how gaps vary for one of several replicas, between which requests are dealt out at random.
+
+    .. math:: c_n^2 = 1 + (c^2 - 1) / n
+
+    Exact for gaps independent of each other; the more replicas, the nearer to random arrivals.  Even arrivals stay so:
+    a router deals them out in turn.
+
+    Parameters
+    ----------
+    variation : float
+        Standard deviation of the gaps between all requests, over their mean.
+    replicas : float
+        How many share them.
+
+    Returns
+    -------
+    float
+        That of one replica's.
+
+    Examples
+    --------
+    >>> round(thinned_variation(3.0, 8), 2), thinned_variation(1.0, 8), thinned_variation(0.0, 8)
+    (1.41, 1.0, 0.0)
+    """
+    return float(np.sqrt(1 + (variation**2 - 1) / replicas)) if variation > 1 else variation
+
+
+def _gaps(rng: np.random.Generator, variation: float, count: int) -> Floats:
     """Draw gaps between arrivals, scaled so that their mean is one to the last digit: a run has the rate asked for."""
-    if arrival == "poisson":
-        gaps = rng.standard_exponential(count)
-    elif arrival == "bursty":
-        gaps = rng.standard_gamma(bursty_variation() ** -2, count)
-    else:
+    if variation == 0:
         return np.ones(count)
+    gaps = rng.standard_exponential(count) if variation == 1 else rng.standard_gamma(variation**-2, count)
     return gaps / gaps.mean()
 
 

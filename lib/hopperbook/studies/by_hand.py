@@ -358,11 +358,12 @@ def compare(found: Size, known: Base, row: Configuration, customer: Customer) ->
     >>> lines[-1].what, lines[-1].hand, lines[-1].plan
     ('GPUs paid for', 8.0, 8.0)
     """
-    d, lengths, by_hand = row.deployment, demand(customer).lengths, found.load
+    d, asked, by_hand = row.deployment, demand(customer).dealt(row.replicas), found.load
+    lengths = asked.lengths
     budget = serving.budget(d, customer.held_tokens)
-    most = verify.carried(d, customer) if budget.users >= 1 else Largest(0.0, 0.0, 0.0)
+    most = verify.carried(d, customer, replicas=row.replicas) if budget.users >= 1 else Largest(0.0, 0.0, 0.0)
     step = float(serving.decode_step_s(d, by_hand.running, lengths.met))
-    seen = at_rate(d, lengths, most.rate_per_s, customer.arrivals) if most.rate_per_s else None
+    seen = at_rate(d, lengths, most.rate_per_s, asked.variation, 0, asked.pool) if most.rate_per_s else None
     nothing = math.nan
     enough = verify.fewest_replicas(d, customer) if most.rate_per_s else math.inf
     prompt = wait(d, lengths, most.rate_per_s or by_hand.rate_per_s)
