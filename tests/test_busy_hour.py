@@ -231,3 +231,25 @@ def test_targets_that_nothing_misses_end_the_search_at_saturation():
     assert 0 < patient.rate_per_s < 1e3
     nothing = best_division(REPLICA, Demand(LENGTHS, users=1), Targets(1e-6, 1e-6), 2, 50e9)
     assert nothing.rate_per_s == 0.0 and nothing.gain == 0.0
+
+
+def test_histories_of_those_who_think_take_room():
+    """The cache keeps what it has room for; the rest is read again, which costs time; more memory brings it back."""
+    small, large = (serving.deploy(load("llama-3.1-8b"), part) for part in ("A100 SXM 40GB", "H200 SXM"))
+    few, many = (Demand(Lengths(200, 200, cached=7600), rate_per_s=1.0, think_s=seconds) for seconds in (5.0, 60.0))
+    assert answer(small, few).history_kept == answer(large, many).history_kept == 1.0
+    lost = answer(small, many)
+    room = serving.kv_capacity_tokens(small, 8000) - lost.in_flight * 8000
+    assert lost.history_kept == pytest.approx(room / (60 * 8000), abs=0.02)
+    assert lost.ttft.mean > 2 * answer(small, few).ttft.mean
+    assert largest(small, many, Targets(1.0, 0.05)).rate_per_s < largest(small, few, Targets(1.0, 0.05)).rate_per_s
+
+
+def test_a_model_that_one_server_does_not_hold_is_dealt_out_over_several():
+    who = customer.check({"name": "A", "model": "deepseek-v3", "concurrency": 32, "tpot_target_ms": 90.0})
+    row = planner.plan(who).by_part["H100 SXM"]
+    assert (row.tp, row.deployment.pp, row.gpus) == (8, 2, 16) and "TP 8 × PP 2" in planner.layout(row)
+    assert row.headroom > 0 and row.p_tpot >= 0.9
+    near, far = (serving.deploy(load("llama-3.1-70b"), "H100 SXM", tp=tp, pp=2) for tp in (4, 8))
+    hop = [float(serving.decode_step_s(d, 32, 2048)) for d in (near, far)]
+    assert hop[1] < hop[0]  # eight GPUs a stage read their weights faster than the wire takes

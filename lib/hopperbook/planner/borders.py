@@ -151,7 +151,7 @@ def gpus_billed(customer: Customer, name: str, ways: dict[str, Tenure], users: N
         each = most_users(customer, d)
         if each:
             each = max(1, int(each * simulated_over_cut(customer, d.gpu.name)))
-            billed = fleet.billed(-(-users // each) * d.tp, np.full(len(users), ways[d.gpu.name].kind))
+            billed = fleet.billed(-(-users // each) * d.gpus, np.full(len(users), ways[d.gpu.name].kind))
             place = places[d.gpu.name]
             fewest[place] = np.minimum(fewest[place], billed)
     return fewest

@@ -22,6 +22,8 @@ from hopperbook.serving.demand import cut_of
 from hopperbook.units import GIB, MONTH_H, MONTH_S
 
 TENSOR_PARALLEL = (1, 2, 4, 8)
+#: Servers over which a replica's layers are dealt out, where one does not hold the model.
+STAGES = (2, 4)
 
 
 class Fleet(NamedTuple):
@@ -118,12 +120,14 @@ def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str,
 
 
 def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> list[Deployment]:
-    """List the replicas worth trying.
+    """List the replicas worth trying: on GPUs of one server, and where eight hold no user, on several servers.
+
+    Layers are then dealt out to servers in stages; within a server each layer is cut.
 
     Parameters
     ----------
     customer : Customer
-        Precision policy.
+        Precision policy, and what a user holds.
     model : Model
         The model served.
     parts : tuple of str
@@ -132,7 +136,7 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> lis
     Returns
     -------
     list of Deployment
-        One for each part, tensor-parallel degree and pair of formats.
+        One for each part, layout and pair of formats.
 
     Examples
     --------
@@ -146,11 +150,16 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> lis
             for tp in TENSOR_PARALLEL:
                 if model.heads % tp == 0 and model.hidden % tp == 0:
                     found.append(replica(model, part.name, tp, weights, cache))
+            for stages in STAGES:
+                widest = found[-1] if found else None
+                if widest is None or widest.tp < 8 or serving.budget(widest, customer.held_tokens).users >= 1:
+                    break
+                found.append(replica(model, part.name, 8, weights, cache, stages))
     return found
 
 
 @functools.lru_cache(maxsize=4096)
-def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deployment:
+def replica(model: Model, part: str, tp: int, weights: str, cache: str, pp: int = 1) -> Deployment:
     """Build a replica once, so that its profile of step times is laid out once.
 
     Parameters
@@ -163,13 +172,15 @@ def replica(model: Model, part: str, tp: int, weights: str, cache: str) -> Deplo
         Tensor parallel.
     weights, cache : str
         Formats.
+    pp : int
+        Pipeline stages.
 
     Returns
     -------
     Deployment
         The replica.
     """
-    return deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
+    return deploy(model, part, tp=tp, pp=pp, precision=weights, kv_precision=cache)
 
 
 def replica_counts(customer: Customer, gpus: int) -> NDArray[np.int_]:
@@ -340,9 +351,9 @@ def short_of_room(customer: Customer, tenures: dict[str, list[Tenure]]) -> Confi
     >>> from hopperbook.customer import check
     >>> from hopperbook.planner.tenure import tenures as ways
     >>> big = check({"name": "A", "model": "deepseek-v3", "precision": "bf16"})
-    >>> row = short_of_room(big, {"H200 SXM": ways(big, "H200 SXM")})
-    >>> row.gpu, row.tp, round(row.memory_gib)  # GiB of 140; the weights alone are 671e9 x 2 / 8 bytes, 156 GiB
-    ('H200 SXM', 8, 160)
+    >>> row = short_of_room(big, {"H100 SXM": ways(big, "H100 SXM")})
+    >>> row.gpu, row.gpus, round(row.memory_gib)  # GiB of 80; the weights are 671e9 x 2 / 32 bytes, 39 GiB
+    ('H100 SXM', 32, 44)
     """
     part = max((name for name, ways in tenures.items() if ways), key=lambda name: facts.gpu(name).memory_bytes)
     d = deployments(customer, load(customer.model), (part,))[-1]
@@ -386,8 +397,8 @@ def shortage(d: Deployment, held_tokens: int) -> str:
     budget = serving.budget(d, held_tokens)
     lacking = budget.kv_user_bytes - budget.kv_room_bytes
     needed = max(1.0, lacking / GIB)
-    where = f"a GPU at TP {d.tp} in {units.format_name(d.weights)}"
-    return f"needs {units.fixed(needed)} GiB more {where}; more nodes a replica"
+    where = f"a GPU at TP {d.tp}{f', PP {d.pp}' if d.pp > 1 else ''} in {units.format_name(d.weights)}"
+    return f"needs {units.fixed(needed)} GiB more {where}; a smaller format"
 
 
 def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
@@ -413,14 +424,15 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
         "tenure": spread([w.kind for w in ways]),
         "row": spread(list(range(len(columns)))),
     }
-    gpus = (stacked["replicas"] + customer.spare_replicas) * fixed["tp"]
+    each = spread([d.gpus for d in made])
+    gpus = (stacked["replicas"] + customer.spare_replicas) * each
     paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
         month[end] = np.round(paid * spread([getattr(w, end) for w in ways]) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
-    served = served_gpu_hours(customer, stacked["replicas"], fixed["tp"])
+    served = served_gpu_hours(customer, stacked["replicas"], each)
     day_hours = (served + customer.hpc_hours_per_day * slow * 8) / gpus
     priced = {
         "gpus": gpus,

@@ -8,6 +8,7 @@ import pandas as pd
 from hopperbook import units
 from hopperbook.customer import Customer
 from hopperbook.planner.configuration import Configuration, TrainingRun
+from hopperbook.planner.fleet import STAGES
 from hopperbook.planner.small import Small, cut_parts, small_service_bytes
 from hopperbook.units import GIB, money, number, percent
 
@@ -71,7 +72,7 @@ def _nearest_serving(rows: pd.DataFrame, customer: Customer) -> str:
     none = f"No configuration up to {_gpus(customer.max_gpus)} serves {target}"
     possible = rows[rows.fits & rows.available] if len(rows) else rows
     if possible.empty:
-        return none + f": the model fits no replica of up to {_gpus(min(8, customer.max_gpus))}."
+        return none + f": the model fits no replica of up to {_gpus(min(8 * STAGES[-1], customer.max_gpus))}."
     over = np.maximum(
         possible.tpot_at_s * 1e3 / customer.tpot_target_ms, possible.ttft_at_s * 1e3 / customer.ttft_target_ms
     )

@@ -16,6 +16,7 @@ from hopperbook.planner.odds import SURE, bands, days_band
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
 from hopperbook.planner.stress import close, lost_replica, variants, with_spare
+from hopperbook.planner.verify import answered
 
 
 def _range(value: float, low: float, high: float) -> dict[str, float]:
@@ -50,6 +51,7 @@ def configuration(row: Configuration | None, plan: Plan, *, training: bool = Tru
         "layout": layout(row),
         "replicas": int(row.replicas),
         "tp": int(row.tp),
+        "pp": int(row.deployment.pp),
         "precision": str(row.precision),
         "kv_precision": str(row.kv_precision),
         "tenure": str(row.tenure),
@@ -133,7 +135,8 @@ def layout(row: Configuration) -> str:
     >>> layout(make(check({"name": "A", "model": "llama-3.1-8b"})).recommendation)
     '1 replica of one GPU'
     """
-    each = f"TP {int(row.tp)}" if row.tp > 1 else "one GPU"
+    d = row.deployment
+    each = (f"TP {d.tp}" if d.gpus > 1 else "one GPU") + (f" × PP {d.pp}" if d.pp > 1 else "")
     return f"{int(row.replicas)} replica{'s' if row.replicas > 1 else ''} of {each}"
 
 
@@ -205,9 +208,14 @@ def _stress(plan: Plan) -> dict[str, Any] | None:
         "largest_requests_per_s": _range(*_largest(row, customer)),
         "spare_replica": {"gpus": spare.gpus, "usd_per_month": spare.usd},
         "all_at_once": {"ttft_mean_ms": 1e3 * burst.ttft_s, "ttft_p95_ms": 1e3 * burst.ttft_p95_s},
+        "history_kept": answered(row.deployment, row.replicas, customer).history_kept,
         "close": close(plan),
         "variants": [{"name": v.name, "gain": v.gain, "note": v.note} for v in variants(row, customer)],
     }
+
+
+#: Below this share of histories in the cache the reader is told.
+ALL_KEPT = 0.99
 
 
 def _stress_lines(plan: Plan) -> list[str]:
@@ -233,6 +241,11 @@ def _stress_lines(plan: Plan) -> list[str]:
         f"  {'all at once':15s} first token after {units.fixed(burst['ttft_mean_ms'] / 1e3, 2)} s on average,"
         f" {units.fixed(burst['ttft_p95_ms'] / 1e3, 2)} s for one in twenty"
     )
+    if found["history_kept"] < ALL_KEPT:
+        kept = units.percent(found["history_kept"])
+        lines.append(
+            f"  {'history':15s} {kept} of the histories fit into the cache while users think; the rest is read again"
+        )
     lines += [f"  {v['name']:15s} {units.fixed(v['gain'], 2)} times the load: {v['note']}" for v in found["variants"]]
     if found["close"]:
         lines.append(f"  {'close':15s} the runner-up costs hardly more: choose by room to grow and by price risk")

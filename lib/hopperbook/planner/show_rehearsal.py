@@ -82,6 +82,7 @@ def _fleet(done: Rehearsal) -> dict[str, object]:
         "gpus": row.deployment.gpus * done.replicas,
         "replicas": done.replicas,
         "tp": row.tp,
+        "pp": row.deployment.pp,
         "precision": row.precision,
         "kv_precision": row.kv_precision,
     }

@@ -69,7 +69,7 @@ def with_spare(row: Configuration) -> Configuration:
     >>> row.gpus, with_spare(row).gpus, round(with_spare(row).usd / row.usd, 2)  # GPUs come in whole nodes
     (8, 12, 2.0)
     """
-    gpus = row.gpus + row.tp
+    gpus = row.gpus + row.deployment.gpus
     paid = int(billed(np.array([gpus]), np.array([row.tenure]))[0])
     more = paid / row.billed_gpus
     return replace(

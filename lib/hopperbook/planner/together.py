@@ -13,6 +13,7 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.fleet import billed
+from hopperbook.planner.show import layout
 from hopperbook.planner.tenure import tenures
 from hopperbook.units import MONTH_H
 
@@ -98,7 +99,7 @@ def as_rows(found: Sequence[Together]) -> list[dict[str, Any]]:
     """
     return [
         {"GPU": each.gpu, "tenure": each.tenure.replace("_", " ")}
-        | {name: f"{row.gpus} ({row.replicas} x TP {row.tp})" for name, row in each.services.items()}
+        | {name: f"{row.gpus} ({layout(row)})" for name, row in each.services.items()}
         | {
             "paid for": each.billed_gpus,
             "USD a month": f"{units.money(each.usd)} ({units.money(each.usd_low)} to {units.money(each.usd_high)})",

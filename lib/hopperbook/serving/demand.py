@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from hopperbook.errors import InputError
+from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.events import Limits, Requests, Run, replay
@@ -118,6 +119,8 @@ class Answer:
         Share of requests that had to give their cache back.
     starved : bool
         Whether some request had to wait for the cache.
+    history_kept : float
+        Share of the histories of those who think that the cache has room for.
     """
 
     rate_per_s: float
@@ -133,6 +136,7 @@ class Answer:
     cache_share: float
     preempted: float
     starved: bool
+    history_kept: float = 1.0
 
 
 class Targets(NamedTuple):
@@ -283,7 +287,7 @@ def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
     (4.0, 0.56, 30)
     """
     rate = _settled(rate_of(cut_of(d, demand.lengths), demand))
-    seen = at_rate(d, demand.lengths, rate, demand.variation, seed, demand.pool)
+    seen = with_history_kept(d, demand, rate, seed)
     if demand.rate_per_s:
         return seen
     low, high = 0.0, np.inf
@@ -294,8 +298,62 @@ def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
         low, high = (rate, high) if asked > rate else (low, rate)
         rate *= (asked / rate) ** 0.7
         rate = _settled(rate if low < rate < high else float(np.sqrt(low * high)))
-        seen = at_rate(d, demand.lengths, rate, demand.variation, seed, demand.pool)
+        seen = with_history_kept(d, demand, rate, seed)
     return seen
+
+
+#: Rounds in which the share of histories in the cache is settled, and how near is near enough.
+ROUNDS, SETTLED = 8, 0.01
+
+
+def with_history_kept(d: Deployment, demand: Demand, rate_per_s: float, seed: int = 0) -> Answer:
+    r"""Simulate a replica at a rate, with as much of the users' histories in the cache as it has room for.
+
+    .. math:: f = \min\left(1, \frac{K - N h}{\lambda Z h}\right)
+
+    Users who think leave their conversation of h tokens in the cache of K; those in flight, N, need theirs.  What does
+    not fit is read again as a prompt, which keeps requests longer in flight.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica.
+    demand : Demand
+        Lengths, of which the history counts as found as far as it fits, and seconds to think.
+    rate_per_s : float
+        Requests a second of the replica.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Answer
+        With the share of histories kept.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> d = deploy(load("llama-3.1-8b"), "A100 SXM 40GB")
+    >>> chat = Demand(Lengths(200, 200, cached=7600), users=60, think_s=60.0)
+    >>> round(with_history_kept(d, chat, 1.0).history_kept, 2)  # 60 users think, each with 8,000 tokens
+    0.17
+    """
+    n = demand.lengths
+    history, share = n.cached - n.shared, 1.0
+    seen = at_rate(d, n, rate_per_s, demand.variation, seed, demand.pool)
+    if not demand.think_s or not history:
+        return seen
+    room, thinking = kv_capacity_tokens(d, n.held) - n.shared, rate_per_s * demand.think_s
+    for _ in range(ROUNDS):
+        free = room - min(seen.in_flight, room / n.held) * n.held
+        kept = float(np.clip(free / (thinking * n.held), 0.0, 1.0))
+        if abs(kept - share) < SETTLED:
+            break
+        share = round((kept + share) / 2 if kept > share else kept, 3)
+        lengths = n._replace(new=n.new + (1 - share) * history, cached=n.shared + share * history)
+        seen = at_rate(d, lengths, rate_per_s, demand.variation, seed, demand.pool)
+    return replace(seen, history_kept=share)
 
 
 def _settled(rate: float) -> float:
@@ -344,10 +402,10 @@ def largest(d: Deployment, demand: Demand, targets: Targets, seed: int = 0) -> L
     >>> round(found.rate_per_s, 1), round(found.in_flight)
     (4.8, 118)
     """
-    cut, lengths = cut_of(d, demand.lengths), demand.lengths
+    cut = cut_of(d, demand.lengths)
 
     def seen(rate: float) -> Answer:
-        return at_rate(d, lengths, _settled(rate), demand.variation, seed, demand.pool)
+        return with_history_kept(d, demand, _settled(rate), seed)
 
     saturated = float(cut.rate_per_s.max())
     low = largest_kept(

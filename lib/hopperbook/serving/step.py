@@ -94,7 +94,8 @@ def _communication_s(d: Deployment, tokens: Floats) -> Floats:
     elif d.tp > 1:
         total += m.layers * collectives.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
     if d.pp > 1:
-        total += (d.pp - 1) * collectives.collective_s("p2p", size, 2, d.gpu, **nodes).seconds
+        near = 8 if d.gpus <= 8 else 1  # stages of a larger group stand in servers of their own
+        total += (d.pp - 1) * collectives.collective_s("p2p", size, 2, d.gpu, gpus_per_node=near, **nodes).seconds
     return total
 
 
