@@ -91,6 +91,7 @@ def test_a_rate_beyond_all_capacity_is_told_and_answered_as_far_as_it_goes(row):
 
 def test_what_does_not_fit_is_timed_as_if_it_did():
     big = customer.check({"name": "A", "model": "deepseek-v3", "precision": "bf16", "concurrency": 4})
+    big = big.model_copy(update={"max_gpus": 8})
     row = planner.plan(big).explained
     assert serving.budget(row.deployment, big.held_tokens).users < 1
     seen = study.answered(row, big)

@@ -150,7 +150,7 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> lis
             for tp in TENSOR_PARALLEL:
                 if model.heads % tp == 0 and model.hidden % tp == 0:
                     found.append(replica(model, part.name, tp, weights, cache))
-            for stages in STAGES:
+            for stages in (n for n in STAGES if 8 * n <= customer.max_gpus):
                 widest = found[-1] if found else None
                 if widest is None or widest.tp < 8 or serving.budget(widest, customer.held_tokens).users >= 1:
                     break
