@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -126,6 +127,7 @@ class Customer(BaseModel):
     market: Literal["other", "hyperscaler"] = Field(
         "other", description="Whose rental prices: GPU clouds, or the three"
     )
+    as_of: Text = Field("", description="Day of the prices, YYYY-MM-DD; empty = that of the newest quote on file")
     tenure: Literal["auto", "on_demand", "reserved", "own"] = Field("auto", description="How GPUs are had")
     region: Text = Field("US", description="Where; shown beside prices")
     horizon_months: Annotated[int, Field(ge=1, le=120, strict=True)] = Field(
@@ -322,6 +324,13 @@ def check(values: dict[str, Any]) -> Customer:
     if customer.day_curve:
         customer = _with_own_day(customer)
     _sample(customer.length_sample)
+    if customer.as_of and not re.fullmatch(r"20[2-3]\d-\d\d-\d\d", customer.as_of):
+        raise InputError("as_of", customer.as_of, "a day such as 2026-08-23", facts.newest_price_date())
+    if customer.as_of:
+        try:
+            date.fromisoformat(customer.as_of)
+        except ValueError:
+            raise InputError("as_of", customer.as_of, "a day of the calendar", facts.newest_price_date()) from None
     served = _known("model", models.load, customer.model)
     _known("training_model", models.load, customer.trained_model)
     _known("small_model", models.load, customer.small_model)

@@ -429,7 +429,8 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
-        month[end] = np.round(paid * spread([getattr(w, end) for w in ways]) * MONTH_H, 6)
+        hourly = [w.usd_per_hour(end, -(-d.gpus // 8)) for w, d in zip(ways, made, strict=True)]
+        month[end] = np.round(paid * spread(hourly) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
     served = served_gpu_hours(customer, stacked["replicas"], each)

@@ -15,7 +15,8 @@ from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE, bands, days_band
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
-from hopperbook.planner.stress import close, lost_replica, variants, with_spare
+from hopperbook.planner.stress import lost_replica, variants, with_spare
+from hopperbook.planner.ties import Tie, choose_by, ties
 from hopperbook.planner.verify import answered
 
 
@@ -209,7 +210,7 @@ def _stress(plan: Plan) -> dict[str, Any] | None:
         "spare_replica": {"gpus": spare.gpus, "usd_per_month": spare.usd},
         "all_at_once": {"ttft_mean_ms": 1e3 * burst.ttft_s, "ttft_p95_ms": 1e3 * burst.ttft_p95_s},
         "history_kept": answered(row.deployment, row.replicas, customer).history_kept,
-        "close": close(plan),
+        "close": [_tie(row, each) for each in ties(plan) if each.close],
         "variants": [{"name": v.name, "gain": v.gain, "note": v.note} for v in variants(row, customer)],
     }
 
@@ -247,9 +248,30 @@ def _stress_lines(plan: Plan) -> list[str]:
             f"  {'history':15s} {kept} of the histories fit into the cache while users think; the rest is read again"
         )
     lines += [f"  {v['name']:15s} {units.fixed(v['gain'], 2)} times the load: {v['note']}" for v in found["variants"]]
-    if found["close"]:
-        lines.append(f"  {'close':15s} the runner-up costs hardly more: choose by room to grow and by price risk")
-    return lines
+    return lines + [_tie_line(row, each) for each in ties(plan) if each.close]
+
+
+def _tie(recommended: Configuration, found: Tie) -> dict[str, Any]:
+    """Return an option that costs about as much as plain values."""
+    row = found.row
+    return {
+        "gpu": row.gpu,
+        "gpus": row.gpus,
+        "tenure": row.tenure,
+        "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
+        "recommendation_cheaper": found.cheaper,
+        "regret_usd_per_month": found.regret_usd,
+        "other_regret_usd_per_month": found.other_regret_usd,
+        "choose_by": choose_by(recommended, found),
+    }
+
+
+def _tie_line(row: Configuration, found: Tie) -> str:
+    """Say what costs about as much, how surely the recommendation is cheaper, and what would decide."""
+    other = found.row
+    what = f"{other.gpus} × {other.gpu}, {TENURE_WORDS[other.tenure].lower()}"
+    odds = f"dearer in {units.percent(found.cheaper, 2)} of price scenarios"
+    return f"  {'close':15s} {what}: {units.money(other.usd)}, {odds}; {choose_by(row, found)}"
 
 
 TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep", "shared": "Share"}

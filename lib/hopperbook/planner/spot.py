@@ -17,7 +17,7 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import TrainingRun, run_of_row
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import assumptions, tenures
+from hopperbook.planner.tenure import assumptions, market_price, tenures
 from hopperbook.training.run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
@@ -218,7 +218,7 @@ def offers(customer: Customer, gpu: str, gpus: int, checkpoint_bytes: float) -> 
     ways = [way for way in tenures(asked, gpu) if way.kind != "kept"]
     found = [Offer(w.kind, w.typical, w.low, w.typical, w.high, 1.0, w.date) for w in ways]
     try:
-        price = facts.price(gpu, customer.market, "spot")
+        price = market_price(customer, gpu, "spot")
     except InputError:
         return found
     undisturbed = stretch(gpus, checkpoint_bytes, 0.0)

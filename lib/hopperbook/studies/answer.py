@@ -17,6 +17,7 @@ from hopperbook.planner.borders import Map, rented
 from hopperbook.planner.configuration import run_of_row
 from hopperbook.planner.reject import Rejected
 from hopperbook.planner.runs import describe
+from hopperbook.planner.tenure import market_price
 
 #: Ways to have a GPU, as a sentence about the map says them.
 HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought"}
@@ -440,15 +441,15 @@ def near(customer: Customer) -> Near:
     )
 
 
-def usd_per_hour(part: str, market: str) -> float:
+def usd_per_hour(part: str, customer: Customer) -> float:
     """Return the typical price of an hour of a GPU on demand.
 
     Parameters
     ----------
     part : str
         The GPU.
-    market : str
-        ``other`` or ``hyperscaler``.
+    customer : Customer
+        Market and day.
 
     Returns
     -------
@@ -457,22 +458,23 @@ def usd_per_hour(part: str, market: str) -> float:
 
     Examples
     --------
-    >>> usd_per_hour("H100 SXM", "other"), usd_per_hour("H200 NVL", "other")
+    >>> from hopperbook.customer import default
+    >>> usd_per_hour("H100 SXM", default()), usd_per_hour("A800 SXM", default())
     (2.534, nan)
     """
     try:
-        return facts.price(part, market).typical
+        return market_price(customer, part).typical
     except InputError:
         return math.nan
 
 
-def price_dates(market: str) -> str:
+def price_dates(customer: Customer) -> str:
     """Return the dates of the prices that the map rests on.
 
     Parameters
     ----------
-    market : str
-        ``other`` or ``hyperscaler``.
+    customer : Customer
+        Market and day.
 
     Returns
     -------
@@ -481,13 +483,14 @@ def price_dates(market: str) -> str:
 
     Examples
     --------
-    >>> price_dates("other")
+    >>> from hopperbook.customer import default
+    >>> price_dates(default())
     '2024-12-13 to 2026-03-03'
     """
     days: list[str] = []
     for part in facts.drawn():
         try:
-            days += facts.price(part, market).date.split(" to ")
+            days += market_price(customer, part).date.split(" to ")
         except InputError:
             continue
     first, last = min(days, default=""), max(days, default="")

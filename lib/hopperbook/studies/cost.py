@@ -14,7 +14,7 @@ from hopperbook import cost, facts, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, runs, spot
-from hopperbook.planner.tenure import Tenure, ownership, tenures
+from hopperbook.planner.tenure import Tenure, market_price, ownership, tenures
 from hopperbook.units import HOUR_S, MONTH_H
 
 ENDS = ("low", "typical", "high")
@@ -468,16 +468,16 @@ def markets(customer: Customer) -> pd.DataFrame:
             "own": _owned_usd_per_hour(gpu, customer.horizon_months, customer.busy_fraction)
         }
         for market in facts.MARKETS:
-            rows.append({"gpu": gpu, "market": market} | _asked(gpu, market) | own)
+            rows.append({"gpu": gpu, "market": market} | _asked(gpu, market, customer.as_of) | own)
     return pd.DataFrame(rows)
 
 
-def _asked(gpu: str, market: str) -> dict[str, float | int | str]:
+def _asked(gpu: str, market: str, as_of: str) -> dict[str, float | int | str]:
     """Return the prices of a part in a market, on demand and on spot, missing where nobody asks one."""
     found: dict[str, float | int | str] = {}
     for tenure in ("on_demand", "spot"):
         try:
-            p = facts.price(gpu, market, tenure)
+            p = facts.price(gpu, market, tenure, as_of)
         except InputError:
             found |= {tenure: math.nan, f"{tenure}_low": math.nan, f"{tenure}_high": math.nan}
             continue
@@ -735,7 +735,7 @@ def spot_fleet(customer: Customer, gpu: str, gpus: int, needed: int, per_node_ho
     9
     """
     try:
-        price = facts.price(gpu, customer.market, "spot")
+        price = market_price(customer, gpu, "spot")
     except InputError:
         return None
     replicas = spot.fleet_replicas(needed, per_node_hour)
