@@ -28,6 +28,9 @@ Customer = Annotated[
     Path | None, typer.Option("--customer", "-c", help="The customer's YAML file; default: the book's")
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, replaces a field of the customer's file")]
+Parts = Annotated[
+    str | None, typer.Option(help="GPUs that stand for election, separated by commas; default: the customer's")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
@@ -50,8 +53,10 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
     Console(width=width, markup=False, highlight=False).print(table)
 
 
-def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
+def _load(path: Path | None, sets: list[str] | None, parts: str | None = None) -> customers.Customer:
     overrides = dict(customers.parse_override(text) for text in sets or [])
+    if parts is not None:
+        overrides["parts"] = parts if parts.strip() else ","
     return customers.load(path or facts.DATA / "customers" / "default.yaml", overrides)
 
 
@@ -59,13 +64,14 @@ def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
 def build(
     customer: Customer = None,
     set_: Sets = None,
+    parts: Parts = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
     json_: AsJson = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
     from hopperbook import report
 
-    who = _load(customer, set_)
+    who = _load(customer, set_, parts)
     target = out or REPORTS / slug(who.name)
     index = report.build(who.model_dump(), target, progress=not json_ and sys.stderr.isatty())
     if json_:
@@ -137,7 +143,9 @@ def size(
 @app.command()
 def compare(
     model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
-    gpus: Annotated[str | None, typer.Option(help="GPUs, separated by commas; those of the map by default")] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", "--parts", help="GPUs, separated by commas; those of the map by default")
+    ] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 32,
     context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 4096,
     json_: AsJson = False,
@@ -148,17 +156,19 @@ def compare(
     names = list(facts.drawn()) if gpus is None else [name.strip() for name in gpus.split(",") if name.strip()]
     if not names:
         raise InputError("gpus", gpus, "names of GPUs, separated by commas", ",".join(facts.drawn()))
-    rows = [sizing.rows(sizing.size(model, name, concurrency=concurrency, context_tokens=context))[0] for name in names]
+    sized = (sizing.size(model, name, concurrency=concurrency, context_tokens=context) for name in names)
+    rows = [sizing.rows(answer, priced=True)[0] for answer in sized]
     if json_:
         _print_json(rows)
     else:
-        _table(rows, f"{model}, {concurrency} requests of {context:,} tokens")
+        _table(rows, f"{model}, {concurrency} requests of {context:,} tokens, rented on demand")
 
 
 @app.command()
 def plan(
     customer: CustomerFile,
     set_: Sets = None,
+    parts: Parts = None,
     also: Annotated[
         list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
     ] = None,
@@ -168,9 +178,9 @@ def plan(
     from hopperbook import planner
 
     if also:
-        _plan_together([_load(customer, set_), *(_load(path, None) for path in also)], json_)
+        _plan_together([_load(customer, set_, parts), *(_load(path, None, parts) for path in also)], json_)
         return
-    made = planner.plan(_load(customer, set_))
+    made = planner.plan(_load(customer, set_, parts))
     if json_:
         _print_json(planner.as_json(made))
     else:
@@ -370,7 +380,7 @@ def check(
 
 @app.command()
 def calibrate(
-    what: Annotated[str, typer.Argument(help="serving, training, intervals or all")] = "all",
+    what: Annotated[str, typer.Argument(help="serving, training, intervals, parts or all")] = "all",
 ) -> None:
     """Fit the named constants on rows marked fit, and store them in data/constants."""
     from hopperbook import calibrate as fitting

@@ -125,6 +125,9 @@ class Customer(BaseModel):
     owned_gpu: Text = Field("", description="GPU owned today; empty = none")
     owned_gpus: Annotated[int, Field(ge=0, le=100_000, strict=True)] = Field(0, description="How many are owned")
     max_gpus: Annotated[Count, Field(le=16_384)] = Field(1024, description="Largest cluster considered")
+    parts: Text = Field(
+        "", description="GPUs that stand for election, by commas; empty = A100, H100 and H200, and what is owned"
+    )
     a100_usd_per_hour: Usd | None = Field(
         None, description="Your price of an A100 SXM 80GB hour; empty = data/prices.csv"
     )
@@ -143,7 +146,7 @@ class Customer(BaseModel):
             raise ValueError("plain text on one line, without ../ and the signs < > { } [ ] ` * # | $ _ \\ of markup")
         return value
 
-    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu")
+    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu", "parts")
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
@@ -184,6 +187,11 @@ class Customer(BaseModel):
             return self.concurrency
         slowest_s = (self.ttft_target_ms + self.output_tokens * self.tpot_target_ms) / 1e3
         return max(1, math.ceil(self.requests_per_s * min(slowest_s, self.request_target_ms / 1e3 or slowest_s)))
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the GPUs that she lets stand for election; empty where she leaves it to the book."""
+        return tuple(name.strip() for name in self.parts.split(",") if name.strip())
 
     @property
     def trained_model(self) -> str:
@@ -300,6 +308,8 @@ def check(values: dict[str, Any]) -> Customer:
     _known("small_model", models.load, customer.small_model)
     if customer.owned_gpu:
         _known("owned_gpu", facts.gpu, customer.owned_gpu)
+    if customer.parts:
+        customer = _with_known_parts(customer)
     limit = served.context_limit
     if limit and customer.prompt_tokens + customer.output_tokens > limit:
         raise InputError(
@@ -319,6 +329,15 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _with_known_parts(customer: Customer) -> Customer:
+    """Check the GPUs that stand for election, and write their names in full."""
+    names = [name.strip() for name in customer.parts.split(",") if name.strip()]
+    if not names:
+        raise InputError("parts", customer.parts, "names of GPUs, separated by commas", ", ".join(facts.drawn()))
+    full = dict.fromkeys(_known("parts", facts.gpu, name).name for name in names)
+    return customer.model_copy(update={"parts": ", ".join(full)})
 
 
 def _with_own_day(customer: Customer) -> Customer:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+import numpy as np
+
 from hopperbook import facts, models, serving, units
+from hopperbook.cost import rent_usd_per_month, usd_per_million_tokens
 from hopperbook.errors import InputError
 from hopperbook.models import Model, load, model_names, precision_name
+from hopperbook.planner.fleet import billed
 from hopperbook.planner.odds import bands
+
+#: The end of the rate that goes with the typical, low and high price: the most tokens with the least money.
+ENDS = ("value", "high", "low")
 
 
 class Range(TypedDict):
@@ -160,11 +167,7 @@ def size(
     if not 1 <= output < max(2, context_tokens):
         raise InputError("output", output, f"a whole number from 1 to {context_tokens - 1}, less than the context")
     load_ = {"concurrency": concurrency, "context": context_tokens, "output": output}
-    parts = (
-        [facts.gpu(gpu)]
-        if gpu is not None
-        else [g for g in facts.gpus().values() if g.architecture in ("Ampere", "Hopper")]
-    )
+    parts = [facts.gpu(gpu)] if gpu is not None else [g for g in facts.gpus().values() if g.cuda]
     rows = [_on(m, part, load_, precision, kv_precision, tp) for part in parts]
     return model_row(model, precision, kv_precision) | {
         "concurrency": concurrency,
@@ -201,6 +204,7 @@ def _on(
         "weights_gib_per_gpu": budget.weights_bytes / units.GIB,
         "kv_gib_per_gpu": users * budget.kv_user_bytes / units.GIB,
         "free_gib_per_gpu": (budget.kv_room_bytes - users * budget.kv_user_bytes) / units.GIB,
+        "timed_by": part.kernels_of if part.stand_in["serving"] else None,
     }
     try:
         return row | _speed(d, users, load_)
@@ -221,13 +225,15 @@ def _speed(d: serving.Deployment, users: float, load_: dict[str, int]) -> dict[s
     return {name: {"value": x, "low": x * low, "high": x * high} for name, (x, (low, high)) in values.items()}
 
 
-def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
+def rows(answer: dict[str, Any], priced: bool = False) -> list[dict[str, Any]]:
     """Flatten an answer of :func:`size` into rows for a table.
 
     Parameters
     ----------
     answer : dict
         From :func:`size`.
+    priced : bool
+        Add what the GPUs rent for and a million output tokens cost.
 
     Returns
     -------
@@ -266,8 +272,29 @@ def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
                 if found
                 else ""
             )
-        table.append(line | {"note": row.get("reason", "")})
+        if priced:
+            line |= _cost(row)
+        by = f"timed by {row['timed_by']}" if row.get("timed_by") else ""
+        table.append(line | {"note": row.get("reason", by)})
     return table
+
+
+def _cost(row: dict[str, Any]) -> dict[str, str]:
+    """Return what a part's answer costs, rented on demand outside the hyperscalers and kept busy around the clock."""
+    usd, million = "", ""
+    if row["fits"]:
+        try:
+            price = facts.price(row["gpu"])
+        except InputError:
+            return {"$ a month": "no price on file", "$/million tokens": ""}
+        paid = int(billed(np.array([row["gpus"]]), np.array(["on_demand"]))[0])
+        month = [float(rent_usd_per_month(paid, each)) for each in (price.typical, price.low, price.high)]
+        usd = f"{units.money(month[0])} ({units.money(month[1])}-{units.money(month[2])})"
+        rate = row.get("output_tokens_per_s")
+        if rate:
+            each = [float(usd_per_million_tokens(m, rate[end])) for m, end in zip(month, ENDS, strict=True)]
+            million = f"{units.money(each[0])} ({units.money(each[1])}-{units.money(each[2])})"
+    return {"$ a month": usd, "$/million tokens": million}
 
 
 def sentence(answer: dict[str, Any]) -> str:

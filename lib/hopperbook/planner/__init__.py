@@ -8,6 +8,8 @@ from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
+from hopperbook.planner.standing import standing_parts
+from hopperbook.planner.unconsidered import closing
 
 __all__ = [
     "Configuration",
@@ -18,6 +20,7 @@ __all__ = [
     "as_text",
     "bands",
     "borders",
+    "closing",
     "configuration",
     "counterpart",
     "days_band",
@@ -30,4 +33,5 @@ __all__ = [
     "rehearsal_text",
     "rehearse",
     "run",
+    "standing_parts",
 ]

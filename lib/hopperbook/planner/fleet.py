@@ -308,8 +308,14 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | N
     made = deployments(customer, model, parts)
     columns: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
+    for part in set(parts) - {d.gpu.name for d in made}:
+        missing[part] = f"has no units for weights in {units.format_name(customer.precision)}; another format"
     for d in (d for d in made if d.gpus * (1 + customer.spare_replicas) <= customer.max_gpus):
-        timed = serve(customer, d)
+        try:
+            timed = serve(customer, d)
+        except InputError as problem:  # no kernel of this format stands in for this part's
+            missing[d.gpu.name] = f"cannot be timed ({problem}); another format"
+            continue
         if timed is None:
             missing[d.gpu.name] = shortage(d, customer.held_tokens)
             continue

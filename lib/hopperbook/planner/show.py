@@ -9,6 +9,7 @@ from hopperbook import serving, units
 from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
+from hopperbook.planner import unconsidered
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import demand, limits
@@ -165,6 +166,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     ]
     found["stress"] = _stress(plan)
     found["considered"] = plan.considered
+    found["not_considered"] = unconsidered.as_json(plan.customer)
     found["answer"] = plan.answer
     found["training"] = None if plan.training is None else run(plan.training, plan)
     if plan.small is not None:
@@ -316,4 +318,5 @@ def as_text(plan: Plan) -> str:
     lines += _stress_lines(plan)
     lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (reconsider with {r.remedy})" for r in plan.rejected]
     lines.append(f"{plan.considered:,} configurations considered")
+    lines.append(unconsidered.closing(plan.customer))
     return "\n".join(lines)

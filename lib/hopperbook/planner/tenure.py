@@ -141,10 +141,16 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
     >>> ownership("H100 SXM", 36).gpus
     8
     """
-    server, a = server_of(gpu), assumptions()
+    server = server_of(gpu)
     network = getattr(facts.cost("network_usd_per_node", "2 tiers"), end) if facts.gpu(gpu).form == "SXM" else 0.0
+    return _running(gpu, months, end, getattr(facts.purchase(server.name), end) + network)
+
+
+def _running(gpu: str, months: int, end: str, server_usd: float) -> Ownership:
+    """Return what owning a server costs that was bought at a price."""
+    server, a = server_of(gpu), assumptions()
     return Ownership(
-        server_usd=getattr(facts.purchase(server.name), end) + network,
+        server_usd=server_usd,
         gpus=server.gpus,
         power_w=getattr(facts.node_power(server.name), end),
         pue=getattr(facts.cost("pue"), end),
@@ -227,9 +233,13 @@ def _own(customer: Customer, gpu: str) -> Tenure | None:
 def _kept(customer: Customer, gpu: str) -> Tenure | None:
     if not customer.owned_gpu or not customer.owned_gpus or facts.gpu(customer.owned_gpu).name != gpu:
         return None
-    hourly = []
+    hourly, source = [], "customer file"
     for end in ("low", "typical", "high"):
-        o = ownership(gpu, customer.horizon_months, end)
+        try:
+            o = ownership(gpu, customer.horizon_months, end)
+        except InputError:  # nobody's price is on file: power and space alone, without the care that goes by it
+            o = _running(gpu, customer.horizon_months, end, 0.0)
+            source = "customer file; without care, for want of a price"
         running = float(power_usd_per_month(o, customer.busy_fraction))
         hourly.append((running + o.care_fraction_per_year / 12 * o.server_usd) / o.gpus / MONTH_H)
-    return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", "customer file", customer.owned_gpus)
+    return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", source, customer.owned_gpus)

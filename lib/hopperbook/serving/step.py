@@ -44,11 +44,12 @@ def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
                 d.gpu, precision, tokens, w.n, w.k, "trtllm" if d.engine.tables == "vllm" else "vllm"
             )
             seconds = np.minimum(seconds, other.seconds)
-        if d.engine.gemm_excess_s and precision in ("fp8", "fp8_block"):
+        scaled = precision in ("fp8", "fp8_block") or kernels.multiplies_fp4(d.gpu, precision)
+        if d.engine.gemm_excess_s and scaled:
             seconds = np.maximum(seconds - d.engine.gemm_excess_s, 0.4 * seconds)
         total += w.layers * seconds
         flagged.append(times.beyond.mean())
-        if precision in ("fp8", "fp8_block") and d.engine.dynamic_scales and w.name == "o":
+        if scaled and d.engine.dynamic_scales and w.name == "o":
             # the other casts are fused with the norm or activation before them
             total += w.layers * kernels.quantise_s(d.gpu, tokens, w.k, dynamic=d.precision != "fp8_block").seconds
     return total, float(np.mean(flagged))
@@ -66,7 +67,7 @@ def _experts_s(d: Deployment, tokens: Floats) -> Floats:
         seconds = np.minimum(seconds, kernels.moe_s(d.gpu, "fp8_block", *layer).seconds)
     weight = np.clip(np.log2(tokens / 64) / 6, 0, 1)  # from decode's factor to prefill's between 64 and 4,096 tokens
     few, many = d.engine.moe_decode, d.engine.moe_prefill
-    if d.moe_precision in ("mxfp4", "fp4"):
+    if d.moe_precision in ("mxfp4", "fp4") and not kernels.multiplies_fp4(d.gpu, d.moe_precision):
         few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
     return m.moe_layers * seconds * few ** (1 - weight) * many**weight
 

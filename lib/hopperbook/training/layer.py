@@ -145,8 +145,10 @@ def sustained_flop_per_s(gpu: facts.GPU, precision: str) -> float:
     if key not in table[like] or key not in gpu.dense_flop_per_s:
         raise InputError("precision", precision, f"a format that {gpu.name} computes in", ["bf16"])
     reference = facts.gpu(like)
-    power = min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"]
-    return table[like][key] * 1e12 * min(power, gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key])
+    ratio = gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key]
+    if gpu.compute_capability == reference.compute_capability:  # a card of one generation is slowed by its power limit
+        ratio = min(ratio, min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"])
+    return table[like][key] * 1e12 * ratio
 
 
 class Cut(NamedTuple):
