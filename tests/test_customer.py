@@ -131,7 +131,7 @@ def test_flags_are_no_numbers(field, flag):
     [
         ("model", "llama-9-8b", "meta-llama/Llama"),
         ("training_model", "lama-3.1-70b", "meta-llama/Llama-3.1-70B"),
-        ("small_model", "llama-3.2-33b", "meta-llama/Llama-3.2-3B"),
+        ("small_model", "lama-3.2-3b", "meta-llama/Llama-3.2-3B"),
         ("owned_gpu", "H300 SXM", "H100 SXM"),
     ],
 )

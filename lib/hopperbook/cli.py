@@ -107,7 +107,10 @@ def size(
     model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
     gpu: Annotated[str | None, typer.Option(help="GPU; default: every GPU")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 1,
-    context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 8192,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Tokens a request holds, prompt and answer; default: 8192 or what the model allows"),
+    ] = None,
     output: Annotated[int | None, typer.Option(help="Tokens of an answer; default: an eighth of the context")] = None,
     precision: Annotated[str | None, typer.Option(help="Weights; default: as the checkpoint stores them")] = None,
     kv_precision: Annotated[str | None, typer.Option(help="KV cache; default: 16 bits")] = None,

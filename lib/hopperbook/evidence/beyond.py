@@ -109,7 +109,7 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
     Returns
     -------
     dict of float
-        Exponent by reason: part, engine, format, layout; empty where all were measured.
+        Exponent by reason: part, engine, format, layout, kinds of layers; empty where all were measured.
 
     Examples
     --------
@@ -128,6 +128,8 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
         found[f"no rows in {d.weights.upper()}"] = beyond_exponent()
     if d.pp > measured["pp"] or d.attention_dp > measured["attention_dp"]:
         found["no rows of pipeline stages or attention replicas"] = beyond_exponent()
+    for reason in d.model.unmeasured:
+        found[reason] = beyond_exponent()
     return found
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hopperbook import evidence, facts, kernels, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.models import Linear, Model, kv_bytes, linear_layers, load, weight_bytes
+from hopperbook.models import Linear, Model, cache_bytes, linear_layers, load, weight_bytes
 
 PREFILL_TOKENS = 8192  # rows of a product when a prompt is read
 RATE_ROWS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -372,7 +372,7 @@ def decode_read_bytes(customer: Customer, precision: str, kv_precision: str, use
     96.8
     """
     model, context_tokens = load(customer.model), customer.prompt_tokens + customer.output_tokens / 2
-    return weight_bytes(model, precision) + users * float(kv_bytes(model, context_tokens, kv_precision))
+    return weight_bytes(model, precision) + users * float(cache_bytes(model, context_tokens, kv_precision))
 
 
 def read_s(gpu: facts.GPU, read_bytes: float, gpus: int = 1) -> float:
