@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,10 @@ from rich.table import Table
 
 from hopperbook import customer as customers
 from hopperbook import facts
-from hopperbook.errors import InputError
+from hopperbook.errors import Failed, InputError
+from hopperbook.reads import STARTED_S
+from hopperbook.report import commands, given
+from hopperbook.report.publish import slug
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 ROOT = facts.DATA.parent
@@ -52,7 +57,7 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
 
 def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
     overrides = dict(customers.parse_override(text) for text in sets or [])
-    return customers.load(path or facts.DATA / "customers" / "default.yaml", overrides)
+    return given.load(path or facts.DATA / "customers" / "default.yaml", overrides)
 
 
 @app.command()
@@ -61,13 +66,20 @@ def build(
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
     json_: AsJson = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
     from hopperbook import report
+    from hopperbook.report import log
 
+    started = time.perf_counter() - STARTED_S
     who = _load(customer, set_)
     target = out or REPORTS / slug(who.name)
-    index = report.build(who.model_dump(), target, progress=not json_ and sys.stderr.isatty())
+    begun = time.perf_counter()
+    index = report.build(who.model_dump(), target, progress=not json_ and not log.is_quiet() and sys.stderr.isatty())
+    if profile:
+        steps = [("start and imports", started), *log.profile(), ("the whole build", time.perf_counter() - begun)]
+        commands.table([{"step": step, "seconds": seconds} for step, seconds in steps])
     if json_:
         _print_json({"customer": who.name, "report": str(index), "digest": who.digest()})
     else:
@@ -78,28 +90,6 @@ def _writable(path: Path) -> None:
     """Refuse a file whose folder is not there, before any work is done."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError("file", str(path), "a file in a folder that exists")
-
-
-def slug(name: str) -> str:
-    """Turn a name into the name of a folder: letters, digits and dashes.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-
-    Returns
-    -------
-    str
-        At most 40 characters, never empty.
-
-    Examples
-    --------
-    >>> slug("Lingua Shop"), slug("../..")
-    ('lingua-shop', 'customer')
-    """
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
-    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
 
 
 @app.command()
@@ -315,20 +305,13 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
     """Serve a built report on this machine."""
-    import functools
-    import http.server
+    from hopperbook.report import web
 
-    if not (folder / "index.html").is_file():
-        raise InputError("folder", str(folder), "a built report (hopperbook build makes one)")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError:
-        raise InputError("port", port, "a port that is free", "0 (any free port)") from None
+    server = web.server(folder, port)
     print(f"Serving {folder} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C stops)", flush=True)
     try:
         server.serve_forever()
-    except KeyboardInterrupt:
+    finally:
         server.server_close()
 
 
@@ -378,21 +361,45 @@ def calibrate(
     fitting.run(what)
 
 
+commands.register(app)
+#: Errors of the operating system that say that a place named by the user cannot be used; others are failures.
+UNUSABLE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS}
+UNUSABLE |= {errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; bad input is one sentence on stderr and exit code 2."""
+    """Run the command: 0 when done, 1 when it failed, 2 for bad input, 130 when stopped; each time in one sentence."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
+        status = app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
+    except Failed as error:
+        _end(str(error), 1)
     except InputError as error:
-        _refuse(str(error))
-    except typer.Abort:
-        _refuse("stopped")
+        _end(str(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        _end("stopped", 130)
     except Complaint as error:
-        _refuse(error.format_message())  # type: ignore[attr-defined]
+        _end(error.format_message(), 2)  # type: ignore[attr-defined]
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _end(_system(error), 2 if error.errno in UNUSABLE else 1)
+    except MemoryError:
+        _end("there is not enough memory", 1)
+    else:
+        if isinstance(status, int) and status:
+            if status == 130:
+                _end("stopped", 130)
+            sys.exit(status)
 
 
-def _refuse(sentence: str) -> None:
+def _system(error: OSError) -> str:
+    """Return what the operating system complains of, and about which file."""
+    name = str(error.filename or "")
+    shown = name if len(name) <= 80 else f"{name[:40]}...{name[-30:]}"
+    return ": ".join(filter(None, (shown, error.strerror or type(error).__name__)))
+
+
+def _end(sentence: str, status: int) -> None:
     print("hopperbook: " + " ".join(sentence.split()), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
