@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: report test lint bench chapters browser lock clean
+.PHONY: report test lint drill bench chapters browser lock clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("hopperbook needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
@@ -33,6 +33,9 @@ chapters: $(STAMP)  ## execute the chapters for the default customer and store t
 
 browser: $(STAMP)  ## open every page of the built book in headless Chromium, network blocked (needs Debian's chromium)
 	$(BIN)/hopperbook check --browser
+
+drill: $(STAMP)  ## kills, full disks, hostile words, many customers: all of what `make test` does a little of; half an hour
+	DRILL=1 $(BIN)/python -m pytest -n 0 -s --durations=0 tests/drills
 
 bench: $(STAMP)  ## timings of calculators and build; peers beside ours, each in its own environment below .build/peers
 	$(BIN)/python tests/bench.py

@@ -1,5 +1,6 @@
 """The command: every answer is printed as JSON too, and bad input is one line, exit code 2 and nothing written."""
 
+import errno
 import json
 import math
 import subprocess
@@ -57,6 +58,10 @@ def refused(capsys, *arguments):
         (["compare", "--model", "llama-3.1-8b", "--gpus", "H100 SXM,H201"], "H201"),
         (["compare", "--model", "llama-3.1-8b", "--gpus", ","], "gpus"),
         (["compare", "--model", "llama-3.1-8b", "--concurrency", "0"], "concurrency: 0"),
+        (["compare", "--model", "llama-3.1-8b", "--parts", "B2000"], "nearest: B200 SXM"),
+        (["plan", DEFAULT, "--parts", "H1000"], "nearest: H100"),
+        (["plan", DEFAULT, "--parts", ""], "names of GPUs"),
+        (["build", "--parts", "L50S"], "nearest: L40S"),
         (["plan"], "customer"),
         (["plan", "missing.yaml"], "missing.yaml"),
         (["plan", str(facts.DATA)], "not a folder"),
@@ -110,6 +115,47 @@ def test_the_installed_command_refuses_without_a_traceback(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "stopped"),
+        (report.ChapterError("Chapter 02-fp8, cell 3: it broke"), 1, "Chapter 02-fp8, cell 3: it broke"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 1, "/x/y: No space left on device"),
+        (OSError(errno.EROFS, "Read-only file system", "/x/y"), 2, "/x/y: Read-only file system"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "n" * 300), 2, "n...n"),
+        (MemoryError(), 1, "there is not enough memory"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(capsys, monkeypatch, tmp_path, error, status, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(report, "build", fail)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["build", "--out", str(tmp_path / "x")])
+    printed = capsys.readouterr()
+    assert (caught.value.code, printed.out, len(printed.err.splitlines())) == (status, "", 1)
+    assert words.replace("n...n", "") in printed.err
+
+
+@pytest.mark.parametrize("place", ["/proc/x/y", "/dev/full/x", "n" * 300])
+def test_a_place_that_cannot_be_is_refused(capsys, place):
+    refused(capsys, "build", "--out", place)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["evidence"], ["serve"], ["check"], ["new"], ["verify"], ["rollback"], ["diff", "a"]]
+)
+def test_a_path_that_is_too_long_is_refused(capsys, arguments):
+    refused(capsys, *arguments, "n" * 300)
+
+
+def test_doctor_names_what_it_looked_at(capsys, tmp_path):
+    found = answer(capsys, "doctor", "--reports", str(tmp_path))
+    assert {"Python", "reports", "store", "disk of reports", "locks", "Chromium", "fonts"} <= {x["what"] for x in found}
+    assert all(each["ok"] for each in found)
 
 
 def test_no_arguments_print_the_help(capsys):

@@ -131,8 +131,10 @@ def test_flags_are_no_numbers(field, flag):
     [
         ("model", "llama-9-8b", "meta-llama/Llama"),
         ("training_model", "lama-3.1-70b", "meta-llama/Llama-3.1-70B"),
-        ("small_model", "llama-3.2-33b", "meta-llama/Llama-3.2-3B"),
+        ("small_model", "lama-3.2-3b", "meta-llama/Llama-3.2-3B"),
         ("owned_gpu", "H300 SXM", "H100 SXM"),
+        ("parts", "B2000", "B200 SXM"),
+        ("parts", ",", "A100 SXM 80GB"),
     ],
 )
 def test_unknown_models_and_gpus_offer_the_nearest(field, value, nearest):
@@ -304,10 +306,12 @@ def other_value(field: str, now: object) -> object:
         return next(v for v in rule["enum"] if v != now)
     if field.endswith("model"):
         return "mistral-7b"
-    if field == "owned_gpu":
+    if field in ("owned_gpu", "parts"):
         return "H200 SXM"
     if field == "length_sample":
         return "900/200 2000/90/500"
+    if field == "as_of":
+        return "2026-06-01"
     if field == "day_curve":
         return ",".join(["1"] * 24)
     if rule["type"] == "string":

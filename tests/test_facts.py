@@ -12,6 +12,7 @@ from hopperbook.errors import InputError
 from hopperbook.facts.tables import DATA
 from hopperbook.units import GIB, MIB
 
+UNPRICED = ("OAM 8x MI325X", "PCIe 8x A100 40GB")
 OWN = ("gpus", "systems", "fabrics", "mig", "prices", "costs", "hpc", "claims")
 
 
@@ -47,12 +48,27 @@ def test_keys_of_the_bibliography_are_lower_case_and_entries_complete():
         ("H100 NVL", "bf16", 835, 1671),
         ("H200 NVL", "fp8", 1671, 3341),
         ("H20", "bf16", 148, 296),
+        ("B200", "fp8", 4500, 9000),
+        ("GB200", "bf16", 2500, 5000),
+        ("GB300", "fp8", 5000, 10000),
+        ("L40S", "fp8", 733, 1466),
+        ("L4", "bf16", 121, 242),
+        ("A10", "int8", 250, 500),
+        ("A800", "bf16", 312, 624),
     ],
 )
 def test_peaks_are_those_of_the_data_sheets(name, fmt, dense, sparse):
     part = facts.gpu(name)
     assert part.dense_flop_per_s[fmt] == pytest.approx(dense * 1e12, rel=1e-3)
     assert part.sparse_flop_per_s[fmt] == pytest.approx(sparse * 1e12, rel=1e-3)
+
+
+def test_fp4_peaks_are_dense_and_only_on_blackwell():
+    printed = {"B200 SXM": 72e15 / 8, "B300 SXM": 108e15 / 8, "GB200": 720e15 / 72, "GB300": 1080e15 / 72}
+    for name, peak in printed.items():
+        assert facts.gpu(name).dense_flop_per_s["fp4"] == pytest.approx(peak, rel=0.01)
+    has = {part.architecture for part in facts.gpus().values() if "fp4" in part.dense_flop_per_s}
+    assert has == {"Blackwell"}
 
 
 def test_sparse_is_twice_dense_and_only_for_tensor_formats():
@@ -108,6 +124,10 @@ def test_h200_computes_like_h100():
         ("NVIDIA A100-SXM4-80GB", "A100 SXM 80GB"),
         ("NVIDIA H100 80GB HBM3", "H100 SXM"),
         ("H100 nvl", "H100 NVL"),
+        ("NVIDIA B300 SXM6 AC", "B300 SXM"),
+        ("RTX PRO 6000", "RTX PRO 6000 Blackwell Server"),
+        ("AMD Instinct MI300X", "MI300X"),
+        ("b200", "B200 SXM"),
     ],
 )
 def test_aliases(alias, name):
@@ -133,7 +153,8 @@ def test_systems_hold_known_gpus_and_networks():
     assert facts.system("DGX H100").nic_bytes_per_s_per_direction == 50e9
     for server in facts.systems().values():
         assert server.gpu in facts.gpus()
-        assert (server.nvswitches > 0) == (facts.gpu(server.gpu).nvlink_gpus == 8)
+        part = facts.gpu(server.gpu)
+        assert (server.nvswitches > 0) == (part.nvlink_generation > 0 and part.nvlink_gpus >= 8)
 
 
 def test_fabrics_are_per_direction():
@@ -165,9 +186,9 @@ def test_mig_placements_are_those_nvidia_smi_lists():
 
 def test_prices_keep_two_markets_apart_and_give_a_provider_one_vote():
     other, hyper = facts.price("H100 SXM"), facts.price("H100 SXM", "hyperscaler")
-    assert other.typical == pytest.approx(2.5, rel=0.1) and hyper.typical == pytest.approx(10.8, rel=0.05)
+    assert other.typical == pytest.approx(3.3, rel=0.05) and hyper.typical == pytest.approx(10.5, rel=0.05)
     rows = facts.table("prices").query("gpu == 'H100 SXM' and market == 'other' and tenure == 'on_demand'")
-    assert other.count == rows.provider.nunique() < len(rows) == other.rows
+    assert other.count <= other.rows < len(rows) and other.count < rows.provider.nunique()
     assert other.low <= other.typical <= other.high and re.fullmatch(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d", other.date)
 
 
@@ -206,7 +227,11 @@ def test_every_server_has_power_and_all_but_unpriced_ones_a_purchase_price():
         power = facts.node_power(name)
         assert server.gpus * facts.gpu(server.gpu).tdp_w * 0.8 < power.low <= power.typical <= power.high
         assert server.rated_power_w is None or power.high <= server.rated_power_w
-        assert 20_000 < facts.purchase(name).typical < 600_000
+        if name in UNPRICED:
+            with pytest.raises(InputError, match="give yourself"):
+                facts.purchase(name)
+        else:
+            assert 20_000 < facts.purchase(name).typical < 600_000
 
 
 def test_claims_are_all_there_once():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hopperbook import facts, mig
 from hopperbook.errors import InputError
 
-GPUS = ["A100 SXM 40GB", "A100 SXM 80GB", "H100 SXM", "H100 NVL", "H200 SXM"]
+GPUS = ["A100 SXM 40GB", "A100 SXM 80GB", "H100 SXM", "H100 NVL", "H200 SXM", "B200 SXM", "GB300", "RTX PRO 6000"]
 
 
 @pytest.mark.parametrize("gpu", GPUS)
@@ -24,7 +24,7 @@ def test_layouts_obey_the_rules(gpu):
 
 @pytest.mark.parametrize("gpu", GPUS)
 def test_most_instances_of_one_kind(gpu):
-    table = next(row for row in facts.records("mig") if gpu in row["gpus"])
+    table = next(row for row in facts.records("mig") if facts.gpu(gpu).name in row["gpus"])
     for name in mig.profiles(gpu):
         most = max(sum(n == name for n, _ in layout) for layout in mig.layouts(gpu))
         assert most == table["profiles"][name]["count"], name

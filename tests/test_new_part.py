@@ -39,7 +39,7 @@ def copy(tmp_path_factory):
     block |= {"memory_bandwidth_gb_per_s": 9600, "aliases": ["Z100"], "price_field": None, "note": "invented"}
     block["dense_tflop_per_s"] = {name: 2 * peak for name, peak in block["dense_tflop_per_s"].items()}
     block |= {"short": "Z100", "planned": True, "drawn": True, "step_up_from": ["H200 SXM"], "server": "HGX Z100"}
-    block |= {"kernels_of": "H200 SXM", "long_runs_of": "H100 SXM", "widens": {"serving": 1.5, "training": 1.5}}
+    block |= {"kernels_of": "H200 SXM", "long_runs_of": "H100 SXM", "measured": []}
     block["style"] = {"color": "#5f4bb6", "dash": [4, 2], "shape": "diamond"}
     gpus.write_text(gpus.read_text() + yaml.safe_dump({NAME: block}))
     systems = there / "data" / "systems.yaml"
@@ -67,7 +67,9 @@ def test_it_is_planned_and_its_ranges_are_wide(copy):
 def test_it_is_sized_and_compared_with_what_the_map_draws(copy):
     sized = json.loads(hopperbook(copy, "size", "--model", "llama-3.1-8b", "--gpu", "Z100", "--json"))["gpus"][0]
     assert sized["gpu"] == NAME and sized["fits"]
-    assert NAME in hopperbook(copy, "compare", "--model", "llama-3.1-8b", "--json")
+    compared = json.loads(hopperbook(copy, "compare", "--model", "llama-3.1-8b", "--json"))
+    row = next(row for row in compared if row["GPU"] == NAME)
+    assert row["$ a month"].startswith("$") and row["note"] == "timed by H200 SXM"
 
 
 def test_a_report_is_built_with_it(copy, tmp_path):

@@ -279,7 +279,7 @@ def plain(made):
 def test_a_budget_that_buys_nothing():
     for budget, said in (
         (1.0, r"[\d,]+ times the budget of \$1\."),
-        (12_000.0, r"[\d.]+\s% above the budget of \$12,000"),
+        (8_000.0, r"[\d.]+\s% above the budget of \$8,000"),
     ):
         made = planner.plan(shipped("default").model_copy(update={"budget_usd_per_month": budget}))
         cost = units.money(made.usd_per_month())

@@ -1,5 +1,7 @@
 """Quick answers of the terminal against hand-worked sizes."""
 
+import json
+
 import pytest
 
 from hopperbook import customer, facts, planner, serving, sizing, units
@@ -107,3 +109,82 @@ def test_size_and_plan_answer_one_question_alike(part):
         assert row.memory_gib * units.GIB == pytest.approx(budget.used_bytes(row.users))
         left = answer["free_gib_per_gpu"] * units.GIB
         assert left == pytest.approx(budget.kv_room_bytes - row.users * budget.kv_user_bytes)
+
+
+def _saved(folder, config, **sidecar):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if sidecar:
+        (folder / "hf_quant_config.json").write_text(json.dumps(sidecar), encoding="utf-8")
+    return str(folder)
+
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
+    "max_position_embeddings": 4096, "torch_dtype": "bfloat16",
+}  # fmt: skip
+
+
+def test_a_folder_named_like_a_known_model_is_read(tmp_path, monkeypatch):
+    _saved(tmp_path / "meta-llama" / "Llama-3.1-70B", LLAMA)
+    monkeypatch.chdir(tmp_path)
+    assert sizing.model_row("meta-llama/Llama-3.1-70B")["parameters"] == 8_030_261_248
+    assert sizing.model_row("llama-3.1-70b")["parameters"] == 70_553_706_496
+
+
+def test_what_is_stored_comes_from_the_file_beside_the_config(tmp_path):
+    whole = sizing.model_row(_saved(tmp_path / "a", LLAMA))["weight_bytes"]
+    small = {"quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    row = sizing.model_row(_saved(tmp_path / "b", LLAMA, **small))
+    assert (row["formats"], row["weight_bytes"]) == ("fp8", whole - 6_979_321_856)
+    mixed = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head", "model.layers.*.self_attn*"]}}
+    row = sizing.model_row(_saved(tmp_path / "c", LLAMA, **mixed))
+    attention = 32 * 4096 * 4096 * (2 + 2 * 8 / 32)
+    assert row["weight_bytes"] == pytest.approx(whole - (6_979_321_856 - attention) * (2 - 4.5 / 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "formats"),
+    [
+        ("nvidia/Llama-3.1-8B-Instruct-FP8", "fp8"),
+        ("Qwen/Qwen3-32B-FP8", "fp8_block"),
+        ("Qwen/Qwen3-32B-AWQ", "int4"),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16", "int4"),
+        ("nvidia/Llama-3.3-70B-Instruct-NVFP4", "fp4"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "fp8"),
+        ("moonshotai/Kimi-K2.5", "int4 experts, bf16 elsewhere"),
+        ("openai/gpt-oss-120b", "mxfp4 experts, bf16 elsewhere"),
+    ],
+)
+def test_the_ending_of_a_name_says_what_is_stored(name, formats):
+    assert sizing.model_row(name)["formats"] == formats
+
+
+def test_every_part_has_an_answer_or_a_reason():
+    answer = sizing.size("Qwen/Qwen3-235B-A22B-FP8", context_tokens=2048)
+    assert len(answer["gpus"]) > 8
+    assert all("tpot_ms" in row or row["reason"] for row in answer["gpus"])
+    assert any("tpot_ms" in row for row in answer["gpus"])
+
+
+def test_the_default_context_is_no_longer_than_the_model_reads(tmp_path):
+    answer = sizing.size(_saved(tmp_path, LLAMA), "H100 SXM")
+    assert answer["context_tokens"] == 4096
+    assert sizing.size("llama-3.1-8b", "H100 SXM")["context_tokens"] == sizing.DEFAULT_CONTEXT
+
+
+def test_an_unknown_id_offers_no_other_model_and_says_what_helps():
+    with pytest.raises(InputError, match="path of its config.json") as error:
+        sizing.size("acme/Newcomer-70B", "H100 SXM")
+    assert "nearest" not in str(error.value)
+
+
+def test_what_no_kernel_was_measured_for_is_said_and_widens_ranges():
+    hybrid = sizing.size("nemotron-3-nano-30b-a3b", "H100 SXM", precision="bf16")
+    assert hybrid["notes"] == ["no kernel of Mamba-2 was measured"]
+    wide, narrow = (
+        sizing.size(name, "H100 SXM", precision="bf16")["gpus"][0]["tpot_ms"]
+        for name in ("nemotron-3-nano-30b-a3b", "qwen3-30b-a3b")
+    )
+    assert wide["high"] / wide["low"] > narrow["high"] / narrow["low"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,14 @@ from rich.table import Table
 
 from hopperbook import customer as customers
 from hopperbook import facts
-from hopperbook.errors import InputError
+from hopperbook.errors import Failed, InputError
+from hopperbook.reads import STARTED_S
+from hopperbook.report import commands, given
+from hopperbook.report.publish import slug
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+prices = typer.Typer(help="Rental prices: show them with their age, import quotes.", no_args_is_help=True)
+app.add_typer(prices, name="prices")
 ROOT = facts.DATA.parent
 #: Typer's base of complaints about a command line, ``ClickException``; where it stands differs between releases.
 Complaint: type[Exception] = typer.BadParameter.__mro__[2]
@@ -31,6 +38,9 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, repl
 Trace = Annotated[
     Path | None,
     typer.Option(help="CSV of requests (time, prompt, output), plain or gzip, in place of her busy hour's traffic"),
+]
+Parts = Annotated[
+    str | None, typer.Option(help="GPUs that stand for election, separated by commas; default: the customer's")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -54,9 +64,11 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
     Console(width=width, markup=False, highlight=False).print(table)
 
 
-def _load(path: Path | None, sets: list[str] | None) -> customers.Customer:
+def _load(path: Path | None, sets: list[str] | None, parts: str | None = None) -> customers.Customer:
     overrides = dict(customers.parse_override(text) for text in sets or [])
-    return customers.load(path or facts.DATA / "customers" / "default.yaml", overrides)
+    if parts is not None:
+        overrides["parts"] = parts if parts.strip() else ","
+    return given.load(path or facts.DATA / "customers" / "default.yaml", overrides)
 
 
 @app.command()
@@ -64,17 +76,25 @@ def build(
     customer: Customer = None,
     set_: Sets = None,
     trace: Trace = None,
+    parts: Parts = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
     json_: AsJson = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
     from hopperbook import planner, report
+    from hopperbook.report import log
 
-    who = _load(customer, set_)
+    started = time.perf_counter() - STARTED_S
+    who = _load(customer, set_, parts)
     if trace:
         who = planner.of_trace(who, trace)[0]
     target = out or REPORTS / slug(who.name)
-    index = report.build(who.model_dump(), target, progress=not json_ and sys.stderr.isatty())
+    begun = time.perf_counter()
+    index = report.build(who.model_dump(), target, progress=not json_ and not log.is_quiet() and sys.stderr.isatty())
+    if profile:
+        steps = [("start and imports", started), *log.profile(), ("the whole build", time.perf_counter() - begun)]
+        commands.table([{"step": step, "seconds": seconds} for step, seconds in steps])
     if json_:
         _print_json({"customer": who.name, "report": str(index), "digest": who.digest()})
     else:
@@ -87,34 +107,15 @@ def _writable(path: Path) -> None:
         raise InputError("file", str(path), "a file in a folder that exists")
 
 
-def slug(name: str) -> str:
-    """Turn a name into the name of a folder: letters, digits and dashes.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-
-    Returns
-    -------
-    str
-        At most 40 characters, never empty.
-
-    Examples
-    --------
-    >>> slug("Lingua Shop"), slug("../..")
-    ('lingua-shop', 'customer')
-    """
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
-    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
-
-
 @app.command()
 def size(
     model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
     gpu: Annotated[str | None, typer.Option(help="GPU; default: every GPU")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 1,
-    context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 8192,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Tokens a request holds, prompt and answer; default: 8192 or what the model allows"),
+    ] = None,
     output: Annotated[int | None, typer.Option(help="Tokens of an answer; default: an eighth of the context")] = None,
     precision: Annotated[str | None, typer.Option(help="Weights; default: as the checkpoint stores them")] = None,
     kv_precision: Annotated[str | None, typer.Option(help="KV cache; default: 16 bits")] = None,
@@ -144,7 +145,9 @@ def size(
 @app.command()
 def compare(
     model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
-    gpus: Annotated[str | None, typer.Option(help="GPUs, separated by commas; those of the map by default")] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", "--parts", help="GPUs, separated by commas; those of the map by default")
+    ] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 32,
     context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 4096,
     json_: AsJson = False,
@@ -155,17 +158,19 @@ def compare(
     names = list(facts.drawn()) if gpus is None else [name.strip() for name in gpus.split(",") if name.strip()]
     if not names:
         raise InputError("gpus", gpus, "names of GPUs, separated by commas", ",".join(facts.drawn()))
-    rows = [sizing.rows(sizing.size(model, name, concurrency=concurrency, context_tokens=context))[0] for name in names]
+    sized = (sizing.size(model, name, concurrency=concurrency, context_tokens=context) for name in names)
+    rows = [sizing.rows(answer, priced=True)[0] for answer in sized]
     if json_:
         _print_json(rows)
     else:
-        _table(rows, f"{model}, {concurrency} requests of {context:,} tokens")
+        _table(rows, f"{model}, {concurrency} requests of {context:,} tokens, rented on demand")
 
 
 @app.command()
 def plan(
     customer: CustomerFile,
     set_: Sets = None,
+    parts: Parts = None,
     also: Annotated[
         list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
     ] = None,
@@ -178,19 +183,34 @@ def plan(
     if also and trace:
         raise InputError("trace", str(trace), "one service's, not that of several on one fleet")
     if also:
-        _plan_together([_load(customer, set_), *(_load(path, None) for path in also)], json_)
+        _plan_together([_load(customer, set_, parts), *(_load(path, None, parts) for path in also)], json_)
         return
     if trace:
         with _progress(not json_ and sys.stderr.isatty()) as tell:
-            done = planner.plan_for_trace(_load(customer, set_), trace, tell)
+            done = planner.plan_for_trace(_load(customer, set_, parts), trace, tell)
         found, said = planner.traced_json(done), planner.traced_text(done)
     else:
-        made = planner.plan(_load(customer, set_))
+        made = planner.plan(_load(customer, set_, parts))
         found, said = planner.as_json(made), planner.as_text(made)
     if json_:
         _print_json(found)
     else:
         print(said)
+
+
+@app.command()
+def deploy(
+    customer: CustomerFile,
+    set_: Sets = None,
+    out: Annotated[Path, typer.Option(help="Folder of the files")] = Path("deploy"),
+) -> None:
+    """Write what starts the plan: the engine's command, a manifest, MIG, a training job, and a replay to check it."""
+    from hopperbook.deploy.files import write
+
+    written = write(_load(customer, set_), out)
+    if not written:
+        raise InputError("customer", customer.name, "a load that some configuration serves: nothing is recommended")
+    print("\n".join(str(path) for path in written))
 
 
 @app.command()
@@ -288,6 +308,47 @@ def facts_(
         _table([{k: row.get(k) for k in keep} for row in rows])
 
 
+@prices.command("show")
+def prices_show(
+    as_of: Annotated[str, typer.Option(help="Day of the prices, YYYY-MM-DD; default: that of the newest quote")] = "",
+    json_: AsJson = False,
+) -> None:
+    """Print what each part rents for on a day: range, providers, dates of their quotes, and age."""
+    day = _load(None, [f"as_of={as_of}"] if as_of else None).as_of or facts.newest_price_date()
+    rows = facts.price_summary(day).to_dict("records")
+    if not rows:
+        raise InputError("as_of", as_of, "a day with quotes on file", facts.newest_price_date())
+    shown: list[dict[str, Any]] = [
+        {
+            "GPU": row["gpu"], "market": row["market"], "tenure": row["tenure"], "low": round(row["low"], 2),
+            "USD/GPU-h": round(row["typical"], 2), "high": round(row["high"], 2), "providers": row["count"],
+            "quotes of": row["date"], "days old": facts.age_days(row["date"], day),
+        }
+        for row in rows
+    ]  # fmt: skip
+    if json_:
+        _print_json(shown)
+    else:
+        _table(shown, f"Rental prices as of {day}")
+
+
+@prices.command("import")
+def prices_import(
+    path: Annotated[Path, typer.Argument(help="CSV: provider, gpu, usd_per_gpu_hour, date, ...")], json_: AsJson = False
+) -> None:
+    """Take quotes into data/prices.csv, all rows or none, and say which prices moved."""
+    from datetime import date
+
+    from hopperbook.facts import quotes
+
+    moved = [change._asdict() for change in quotes.take_in(path, date.today())]
+    rows = [{name: facts.finite(value) for name, value in row.items()} for row in moved]
+    if json_:
+        _print_json(rows)
+    else:
+        _table(rows, "USD per GPU-hour, before and after")
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a customer's file."""
@@ -331,20 +392,13 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
     """Serve a built report on this machine."""
-    import functools
-    import http.server
+    from hopperbook.report import web
 
-    if not (folder / "index.html").is_file():
-        raise InputError("folder", str(folder), "a built report (hopperbook build makes one)")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError:
-        raise InputError("port", port, "a port that is free", "0 (any free port)") from None
+    server = web.server(folder, port)
     print(f"Serving {folder} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C stops)", flush=True)
     try:
         server.serve_forever()
-    except KeyboardInterrupt:
+    finally:
         server.server_close()
 
 
@@ -386,7 +440,7 @@ def check(
 
 @app.command()
 def calibrate(
-    what: Annotated[str, typer.Argument(help="serving, training, intervals or all")] = "all",
+    what: Annotated[str, typer.Argument(help="serving, training, intervals, parts or all")] = "all",
 ) -> None:
     """Fit the named constants on rows marked fit, and store them in data/constants."""
     from hopperbook import calibrate as fitting
@@ -394,21 +448,45 @@ def calibrate(
     fitting.run(what)
 
 
+commands.register(app)
+#: Errors of the operating system that say that a place named by the user cannot be used; others are failures.
+UNUSABLE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS}
+UNUSABLE |= {errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; bad input is one sentence on stderr and exit code 2."""
+    """Run the command: 0 when done, 1 when it failed, 2 for bad input, 130 when stopped; each time in one sentence."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
+        status = app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
+    except Failed as error:
+        _end(str(error), 1)
     except InputError as error:
-        _refuse(str(error))
-    except typer.Abort:
-        _refuse("stopped")
+        _end(str(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        _end("stopped", 130)
     except Complaint as error:
-        _refuse(error.format_message())  # type: ignore[attr-defined]
+        _end(error.format_message(), 2)  # type: ignore[attr-defined]
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _end(_system(error), 2 if error.errno in UNUSABLE else 1)
+    except MemoryError:
+        _end("there is not enough memory", 1)
+    else:
+        if isinstance(status, int) and status:
+            if status == 130:
+                _end("stopped", 130)
+            sys.exit(status)
 
 
-def _refuse(sentence: str) -> None:
+def _system(error: OSError) -> str:
+    """Return what the operating system complains of, and about which file."""
+    name = str(error.filename or "")
+    shown = name if len(name) <= 80 else f"{name[:40]}...{name[-30:]}"
+    return ": ".join(filter(None, (shown, error.strerror or type(error).__name__)))
+
+
+def _end(sentence: str, status: int) -> None:
     print("hopperbook: " + " ".join(sentence.split()), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)

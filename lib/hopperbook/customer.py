@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -126,6 +127,7 @@ class Customer(BaseModel):
     market: Literal["other", "hyperscaler"] = Field(
         "other", description="Whose rental prices: GPU clouds, or the three"
     )
+    as_of: Text = Field("", description="Day of the prices, YYYY-MM-DD; empty = that of the newest quote on file")
     tenure: Literal["auto", "on_demand", "reserved", "own"] = Field("auto", description="How GPUs are had")
     region: Text = Field("US", description="Where; shown beside prices")
     horizon_months: Annotated[int, Field(ge=1, le=120, strict=True)] = Field(
@@ -134,6 +136,9 @@ class Customer(BaseModel):
     owned_gpu: Text = Field("", description="GPU owned today; empty = none")
     owned_gpus: Annotated[int, Field(ge=0, le=100_000, strict=True)] = Field(0, description="How many are owned")
     max_gpus: Annotated[Count, Field(le=16_384)] = Field(1024, description="Largest cluster considered")
+    parts: Text = Field(
+        "", description="GPUs that stand for election, by commas; empty = A100, H100 and H200, and what is owned"
+    )
     a100_usd_per_hour: Usd | None = Field(
         None, description="Your price of an A100 SXM 80GB hour; empty = data/prices.csv"
     )
@@ -152,7 +157,7 @@ class Customer(BaseModel):
             raise ValueError("plain text on one line, without ../ and the signs < > { } [ ] ` * # | $ _ \\ of markup")
         return value
 
-    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu")
+    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu", "parts")
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
@@ -198,6 +203,11 @@ class Customer(BaseModel):
             return self.concurrency
         slowest_s = (self.ttft_target_ms + self.output_tokens * self.tpot_target_ms) / 1e3
         return max(1, math.ceil(self.requests_per_s * min(slowest_s, self.request_target_ms / 1e3 or slowest_s)))
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the GPUs that she lets stand for election; empty where she leaves it to the book."""
+        return tuple(name.strip() for name in self.parts.split(",") if name.strip())
 
     @property
     def trained_model(self) -> str:
@@ -322,11 +332,20 @@ def check(values: dict[str, Any]) -> Customer:
     if customer.day_curve:
         customer = _with_own_day(customer)
     _sample(customer.length_sample)
+    if customer.as_of and not re.fullmatch(r"20[2-3]\d-\d\d-\d\d", customer.as_of):
+        raise InputError("as_of", customer.as_of, "a day such as 2026-08-23", facts.newest_price_date())
+    if customer.as_of:
+        try:
+            date.fromisoformat(customer.as_of)
+        except ValueError:
+            raise InputError("as_of", customer.as_of, "a day of the calendar", facts.newest_price_date()) from None
     served = _known("model", models.load, customer.model)
     _known("training_model", models.load, customer.trained_model)
     _known("small_model", models.load, customer.small_model)
     if customer.owned_gpu:
         _known("owned_gpu", facts.gpu, customer.owned_gpu)
+    if customer.parts:
+        customer = _with_known_parts(customer)
     limit = served.context_limit
     if limit and customer.prompt_tokens + customer.output_tokens > limit:
         raise InputError(
@@ -346,6 +365,15 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _with_known_parts(customer: Customer) -> Customer:
+    """Check the GPUs that stand for election, and write their names in full."""
+    names = [name.strip() for name in customer.parts.split(",") if name.strip()]
+    if not names:
+        raise InputError("parts", customer.parts, "names of GPUs, separated by commas", ", ".join(facts.drawn()))
+    full = dict.fromkeys(_known("parts", facts.gpu, name).name for name in names)
+    return customer.model_copy(update={"parts": ", ".join(full)})
 
 
 def _with_own_day(customer: Customer) -> Customer:

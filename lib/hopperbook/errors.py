@@ -34,6 +34,24 @@ class InputError(ValueError):
         super().__init__(sentence + (f"; nearest: {hint}" if hint else ""))
 
 
+class Failed(InputError):
+    """Work that failed through no fault of what was given, in one sentence; the command then ends with 1, not 2.
+
+    Parameters
+    ----------
+    sentence : str
+        What failed, and why.
+
+    Examples
+    --------
+    >>> print(Failed("the disk is full"))
+    the disk is full
+    """
+
+    def __init__(self, sentence: str):
+        ValueError.__init__(self, sentence)
+
+
 def _shown(value: object) -> str:
     try:
         text = repr(value)

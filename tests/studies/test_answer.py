@@ -79,7 +79,7 @@ def test_every_cell_of_the_map_is_won_once_or_by_none():
 
 
 def test_dates_span_those_of_all_parts_drawn():
-    first, last = answer.price_dates("other").split(" to ")
+    first, last = answer.price_dates(default()).split(" to ")
     for part in facts.drawn():
         days = facts.price(part, "other").date.split(" to ")
         assert first <= days[0] <= days[-1] <= last

@@ -1,12 +1,14 @@
 """Fitting the few named constants, on rows marked ``fit``, and the intervals, from residuals.
 
 ``hopperbook calibrate serving`` refits the engines' records, ``interconnect`` the fabrics, ``intervals`` the 80 %
-factors; each prints what it found beside what is stored.  Nothing is fitted on a row marked ``judge``.
+factors, ``parts`` those of parts that another's kernels time; each prints what it found beside what is stored.  Nothing
+is fitted on a row marked ``judge``.
 """
 
 from __future__ import annotations
 
 from hopperbook.calibrate.intervals import fit_intervals
+from hopperbook.calibrate.parts import fit_parts
 from hopperbook.calibrate.serving import FABRICS, STAGES, fit_engine, fit_fabric, write_record, yaml_number
 from hopperbook.errors import InputError
 from hopperbook.evidence import measurements
@@ -18,14 +20,14 @@ def run(what: str = "all") -> None:
     Parameters
     ----------
     what : str
-        ``serving``, ``interconnect``, ``training``, ``intervals`` or ``all``.
+        ``serving``, ``interconnect``, ``training``, ``intervals``, ``parts`` or ``all``.
 
     Raises
     ------
     InputError
         If it is none of these.
     """
-    choices = ("serving", "interconnect", "training", "intervals", "all")
+    choices = ("serving", "interconnect", "training", "intervals", "parts", "all")
     if what not in choices:
         raise InputError("what", what, "one of " + ", ".join(choices), choices)
     if what in ("serving", "all"):
@@ -49,3 +51,5 @@ def run(what: str = "all") -> None:
         training.run()
     if what in ("intervals", "all"):
         fit_intervals()
+    if what in ("parts", "all"):
+        fit_parts()

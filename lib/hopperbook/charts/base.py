@@ -87,7 +87,8 @@ def gpu_style(name: str) -> facts.Style:
     ('#0067b5', 'diamond')
     """
     styles = gpu_styles()
-    return next((styles[word] for word in re.findall(r"[A-Z]+\d+\w*", name) if word in styles), OTHER_STYLE)
+    longest = sorted(styles, key=len, reverse=True)
+    return next((styles[word] for word in longest if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", name)), OTHER_STYLE)
 
 
 @functools.cache

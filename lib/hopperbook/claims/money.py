@@ -13,6 +13,7 @@ from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
 from hopperbook.customer import load as load_customer
 from hopperbook.planner.configuration import Configuration
+from hopperbook.planner.tenure import market_price
 from hopperbook.planner.upgrade import eased, path, tokens_per_s_per_gpu
 
 
@@ -22,7 +23,7 @@ def _rate(customer: Customer, gpu: str, model: str) -> float:
 
 
 def _price(gpu: str, customer: Customer) -> float:
-    return facts.price(gpu, customer.market).typical
+    return market_price(customer, gpu).typical
 
 
 def _shares(customer: Customer, low: float, high: float) -> dict[str, float]:
@@ -45,7 +46,7 @@ def by_size(customer: Customer) -> Finding:
         f" times in FP8. To serve up to"
         f" 30B, A100 is cheapest for {units.percent(small['A100'])} of the loads drawn.",
         "cost a token trained, H100 over A100, BF16", ratio, 1.0, math.nan,
-        (facts.price(H100, customer.market).source.split(", ")[0],),
+        (market_price(customer, H100).source.split(", ")[0],),
     )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def a100_value(customer: Customer) -> Finding:
         f" of H100 and H200. It wins"
         f" {units.percent(small)} of the loads up to 30B, those that do not fill a faster card.",
         "cost a token on A100 over the best other, 32B", ratio, 1.0, math.nan,
-        tuple(facts.price(A100, customer.market).source.split(", ")[:2]),
+        tuple(market_price(customer, A100).source.split(", ")[:2]),
     )  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def still_worth(customer: Customer) -> Finding:
         f"For 70B at your lengths an H200 is worth {units.fixed(worth, 2)} H100; the market asks {units.fixed(asked, 2)}. For training it is"
         f" worth one H100 and more room.",
         "price asked over price worth, H200", asked / worth, 1.0, math.nan,
-        tuple(facts.price(H200, customer.market).source.split(", ")[:2]),
+        tuple(market_price(customer, H200).source.split(", ")[:2]),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from hopperbook import facts, hpc, kernels, mig, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.customer import Customer
 from hopperbook.kernels import collectives
+from hopperbook.planner.tenure import market_price
 
 A100, H100, H200 = "A100 SXM 80GB", "H100 SXM", "H200 SXM"
 
@@ -117,7 +118,7 @@ def only_choice_for_hpc(customer: Customer) -> Finding:
     rates = {(r["kernel"], r["gpu"]): r["flop_per_s"] for r in hpc.kernel_rates([A100, H100, H200])}
     names = list(hpc.constants()["kernels"])
     gain = [rates[n, H100] / rates[n, A100] for n in names]
-    price = facts.price(H100, customer.market).typical / facts.price(A100, customer.market).typical
+    price = market_price(customer, H100).typical / market_price(customer, A100).typical
     worth = sum(g > price for g in gain)
     flat = sum(abs(rates[n, H200] / rates[n, H100] - 1) < 0.01 for n in names)
     low = float(np.min(gain))

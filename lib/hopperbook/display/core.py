@@ -12,6 +12,7 @@ from typing import Any
 from hopperbook import units
 
 RESULT_MIME = "application/vnd.hopperbook.result+json"
+FILE_MIME = "application/vnd.hopperbook.file+json"
 DATA_MIME = "application/vnd.hopperbook.data+json"
 _GAPS = (units.NBSP, units.THIN)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from hopperbook.display.core import block, escape, markdown, show
+from hopperbook.display.core import FILE_MIME, block, escape, markdown, publish, show
+from hopperbook.errors import InputError
 
 
 def title(sentence: str, deck: str = "", /, **values: object) -> None:
@@ -74,6 +76,35 @@ def fold(question: str, answer: str, /, **values: object) -> None:
     told, told_plain = markdown(answer, values)
     body = f'{asked}<details><summary>Answer</summary><div class="hb-told">{told}</div></details>'
     show(block("fold", body), f"{asked_plain}\nAnswer: {told_plain}")
+
+
+def file(name: str, text: str, note: str) -> None:
+    """Show a file folded away; the report carries it below ``deploy/``.
+
+    Parameters
+    ----------
+    name : str
+        Its name: letters, digits, dashes, dots.
+    text : str
+        What it holds.
+    note : str
+        What it is for, plain.
+
+    Raises
+    ------
+    InputError
+        If the name is none of a file.
+
+    Examples
+    --------
+    >>> file("serve.sh", "exec vllm serve a\\n", "starts one replica")
+    deploy/serve.sh: starts one replica
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,60}", name):
+        raise InputError("name", name, "letters, digits, dots and dashes")
+    body = f"<summary><code>deploy/{escape(name)}</code> {escape(note)}</summary><pre>{escape(text)}</pre>"
+    html = block("fold", f"<details>{body}</details>")
+    publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": f"deploy/{name}: {note}"})
 
 
 def rerun(

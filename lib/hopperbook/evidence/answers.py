@@ -8,7 +8,8 @@ needed::
 ``rows`` are the asking rows as text (empty string where a cell is empty), indexed by position; ``quantities`` the
 quantity columns asked of this kind.  The result has the same index, a float column for each quantity (NaN where there
 is no answer), ``note`` (text: what was assumed, or why there is no answer), and optionally ``family`` (whose interval
-to use) and ``wider`` (exponent on that interval where the answer leaves what was measured, 1 elsewhere).
+to use), ``wider`` (exponent on that interval where the answer leaves what was measured, 1 elsewhere) and ``near`` (how
+near the part is that stands in for the one asked about; empty where it was measured).
 :func:`hopperbook.evidence.rows.number` and ``cell`` read cells.
 """
 
@@ -87,8 +88,9 @@ def _answers(rows: pd.DataFrame, found: pd.DataFrame, kind: str, quantity: str) 
     base = found["family"].fillna(kind) if "family" in found else pd.Series(kind, index=rows.index)
     family = base.str.replace(f"^{kind}", f"{kind}/{quantity}", regex=True)
     wider = found["wider"].fillna(1.0).to_numpy(float) if "wider" in found else np.ones(len(rows))
-    pairs = pd.DataFrame({"family": family, "wider": wider})
-    bounds = {key: interval(key[0], key[1]) for key in set(map(tuple, pairs.to_numpy()))}
+    near = found["near"].fillna("") if "near" in found else pd.Series("", index=rows.index)
+    pairs = pd.DataFrame({"family": family, "wider": wider, "near": near})
+    bounds = {key: interval(*key) for key in set(map(tuple, pairs.to_numpy()))}
     factors = np.array([bounds[key] for key in map(tuple, pairs.to_numpy())]).reshape(-1, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(measured > 0, predicted / measured - 1, np.nan)

@@ -109,18 +109,20 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
     Returns
     -------
     dict of float
-        Exponent by reason: part, engine, format, layout; empty where all were measured.
+        Exponent by reason: engine, format, layout, kinds of layers; a part that another times is named with 1, since
+        its range is that of stand-ins themselves (``data/stand_ins.yaml``), with more if it is another maker's; empty
+        where all were measured.
 
     Examples
     --------
     >>> from hopperbook.models import load
     >>> from hopperbook.serving import deploy
     >>> serving_beyond(deploy(load("mixtral-8x7b"), "H100 NVL", tp=2, precision="int4"))
-    {'H100 NVL is timed by H100 SXM': 1.5, 'no rows in INT4': 1.5}
+    {'H100 NVL is timed by H100 SXM': 1.0, 'no rows in INT4': 1.5}
     """
     measured, found = _rules()["measured_serving"], {}
-    if d.gpu.widens["serving"] > 1:
-        found[f"{d.gpu.name} is timed by {d.gpu.kernels_of}"] = float(d.gpu.widens["serving"])
+    if d.gpu.stand_in["serving"]:
+        found[f"{d.gpu.name} is timed by {d.gpu.kernels_of}"] = 1.0 if d.gpu.cuda else beyond_exponent()
     name, own = serving_family(d)
     if not own:
         found[f"ranges are those of {name}"] = beyond_exponent()
@@ -128,6 +130,8 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
         found[f"no rows in {d.weights.upper()}"] = beyond_exponent()
     if d.pp > measured["pp"] or d.attention_dp > measured["attention_dp"]:
         found["no rows of pipeline stages or attention replicas"] = beyond_exponent()
+    for reason in d.model.unmeasured:
+        found[reason] = beyond_exponent()
     return found
 
 
@@ -159,7 +163,7 @@ def serving_band(d: Deployment, quantity: str) -> Band:
     ('serving/tpot_ms/online/vllm/moe', 0.973, 1.058)
     """
     reasons = serving_beyond(d)
-    return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons)
+    return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons, d.gpu.stand_in["serving"])
 
 
 def load_band(d: Deployment) -> Band:
@@ -183,7 +187,7 @@ def load_band(d: Deployment) -> Band:
     >>> band.family, round(band.low, 2), round(band.high, 2)
     ('load/ttft_mean_ms/over_time/vllm', 0.9, 1.37)
     """
-    return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d))
+    return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d), d.gpu.stand_in["serving"])
 
 
 def training_band(part: facts.GPU, experts: bool) -> Band:
@@ -207,14 +211,15 @@ def training_band(part: facts.GPU, experts: bool) -> Band:
     ('H200 SXM is timed by long runs of H100 SXM',)
     """
     family = "training/tokens_per_s_per_gpu" + ("-moe/megatron" if experts else "/dense/megatron")
-    wider = float(part.widens["training"])
-    reasons = {f"{part.name} is timed by long runs of {part.long_runs_of}": wider} if wider > 1 else {}
-    return _band(family, reasons)
+    near = part.stand_in["training"]
+    exponent = 1.0 if part.cuda else beyond_exponent()
+    reasons = {f"{part.name} is timed by long runs of {part.long_runs_of}": exponent} if near else {}
+    return _band(family, reasons, near)
 
 
-def _band(family: str, reasons: dict[str, float]) -> Band:
-    """Return the range of the longest known beginning of a family, widened by all reasons together."""
+def _band(family: str, reasons: dict[str, float], near: str) -> Band:
+    """Return the range of the longest known beginning of a family, widened by a stand-in and all reasons together."""
     while family.count("/") > 1 and family not in intervals():
         family = family.rpartition("/")[0]
-    low, high = interval(family, together(reasons))
+    low, high = interval(family, together(reasons), near)
     return Band(low, high, family, tuple(reasons))

@@ -20,7 +20,55 @@ def beyond_exponent() -> float:
     return float(facts.read_yaml("constants/evidence.yaml")["beyond_exponent"]["value"])
 
 
-def interval(family: str, wider: float = 1.0) -> tuple[float, float]:
+@cache
+def stand_in_factors() -> dict[str, dict[str, float]]:
+    """Return by how much ranges grow where another part's kernels time a part, from ``data/stand_ins.yaml``.
+
+    Examples
+    --------
+    >>> found = stand_in_factors()  # of the same compute capability, and of another
+    >>> found["another"]["tpot_ms"] > found["same"]["tpot_ms"] > 1
+    True
+    """
+    return facts.read_yaml("stand_ins.yaml")["factors"]
+
+
+#: What a quantity's stand-in error was measured on, where it was not measured itself, by the start of its name.
+_LIKE = {
+    "ttft": "ttft_ms", "tpot": "tpot_ms", "itl": "tpot_ms", "e2e": "tpot_ms", "largest": "output_tokens_per_s",
+    "step": "tokens_per_s_per_gpu", "model": "tokens_per_s_per_gpu", "memory": "",
+}  # fmt: skip
+
+
+def stand_in_factor(near: str, quantity: str) -> float:
+    """Return the factor by which both ends of a range grow where another part's kernels made the prediction.
+
+    Parameters
+    ----------
+    near : str
+        ``same`` or ``another`` compute capability; empty where the part itself was measured.
+    quantity : str
+        Such as ``tpot_ms``.
+
+    Returns
+    -------
+    float
+        1 where nothing stands in.
+
+    Examples
+    --------
+    >>> stand_in_factor("", "tpot_ms"), stand_in_factor("same", "tpot_p95_ms") == stand_in_factor("same", "tpot_ms")
+    (1.0, True)
+    """
+    if not near:
+        return 1.0
+    known = stand_in_factors()[near]
+    if quantity not in known:
+        quantity = _LIKE.get(quantity.split("_")[0], "output_tokens_per_s")
+    return float(known.get(quantity, 1.0))
+
+
+def interval(family: str, wider: float = 1.0, near: str = "") -> tuple[float, float]:
     r"""Return the factors that bound 80 % of measurements around a prediction.
 
     .. math:: \Pr\left[\hat y\, e^{q_{10}} \le y \le \hat y\, e^{q_{90}}\right] \approx 0.8
@@ -32,6 +80,9 @@ def interval(family: str, wider: float = 1.0) -> tuple[float, float]:
     wider : float
         Exponent on both factors where the prediction leaves what was measured: 1.5 is half as wide again, in
         logarithms.
+    near : str
+        How near the part is that stands in for the one predicted (``same`` or ``another`` compute capability): both
+        ends then grow by the factor that known parts timed by one another showed.
 
     Returns
     -------
@@ -48,10 +99,11 @@ def interval(family: str, wider: float = 1.0) -> tuple[float, float]:
     >>> round(low, 2), round(high, 2)  # of 10 ms predicted, 80 % of measurements lie between 9.3 and 11.3 ms
     (0.93, 1.13)
     """
-    known = intervals()
+    quantity, known = family.split("/")[1] if "/" in family else "", intervals()
     while family and family not in known:
         family = family.rpartition("/")[0]
     if not family:
         return math.nan, math.nan
     found = known[family]
-    return float(found["low"]) ** wider, float(found["high"]) ** wider
+    grown = stand_in_factor(near, quantity)
+    return float(found["low"]) ** wider / grown, float(found["high"]) ** wider * grown

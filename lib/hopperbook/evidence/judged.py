@@ -15,6 +15,11 @@ from hopperbook.errors import InputError
 from hopperbook.evidence.answers import predict
 from hopperbook.evidence.rows import read, suspect
 
+#: Of the library what stands above predictions, and of the facts what none of them reads.
+ABOVE = {"__main__.py", "cli.py", "report", "studies", "story.py", "sizing.py", "claims", "planner", "calibrate"}
+ABOVE |= {"charts", "display"}
+UNREAD = {"prices.csv", "costs.csv", "claims.yaml", "customers", "references.bib", "references.d", "aims.yaml"}
+
 
 @functools.cache
 def _answered(path: Path, split: str) -> pd.DataFrame:
@@ -46,10 +51,11 @@ def _kept(path: Path, split: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 @functools.cache
 def _fingerprint() -> str:
-    """Return a digest of all code and data that predictions rest on."""
-    digest = hashlib.sha256()
-    files = [*Path(__file__).parents[1].rglob("*.py"), *facts.DATA.rglob("*.*")]
-    for path in sorted(each for each in files if each.is_file()):
+    """Return a digest of all code and data that predictions rest on: what stands below, and no price."""
+    digest, library = hashlib.sha256(), Path(__file__).parents[1]
+    code = [path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in ABOVE]
+    data = [path for path in facts.DATA.rglob("*.*") if path.relative_to(facts.DATA).parts[0] not in UNREAD]
+    for path in sorted(each for each in (*code, *data) if each.is_file()):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

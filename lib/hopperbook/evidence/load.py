@@ -52,6 +52,7 @@ def _answer(row: dict[str, str], quantities: list[str]) -> dict[str, Any]:
     line: dict[str, Any] = {
         "family": f"load/{'at_once' if traffic.arrival == 'at_once' else 'over_time'}/{own_family(d)}",
         "wider": together(serving_beyond(d)),
+        "near": d.gpu.stand_in["serving"],
         "note": "; ".join(
             filter(None, [load.note, f"{traffic.requests:,} requests to each of {load.replicas} replicas"])
         ),

@@ -200,6 +200,8 @@ def resolve(row: dict[str, str]) -> Load:
     if concurrency is None and requests is None:
         requests = serving.published_requests(cell(row, "source"), sizes["input_tokens"], sizes["output_tokens"])
     notes = [note, said, f"constants of {d.engine.name}"]
+    if d.gpu.stand_in["serving"]:
+        notes.append(f"{d.gpu.name} is timed by {d.gpu.kernels_of}")
     if not cell(row, "kv_precision"):
         notes.append(f"KV cache taken as {d.kv_precision}")
     budget = _whole(row, "step_tokens")
@@ -225,6 +227,7 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
     line: dict[str, Any] = {
         "family": f"serving/{'online' if load.concurrency else 'offline'}/{own_family(d)}",
         "wider": together(serving_beyond(d)),
+        "near": d.gpu.stand_in["serving"],
     }
     notes = [load.note]
     if load.concurrency is None:

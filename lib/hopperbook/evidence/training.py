@@ -83,7 +83,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``wider``.
+        The quantities, ``note``, ``family`` and ``near``.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     10.1
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
-    table["wider"] = 1.0
+    table["near"] = ""
     asked: dict[Options, list[tuple[int, Layout]]] = {}
     notes: dict[int, list[str]] = {}
     for at, row in enumerate(rows.to_dict("records")):
@@ -162,7 +162,7 @@ def _write(
     record = framework(options.framework, options.gpu.architecture)
     kind = "-ranking" if record.ranking else "-moe" if options.model.experts else "/dense"
     table.iat[at, column("family")] = f"training{kind}/{record.name}"
-    table.iat[at, column("wider")] = options.gpu.widens["training"]
+    table.iat[at, column("near")] = options.gpu.stand_in["training"]
 
 
 def _tokens(pairs: list[tuple[int, Layout]]) -> NDArray[np.float64]:
@@ -170,7 +170,7 @@ def _tokens(pairs: list[tuple[int, Layout]]) -> NDArray[np.float64]:
     return np.array(sequences, float) * np.array([x.seq_len for _, x in pairs], float)
 
 
-def timed(options: Options, layouts: list[Layout]) -> Step:
+def timed(options: Options, layouts: list[Layout], part: facts.GPU | None = None) -> Step:
     """Run :func:`hopperbook.training.step` on a list of layouts.
 
     Parameters
@@ -179,6 +179,8 @@ def timed(options: Options, layouts: list[Layout]) -> Step:
         What they share.
     layouts : list of Layout
         The layouts.
+    part : GPU, optional
+        A part in place of the options' own, such as one that another's kernels time.
 
     Returns
     -------
@@ -187,7 +189,7 @@ def timed(options: Options, layouts: list[Layout]) -> Step:
     """
     columns = {name: np.array(values) for name, values in zip(Layout._fields, zip(*layouts, strict=True), strict=True)}
     return step(
-        options.model, options.gpu, precision=options.precision, sharding=options.sharding,
+        options.model, part or options.gpu, precision=options.precision, sharding=options.sharding,
         recompute=options.recompute, task=options.task, framework_name=options.framework, fabric=options.fabric,
         sequence_parallel=options.sequence_parallel, **columns,
     )  # fmt: skip
@@ -245,6 +247,8 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     fabric = fabric_of(cell(row, "fabric") or cell(row, "section"))
     if fabric is None and gpu.architecture == "Ampere":
         fabric = "hdr"  # the usual network of A100 systems
+    if gpu.stand_in["training"]:
+        notes.append(f"{gpu.name} is timed by long runs of {gpu.long_runs_of}")
     layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
     stated = bool(cell(row, "recompute") or cell(row, "full_recompute"))
     recompute = _recompute(row, record.default_recompute, notes)

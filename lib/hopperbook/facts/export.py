@@ -10,7 +10,7 @@ from hopperbook.facts.parts import fabrics, gpus, mig_profiles, systems
 from hopperbook.facts.prices import finite, node_power, price_summary
 from hopperbook.facts.tables import table
 
-FORMATS = ("fp64", "fp64_tensor", "fp32", "tf32", "bf16", "fp16", "fp8", "int8")
+FORMATS = ("fp64", "fp64_tensor", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
 
 def _plain(value: object) -> Any:
@@ -72,7 +72,7 @@ def as_json(name: str) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> peaks = as_json("gpus")[0]["dense_flop_per_s"]  # of an A100: 312 TFLOP/s by its data sheet, and no FP8
+    >>> peaks = as_json("gpus")[1]["dense_flop_per_s"]  # of an A100: 312 TFLOP/s by its data sheet, and no FP8
     >>> round(peaks["bf16"] / 1e12), peaks["fp8"]
     (312, None)
     """

@@ -36,8 +36,9 @@ class GPU:
     ``memory_gb`` is what the data sheet says (1e9 bytes), ``memory_bytes`` what the driver shows: two facts with two
     sources.  A format absent from ``dense_flop_per_s`` does not exist on the part.  What the book does with a part is
     said in its block too: whether it is ``planned`` and ``drawn``, what it is a ``step_up_from``, its ``server``,
-    whose measured kernels time it (``kernels_of``), whose long runs (``long_runs_of``), and how far that ``widens``
-    80 % ranges (exponents of ``serving`` and ``training``).
+    whose measured kernels time it (``kernels_of``), whose long runs (``long_runs_of``), and of which work its own rows
+    are on file (``measured``).  ``stand_in`` says, of ``serving`` and ``training``, whether the part that times it has
+    the ``same`` compute capability or ``another``; it is empty where the part itself was measured.
     """
 
     name: str
@@ -72,11 +73,17 @@ class GPU:
     price_field: str | None
     kernels_of: str
     long_runs_of: str
-    widens: Mapping[str, float]
+    measured: tuple[str, ...]
+    stand_in: Mapping[str, str]
     style: Style
     aliases: tuple[str, ...]
     source: str
     note: str
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it runs the kernels that time it: a part by NVIDIA, whose compute capability is a number."""
+        return self.compute_capability[0].isdigit()
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,16 @@ def _build(cls: type[Record], row: Mapping[str, Any], derived: Mapping[str, Any]
     return cls(**{f.name: values[f.name] for f in fields(cls)})
 
 
+def _stand_in(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """Say of each work how near the part is whose kernels time it: nothing where the part's own rows are on file."""
+    capability = {other["name"]: other["compute_capability"] for other in records("gpus")}
+    found = {}
+    for work, stand_in in (("serving", row["kernels_of"]), ("training", row["long_runs_of"])):
+        near = "same" if capability[stand_in] == row["compute_capability"] else "another"
+        found[work] = "" if work in row["measured"] else near
+    return MappingProxyType(found)
+
+
 def _gpu(row: Mapping[str, Any]) -> GPU:
     dense = {name: peak * TFLOP for name, peak in row["dense_tflop_per_s"].items()}
     tensor_clock = row["tensor_clock_mhz"]
@@ -163,7 +180,8 @@ def _gpu(row: Mapping[str, Any]) -> GPU:
             "nvlink_bytes_per_s_per_direction": row["nvlink_gb_per_s_per_direction"] * GB,
             "pcie_bytes_per_s_per_direction": row["pcie_gb_per_s_per_direction"] * GB,
             "step_up_from": tuple(row["step_up_from"]),
-            "widens": MappingProxyType(row["widens"]),
+            "measured": tuple(row["measured"]),
+            "stand_in": _stand_in(row),
             "style": Style(row["style"]["color"], tuple(row["style"]["dash"]), row["style"]["shape"]),
         },
     )
@@ -205,7 +223,7 @@ def gpus() -> Mapping[str, GPU]:
     Examples
     --------
     >>> list(gpus())[:3]
-    ['A100 PCIe 40GB', 'A100 PCIe 80GB', 'A100 SXM 40GB']
+    ['A10', 'A100 PCIe 40GB', 'A100 PCIe 80GB']
     """
     return MappingProxyType({row["name"]: _gpu(row) for row in sorted(records("gpus"), key=lambda row: row["name"])})
 

@@ -1,15 +1,16 @@
 """What GPUs cost to rent, buy, house and power: dated ranges computed from the sourced rows of ``data/``.
 
-Rental: two markets are kept apart, since hyperscalers ask three to four times what others do.  A provider has one vote
-(the median of its rows), so that one with many rows does not rule.  Costs: a row votes with its weight (3 data sheets,
-surveys and measured logs; 2 dated lists; 1 web pages; 0 kept for the record only).
+Rental: two markets are kept apart, since hyperscalers ask three to four times what others do.  A provider has one vote,
+the median of its newest quotes, and the youngest quotes count: those of the last four months, or of as long before as
+it takes to hear three providers.  Costs: a row votes with its weight (3 data sheets, surveys and measured logs; 2 dated
+lists; 1 web pages; 0 kept for the record only).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,8 @@ MARKETS = ("other", "hyperscaler")
 TENURES = ("on_demand", "spot", "marketplace", "reserved_1y", "reserved_3y")
 QUANTILES = (0.1, 0.5, 0.9)
 FEW = 3  # below this many providers the range is that of their rows
+YOUNG_DAYS = 120  # a market of GPUs moves by a third in half a year
+OFFER_MONTHS = 30  # a purchase price older than this is no offer, where there is a younger one
 SERVER_GPUS = 8
 
 
@@ -70,6 +73,71 @@ def _sources(values: Sequence[str]) -> str:
     return ", ".join(sorted(set(values)))
 
 
+@cache
+def _quotes() -> pd.DataFrame:
+    """Return every rental quote with the day it was last seen."""
+    rows = table("prices")
+    return rows.assign(day=pd.to_datetime(rows.date_until.where(rows.date_until != "", rows.date), format="ISO8601"))
+
+
+def newest_price_date() -> str:
+    """Return the day of the newest rental quote on file, ``YYYY-MM-DD``.
+
+    Examples
+    --------
+    >>> newest_price_date()
+    '2026-08-23'
+    """
+    return str(_quotes().day.max().date())
+
+
+def age_days(dates: str, as_of: str) -> int:
+    """Return how old the newest of some dates is on a day.
+
+    Parameters
+    ----------
+    dates : str
+        A date, or ``first to last``, as a price carries it.
+    as_of : str
+        The day.
+
+    Returns
+    -------
+    int
+        Days.
+
+    Examples
+    --------
+    >>> age_days("2026-01-29 to 2026-03-03", "2026-08-23")
+    173
+    """
+    return int((pd.Timestamp(as_of) - pd.Timestamp(dates.split(" to ")[-1])).days)
+
+
+def young(rows: pd.DataFrame, as_of: str) -> pd.DataFrame:
+    """Return the quotes that vote on a day: each provider's newest, of the last months, or longer where few are.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Quotes with ``provider`` and ``day``.
+    as_of : str
+        The day; later quotes are not known yet.
+
+    Returns
+    -------
+    DataFrame
+        Some of the rows.
+    """
+    today = pd.Timestamp(as_of)
+    known = rows[rows.day <= today]
+    newest = known[known.day == known.groupby("provider").day.transform("max")]
+    reach = pd.Timedelta(days=YOUNG_DAYS)
+    while newest[newest.day >= today - reach].provider.nunique() < min(FEW, newest.provider.nunique()):
+        reach *= 2
+    return newest[newest.day >= today - reach]
+
+
 def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
     votes = rows.groupby("provider").usd_per_gpu_hour.median()
     low, typical, high = np.quantile(votes, QUANTILES)
@@ -80,21 +148,46 @@ def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
 
 def _price(rows: pd.DataFrame, key: tuple[str, str, str]) -> Price:
     low, typical, high = (round(value, 4) for value in _summary(rows))
-    dates = _dates([*rows.date, *rows.date_until])
+    dates = _dates([str(day.date()) for day in rows.day])
     return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(list(rows.source)))
 
 
+Key = tuple[str, str, str]
+
+
 @cache
-def _prices() -> dict[tuple[str, str, str], Price]:
-    groups = table("prices").groupby(["gpu", "market", "tenure"], sort=True)
-    return {(str(k[0]), str(k[1]), str(k[2])): _price(rows, (str(k[0]), str(k[1]), str(k[2]))) for k, rows in groups}
+def _by_key() -> dict[Key, pd.DataFrame]:
+    """Return the quotes of each part, market and tenure."""
+    groups = _quotes().groupby(["gpu", "market", "tenure"], sort=True)
+    return {(str(part), str(market), str(tenure)): rows for (part, market, tenure), rows in groups}
 
 
-def price(name: str, market: str = "other", tenure: str = "on_demand") -> Price:
+@cache
+def _asked(key: Key, as_of: str) -> Price | None:
+    """Return a price as its own quotes have it; none where nobody had quoted."""
+    voting = young(_by_key()[key], as_of) if key in _by_key() else pd.DataFrame()
+    return _price(voting, key) if len(voting) else None
+
+
+@cache
+def _known(key: Key, as_of: str) -> Price | None:
+    """Return a price, one of one or two sellers as wide as that of the part with most in the same market."""
+    found = _asked(key, as_of)
+    if found is None or found.count >= FEW:
+        return found
+    alike = [_asked(other, as_of) for other in _by_key() if other[1:] == key[1:]]
+    most = max((each for each in alike if each is not None), key=lambda each: each.count)
+    if most.count < FEW:
+        return found
+    low, high = (round(found.typical * end / most.typical, 4) for end in (most.low, most.high))
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
+
+
+def price(name: str, market: str = "other", tenure: str = "on_demand", as_of: str = "") -> Price:
     """Return what a GPU rents for, per GPU-hour, over the providers of one market.
 
     The typical price is the median over providers of each provider's median; low and high are the 10th and 90th
-    percentiles (with fewer than three providers: the least and the most of their rows).
+    percentiles (with fewer than three providers: as wide as those of the part with most, or as all their rows).
 
     Parameters
     ----------
@@ -104,6 +197,8 @@ def price(name: str, market: str = "other", tenure: str = "on_demand") -> Price:
         ``other`` or ``hyperscaler`` (AWS, Azure, Google, Oracle).
     tenure : str
         ``on_demand``, ``spot``, ``marketplace``, ``reserved_1y`` or ``reserved_3y``.
+    as_of : str
+        The day on which prices are asked; that of the newest quote by default.
 
     Returns
     -------
@@ -118,23 +213,29 @@ def price(name: str, market: str = "other", tenure: str = "on_demand") -> Price:
     Examples
     --------
     >>> round(price("H100 SXM", "hyperscaler").typical, 2), round(price("H100 SXM").typical, 2)
-    (10.76, 2.53)
+    (10.53, 3.3)
     """
     part = gpu(name).name
     if market not in MARKETS:
         raise InputError("market", market, " or ".join(MARKETS), MARKETS)
     if tenure not in TENURES:
         raise InputError("tenure", tenure, ", ".join(TENURES), TENURES)
-    found = _prices().get((part, market, tenure))
+    day = as_of or newest_price_date()
+    found = _known((part, market, tenure), day)
     if found is None:
-        known = [f"{t} in the market {m}" for g, m, t in _prices() if g == part]
+        known = [f"{t} in the market {m}" for g, m, t in _by_key() if g == part and _known((g, m, t), day)]
         allowed = f"a price that you give yourself, since none of {part} ({tenure}, market {market}) is on file"
         raise InputError("price", None, allowed + (f"; on file: {', '.join(known)}" if known else ""))
     return found
 
 
-def price_summary() -> pd.DataFrame:
+def price_summary(as_of: str = "") -> pd.DataFrame:
     """Return every rental price range on file.
+
+    Parameters
+    ----------
+    as_of : str
+        The day on which prices are asked; that of the newest quote by default.
 
     Returns
     -------
@@ -146,7 +247,8 @@ def price_summary() -> pd.DataFrame:
     >>> sorted(set(price_summary().market))
     ['hyperscaler', 'other']
     """
-    return pd.DataFrame([vars(found) for found in _prices().values()])
+    day = as_of or newest_price_date()
+    return pd.DataFrame([vars(found) for key in _by_key() if (found := _known(key, day)) is not None])
 
 
 def _weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -202,6 +304,11 @@ def cost(item: str, of: str = "") -> Range:
     if rows.empty:
         allowed = f"one of {', '.join(kind or 'nothing' for kind in kinds)} for the item {item}"
         raise InputError("of", of, allowed, kinds)
+    return _range(item, of, rows)
+
+
+def _range(item: str, of: str, rows: pd.DataFrame) -> Range:
+    """Return what rows of a cost fact say together."""
     low, typical, high = _weighted(*_votes(rows))
     note = "; ".join(dict.fromkeys(text for text in rows.note if text))
     dates, sources = _dates(list(rows.date)), _sources(list(rows.source))
@@ -241,6 +348,27 @@ def scaled(base: Range, by: Range, factor: float, unit: str, note: str) -> Range
 
 def _points(value: Range) -> tuple[float, float, float]:
     return value.low, value.typical, value.high
+
+
+def _offers(item: str, of: str) -> Range:
+    """Return a purchase price over the offers of the last years, as wide as a market with several sellers.
+
+    One or two sellers tell nothing of a market's spread: their range is widened to that of the part with most offers.
+    """
+    costs = table("costs")
+    rows = costs[(costs["item"] == item) & (costs["of"] == of) & (costs.weight > 0)]
+    oldest = pd.Timestamp(newest_price_date()) - pd.DateOffset(months=OFFER_MONTHS)
+    late = rows[pd.to_datetime(rows.date, format="ISO8601", errors="coerce") >= oldest]
+    found = _range(item, of, late if len(late) else rows)
+    if found.count >= FEW:
+        return found
+    most = costs[(costs["item"] == item) & (costs.weight > 0)].groupby("of").size().idxmax()
+    if most == of:
+        return found
+    known = _offers(item, str(most))
+    low, high = (found.typical * end / known.typical for end in (known.low, known.high))
+    note = f"{found.note}; {found.count} seller{'s' if found.count > 1 else ''}: as wide as the prices of {most}"
+    return replace(found, low=min(found.low, low), high=max(found.high, high), note=note)
 
 
 def _has(item: str, of: str) -> bool:
@@ -320,15 +448,15 @@ def purchase(name: str) -> Range:
     """
     server = system(name)
     if _has("server_purchase_usd", server.name):
-        return cost("server_purchase_usd", server.name)
+        return _offers("server_purchase_usd", server.name)
     for other in systems().values():
         same = (other.gpu, other.gpus) == (server.gpu, server.gpus)
         if same and _has("server_purchase_usd", other.name):
-            found = vars(cost("server_purchase_usd", other.name))
-            return Range(**{**found, "of": server.name, "note": f"prices of {other.name}: {found['note']}"})
+            found = _offers("server_purchase_usd", other.name)
+            return replace(found, of=server.name, note=f"prices of {other.name}: {found.note}")
     if _has("gpu_purchase_usd", server.gpu):
         note = f"{server.gpus} GPUs x the ratio of a server's price to that of its GPUs"
-        found_gpu = cost("gpu_purchase_usd", server.gpu)
+        found_gpu = _offers("gpu_purchase_usd", server.gpu)
         return scaled(found_gpu, cost("server_over_gpu_price"), server.gpus, "USD", note)
     allowed = f"a price that you give yourself, since none of {server.name} or its GPUs is on file"
     raise InputError("purchase price", None, allowed)

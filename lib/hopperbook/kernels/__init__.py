@@ -9,7 +9,7 @@ arithmetic, bandwidth) and every answer says where it leaves what was measured.
 from hopperbook.kernels.algorithms import traffic_factor
 from hopperbook.kernels.attention import context_attention_s, generation_attention_s
 from hopperbook.kernels.collectives import bus_bandwidth, collective_s
-from hopperbook.kernels.engines import ENGINES, engine_name, engine_tables
+from hopperbook.kernels.engines import ENGINES, engine_name, engine_tables, multiplies_fp4, table_names
 from hopperbook.kernels.gemm import gemm_s
 from hopperbook.kernels.memory_bound import elementwise_s, quantise_s
 from hopperbook.kernels.mla import mla_context_s, mla_generation_s
@@ -30,6 +30,8 @@ __all__ = [
     "mla_context_s",
     "mla_generation_s",
     "moe_s",
+    "multiplies_fp4",
     "quantise_s",
+    "table_names",
     "traffic_factor",
 ]

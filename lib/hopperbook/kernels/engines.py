@@ -73,6 +73,19 @@ def table_names(precision: str) -> tuple[str, ...]:
     return _TABLE[precision]
 
 
+def multiplies_fp4(gpu: facts.GPU, precision: str) -> bool:
+    """Say whether a part multiplies this format in four bits: FP4 (NVFP4), on parts that print an FP4 peak.
+
+    Such products are timed by the stand-in's FP8 kernels on a roofline with the part's FP4 peak and FP4's bytes.
+
+    Examples
+    --------
+    >>> [multiplies_fp4(facts.gpu(name), "fp4") for name in ("H200", "B200")]
+    [False, True]
+    """
+    return precision == "fp4" and "fp4" in gpu.dense_flop_per_s
+
+
 def wide_peaks(gpu: facts.GPU, precision: str) -> Chip | None:
     """Return the peaks that 32-bit formats scale to; None for narrower ones, which have tables."""
     if precision not in ("fp32", "tf32"):

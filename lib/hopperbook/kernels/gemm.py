@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, table_names, wide_peaks
+from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, multiplies_fp4, table_names, wide_peaks
 from hopperbook.kernels.tables import Floats, Times, at, load, scaled
 
 
@@ -23,7 +23,8 @@ def gemm_s(
     gpu : str or GPU
         The part.
     precision : str
-        ``bf16 fp16 tf32 fp32 fp8 fp8_block int8`` (both operands) or ``int8_wo int4 fp4 mxfp4`` (weights alone).
+        ``bf16 fp16 tf32 fp32 fp8 fp8_block int8`` (both operands) or ``int8_wo int4 fp4 mxfp4`` (weights alone; ``fp4``
+        both operands where the part has units for it).
     m, n, k : int or array
         Sizes; broadcast together.
     engine : str
@@ -52,11 +53,13 @@ def gemm_s(
     part = as_gpu(gpu)
     engine = engine_name(engine)
     stand_in = part.kernels_of
+    instead = {"precision": "fp4"} if multiplies_fp4(part, precision) else {}
+    precision = "fp8" if instead else precision
     first = table_names(precision)[0]
     for name in table_names(precision):
         for table in (engine, *(e for e in ENGINES if e != engine)):
             if (name,) in load(table, "gemm", stand_in):
-                times = scaled(table, "gemm", part, (name,), [m, n, k], wide_peaks(part, precision))
+                times = scaled(table, "gemm", part, (name,), [m, n, k], wide_peaks(part, precision), **instead)
                 if table == "trtllm":
                     times = Times(times.seconds * _off_tile(stand_in, name, m, n, k), times.beyond)
                 exact = name == first and table == engine and precision not in ("fp32", "tf32")

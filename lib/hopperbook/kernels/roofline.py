@@ -27,6 +27,7 @@ WEIGHT_BYTES = {
     "sq": 1.0,
     "mxfp4": 0.53,
     "w4afp8": 0.5,
+    "fp4": 0.5625,
 }
 INPUT_BYTES = {
     "16": 2.0,
@@ -37,20 +38,24 @@ INPUT_BYTES = {
     "sq": 1.0,
     "mxfp4": 2.0,
     "w4afp8": 1.0,
+    "fp4": 0.5625,
 }
 
 
 @dataclass(frozen=True)
 class Chip:
-    """The peaks a roofline needs: FLOP/s in 16 and 8 bits, memory and link bytes/s."""
+    """The peaks a roofline needs: FLOP/s in 16, 8 and 4 bits (0 where a part has none), memory and link bytes/s."""
 
     flop_16: float
     flop_8: float
     memory_bytes_per_s: float
     link_bytes_per_s: float
+    flop_4: float = 0.0
 
     def flop_per_s(self, precision: str) -> float:
         """Return the peak for a table's precision."""
+        if precision == "fp4" and self.flop_4:
+            return self.flop_4
         return self.flop_8 if INPUT_BYTES.get(precision, 2.0) == 1.0 else self.flop_16
 
 
@@ -69,7 +74,7 @@ def _peaks(gpu: facts.GPU) -> Chip:
         flop_16 = min(flop_16, power * full.dense_flop_per_s["bf16"])
         flop_8 = min(flop_8, power * full.dense_flop_per_s.get("fp8", full.dense_flop_per_s["int8"]))
     link = gpu.nvlink_bytes_per_s_per_direction or gpu.pcie_bytes_per_s_per_direction
-    return Chip(flop_16, flop_8, gpu.memory_bandwidth_bytes_per_s, link)
+    return Chip(flop_16, flop_8, gpu.memory_bandwidth_bytes_per_s, link, flop.get("fp4", 0.0))
 
 
 @cache

@@ -15,10 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from hopperbook import facts, units
 from hopperbook.models import (
     PRECISION_BITS,
+    WIDE,
+    Attention,
     Model,
+    attention_values,
+    buffers,
     linear_layers,
+    matrix_bits,
     parameters,
+    precision_name,
     quantised_parameters,
+    recurrent_state_bytes,
     stored_formats,
 )
 
@@ -87,21 +94,20 @@ def rank_weight_bytes(
     >>> round(rank_weight_bytes(load("meta-llama/Llama-3.1-70B"), "bf16") / 1e9, 1)  # GB: 70.55 billion, two bytes each
     141.1
     """
-    bits, moe_bits = (PRECISION_BITS[name] for name in stored_formats(model, precision, moe_precision))
-    kept_bits = max(16.0, bits)
+    linear, experts = stored_formats(model, precision, moe_precision)
+    kept_bits = max(16.0, PRECISION_BITS[linear])
     share = _stage_share(model, pp)
-    matrices = sum(
-        w.k * w.n * w.layers * (kept_bits if w.name == "router" else bits)
-        for w in linear_layers(model, tp)
-        if w.name != "lm_head"
-    )
-    linear, experts = quantised_parameters(model)
-    routers = sum(w.k * w.n * w.layers for w in linear_layers(model) if w.name == "router")
-    tables = (2 - model.tied_embeddings) * model.vocab * model.hidden
-    small = parameters(model) - linear - experts - routers - tables  # norms, biases, positions
-    body = matrices + experts * moe_bits / max(tp, ep) + small * kept_bits
-    table_share = 1.0 if pp == 1 else 1.0 / (2 - model.tied_embeddings)
-    return (body * share + tables * kept_bits * table_share / tp) / 8
+    rows = linear_layers(model, tp)
+    matrices = sum(w.k * w.n * w.layers * matrix_bits(model, w.name, linear) for w in rows if w.name != "lm_head")
+    small_weights, routed = quantised_parameters(model)
+    wide = sum(w.k * w.n * w.layers for w in linear_layers(model) if w.name in WIDE and w.name != "lm_head")
+    table, tied = model.vocab * model.hidden, model.tied_embeddings
+    tables = (2 - tied) * table
+    table_bits = table * (kept_bits + (0.0 if tied else matrix_bits(model, "lm_head", linear)))
+    small = parameters(model) + buffers(model) - small_weights - routed - wide - tables  # norms, biases, positions
+    body = matrices + routed * matrix_bits(model, "experts", experts) / max(tp, ep) + small * kept_bits
+    table_share = 1.0 if pp == 1 else 1.0 / (2 - tied)
+    return (body * share + table_bits * table_share / tp + model.vision * kept_bits) / 8
 
 
 def _stage_share(model: Model, pp: int) -> float:
@@ -130,7 +136,46 @@ def kv_copies(model: Model, tp: int) -> float:
     >>> kv_copies(load("meta-llama/Llama-3.1-70B"), 8), kv_copies(load("deepseek-ai/DeepSeek-V3"), 8)
     (1.0, 8.0)
     """
-    return float(tp) if model.mla else max(1.0, tp / model.kv_heads)
+    whole = sum(a.layers * a.token_values for a in model.attentions if a.cached)
+    held = sum(a.layers * a.token_values * _copies(a, tp) for a in model.attentions if a.cached)
+    return held / whole if whole else 1.0
+
+
+def _copies(a: Attention, tp: int) -> float:
+    """Return how many copies of one attention's cache the ranks hold: one entry that all heads read is on each."""
+    return float(tp) if a.latent or a.entry else max(1.0, tp / a.kv_heads)
+
+
+def rank_cache_bytes(model: Model, tokens: float, precision: str | None = None, *, tp: int = 1, pp: int = 1) -> float:
+    r"""Bytes that one sequence holds on each GPU of a replica: its KV cache and the states of recurrent layers.
+
+    .. math:: \frac{1}{t p} \left(\sum_\ell c_\ell B_\ell + B_\mathrm{state}\right)
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    tokens : float
+        Tokens of the sequence.
+    precision : str, optional
+        Format of the KV cache; the default is 16 bits.
+    tp, pp : int
+        Tensor and pipeline parallel ranks; c is how many of the former hold the same cache.
+
+    Returns
+    -------
+    float
+        Bytes.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> rank_cache_bytes(load("meta-llama/Llama-3.1-70B"), 8192, tp=8) / 2**20
+    320.0
+    """
+    value_bytes = PRECISION_BITS[precision_name(precision or "bf16", "kv_precision")] / 8
+    held = sum(a.layers * float(attention_values(a, tokens)) * _copies(a, tp) for a in model.attentions if a.cached)
+    return (value_bytes * held + recurrent_state_bytes(model)) / (tp * pp)
 
 
 @overload
@@ -173,8 +218,10 @@ def step_activation_bytes(
     1.03
     """
     m = model
-    width = max((m.heads + 2 * m.kv_heads) * m.head_dim, 3 * (m.ffn if m.moe_layers < m.layers else m.shared_ffn))
-    routed = group * m.experts_per_token * (3 * m.expert_ffn + 2 * m.hidden) if m.experts else 0
+    mixing = [a.heads * a.head_dim + a.kv_heads * (a.head_dim + a.value_dim) for a in m.attentions]
+    mixing += [max(w.n for w in r.matrices) for r in m.recurrents]
+    width = max([*mixing, *(3 * max(mlp.ffn, mlp.shared_ffn) for mlp in m.mlps)])
+    routed = max((group * mlp.experts_per_token * (3 * mlp.expert_ffn + 2 * m.hidden) for mlp in m.mlps), default=0)
     tokens = np.asarray(step_tokens, dtype=float)
     hidden = 2.0 * tokens * (3 * m.hidden + max(width, routed) / tp)
     result = hidden + 6.0 * np.asarray(sequences, dtype=float) * m.vocab / tp

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook.errors import InputError
-from hopperbook.models import PRECISION_BITS, Model, mlp_parameters, parameters, precision_name
+from hopperbook.models import PRECISION_BITS, Model, expert_parameters, parameters, precision_name
 
 Floats = NDArray[np.float64]
 
@@ -130,12 +130,12 @@ def layer_activation_bytes(
 
 def _mlp_activation_bytes(model: Model) -> float:
     """Return bytes a token keeps inside the MLP of an average layer: pre-activations and the input of the last GEMM."""
-    widths = (2 * 2 + 2) if model.gated else (2 + 2)
-    dense = widths * model.ffn
-    if not model.experts:
-        return dense
-    routed = model.experts_per_token * (widths * model.expert_ffn + 2 * 2 * model.hidden) + widths * model.shared_ffn
-    return (dense * model.dense_layers + routed * model.moe_layers) / model.layers
+    total = 0.0
+    for mlp in model.mlps:
+        widths = (2 * 2 + 2) if mlp.gated else (2 + 2)
+        routed = mlp.experts_per_token * (widths * mlp.expert_ffn + 2 * 2 * model.hidden)
+        total += mlp.layers * (widths * (mlp.ffn + mlp.shared_ffn) + routed)
+    return total / model.layers
 
 
 #: What Korthikanti et al. call their ways to keep activations: (sequence parallelism, recomputation).
@@ -315,7 +315,7 @@ def rank_parameters(
     expert_tp = tp if expert_tp is None else expert_tp
     tp, pp, ep, expert_tp = (np.asarray(x, dtype=float) for x in (tp, pp, ep, expert_tp))
     share = np.ceil(m.layers / pp) / m.layers
-    experts = float(m.moe_layers * m.experts * mlp_parameters(m, m.expert_ffn)) if m.experts else 0.0
+    experts = float(sum(mlp.layers * mlp.experts * expert_parameters(mlp, m.hidden) for mlp in m.mlps))
     tables = m.vocab * m.hidden * (2 - m.tied_embeddings)
     body = parameters(m) - experts - tables
     held = np.where(pp == 1, tables, m.vocab * m.hidden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from pathlib import Path
@@ -9,13 +10,19 @@ from pathlib import Path
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.models.config import from_config, read_config
-from hopperbook.models.shape import Model
+from hopperbook.models.shape import Model, with_precision
 
 MODELS = facts.DATA / "models"
-#: Endings that name a tuning or a re-quantised copy of the same shapes.
-SAME_SHAPES = re.compile(
-    r"(-(instruct|chat|it|base|hf|fp8|fp4|nvfp4|int4|int8|awq|gptq|bf16|dynamic|v0\.[123]))+$", re.I
-)
+#: Endings that name a tuning or a re-quantised copy of the same shapes, and what the latter store.
+_FORMATS = {
+    "fp8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "mxfp4", "int4": "int4", "awq": "int4", "gptq": "int4",
+    "w4a16": "int4",
+    "int8": "int8", "w8a8": "int8", "w8a16": "int8", "bf16": "bf16",
+}  # fmt: skip
+_TUNINGS = r"instruct|chat|it|base|hf|dynamic|block|quantized|v0\.[123]"
+SAME_SHAPES = re.compile(rf"([-_.]({_TUNINGS}|{'|'.join(_FORMATS)}))+$", re.I)
+#: Publishers whose FP8 copies hold a scale for each block of weights, not one a tensor or channel.
+_IN_BLOCKS = ("qwen", "deepseek-ai", "zai-org", "minimaxai", "moonshotai", "xiaomimimo")
 
 
 @functools.cache
@@ -75,6 +82,11 @@ def find(name: str) -> str | None:
     return exact.get(name.strip().lower()) or _by_key().get(_key(name))
 
 
+def _named_by(path: Path) -> str:
+    """Name a model by the folder that holds its config.json: ``owner--name`` as the hub names it."""
+    return path.resolve().parent.name.replace("--", "/", 1) or path.stem
+
+
 def load(name: str) -> Model:
     """Load a model by Hugging Face id, short name, or path of a ``config.json``.
 
@@ -100,26 +112,94 @@ def load(name: str) -> Model:
     """
     if not isinstance(name, str) or not name.strip():
         raise InputError("model", name, "a Hugging Face id, a short name, or the path of a config.json")
+    path = _config_at(name)
+    if path:  # what lies on the disk beats a name
+        return from_config(read_config(path), name=_named_by(path), source=path.name)
     known = find(name)
     if known:
-        return _load_known(known)
-    path = Path(name)
-    looks_like_path = name.endswith(".json") or name.startswith((".", "/", "~"))
+        return _load_known(known, named_format(name))
+    if name.endswith(".json") or name.startswith((".", "/", "~")):
+        raise InputError(
+            "model", name, "the path of an existing config.json, or of the folder that holds it, or a model's name"
+        )
+    allowed = (
+        "a model that hopperbook facts models lists, or the path of its config.json (or of the folder that holds it)"
+    )
+    raise InputError("model", name, allowed, alike(name))
+
+
+def _config_at(name: str) -> Path | None:
+    """Return the config that lies at a path, or None."""
     try:
-        path = path.expanduser()
+        path = Path(name).expanduser()
         path = path / "config.json" if path.is_dir() else path
-        exists = path.is_file()
+        return path if path.is_file() else None
     except (OSError, ValueError, RuntimeError):
-        exists = False
-    if exists:
-        return from_config(read_config(path), name=path.parent.name or path.stem, source=path.name)
-    if looks_like_path:
-        raise InputError("model", name, "the path of an existing config.json, or a model name")
-    allowed = "a model in data/models (hopperbook facts models) or the path of a config.json"
-    raise InputError("model", name, allowed, model_names())
+        return None
+
+
+def named_format(name: str) -> str | None:
+    """Return the format of weights that the ending of a name promises, or None.
+
+    Parameters
+    ----------
+    name : str
+        An id or a short name.
+
+    Returns
+    -------
+    str or None
+        A key of ``PRECISION_BITS``.
+
+    Examples
+    --------
+    >>> names = ("nvidia/Llama-3.1-8B-Instruct-FP8", "Qwen/Qwen3-32B-FP8", "Llama-3-8B-quantized.w4a16")
+    >>> [named_format(name) for name in names]
+    ['fp8', 'fp8_block', 'int4']
+    """
+    owner, _, short = name.strip().lower().rpartition("/")
+    ending = SAME_SHAPES.search(short)
+    words = re.split(r"[-_.]", ending[0]) if ending else []
+    found = next((_FORMATS[word] for word in reversed(words) if word in _FORMATS), None)
+    return "fp8_block" if found == "fp8" and ("block" in words or owner in _IN_BLOCKS) else found
+
+
+def alike(name: str) -> tuple[str, ...]:
+    """Return the known models of the same family and size as a name that is not known.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+
+    Returns
+    -------
+    tuple of str
+        Ids; none where no model of that family and size is known.
+
+    Examples
+    --------
+    >>> alike("mixtral-8x7b-2"), alike("acme/Other-70B")
+    (('mistralai/Mixtral-8x7B-v0.1',), ())
+    """
+    family, sizes = _family_and_sizes(name)
+    found = []
+    for known in model_names():
+        other, its = _family_and_sizes(known)
+        if sizes <= its and difflib.SequenceMatcher(None, family, other).ratio() > 0.8:
+            found.append(known)
+    return tuple(found)
+
+
+def _family_and_sizes(name: str) -> tuple[str, set[str]]:
+    """Return the letters that a name begins with, and the sizes that it names, such as 70b or 8x7b."""
+    short = name.strip().split("/")[-1].lower()[:200]
+    letters = re.match(r"[a-z]*", _key(short))
+    return letters[0] if letters else "", set(re.findall(r"(?<![\w.])\d+(?:[x.]\d+)?[bm](?![a-z0-9])", short))
 
 
 @functools.cache
-def _load_known(name: str) -> Model:
+def _load_known(name: str, stored: str | None = None) -> Model:
     config = read_config(_file(name))
-    return from_config(config, name=name, source=config.get("_source", ""))
+    model = from_config(config, name=name, source=config.get("_source", ""))
+    return with_precision(model, stored) if stored and stored not in (model.precision, model.moe_precision) else model

@@ -1,32 +1,35 @@
-"""A ``config.json`` read into a shape, family by family; what does not look like a decoder transformer is refused."""
+"""A ``config.json`` read into a shape, family by family; what is not understood is refused, never guessed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hopperbook.errors import InputError
-from hopperbook.models.shape import Model, precision_name
+from hopperbook.models import hybrid, latent, layered, older
+from hopperbook.models.checkpoint import stored_as
+from hopperbook.models.families import UNKNOWN, Family, family, known_kinds, why_unread
+from hopperbook.models.fields import Config, Fields
+from hopperbook.models.plain import plain
+from hopperbook.models.shape import Model
+from hopperbook.models.vision import towers
 
-MAX_CONFIG_BYTES = 1_000_000
-LLAMA_LIKE = (
-    "llama",
-    "mistral",
-    "mixtral",
-    "qwen2",
-    "qwen3",
-    "qwen3_moe",
-    "gemma2",
-    "gpt_oss",
-    "llama4_text",
-    "deepseek_v2",
-    "deepseek_v3",
-)
-MOE_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts")
+MAX_CONFIG_BYTES = 20_000_000
+#: Where files of several kinds of input keep the language model.
+_TEXT = ("text_config", "language_config", "llm_config", "thinker_config")
+_READERS: dict[str, Callable[[Fields, Family], Model]] = {
+    "plain": plain,
+    **latent.READERS,
+    **layered.READERS,
+    **hybrid.READERS,
+    **older.READERS,
+}
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> Config:
     """Read a ``config.json`` with care: size, syntax and top-level type are checked.
 
     Parameters
@@ -37,13 +40,27 @@ def read_config(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        The configuration.
+        The configuration; what a file ``hf_quant_config.json`` beside it says is under ``_sidecar``.
 
     Raises
     ------
     InputError
         If the file is too large, not JSON, or not an object.
+
+    Examples
+    --------
+    >>> from hopperbook import facts
+    >>> read_config(facts.DATA / "models" / "Qwen--Qwen3-8B.json")["num_hidden_layers"]
+    36
     """
+    config = _json(path)
+    beside = path.with_name("hf_quant_config.json")
+    if path.name == "config.json" and beside.is_file():
+        config = config | {"_sidecar": _json(beside)}
+    return config
+
+
+def _json(path: Path) -> Config:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise InputError("model", path.name, f"a config.json of at most {MAX_CONFIG_BYTES:,} bytes")
@@ -59,20 +76,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _size(config: dict[str, Any], *names: str, default: int | None = None, least: int = 1) -> int:
-    for name in names:
-        value = config.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 20_000_000:
-            raise InputError(f"config.json: {name}", value, f"a whole number from {least} to 20,000,000")
-        return value
-    if default is None:
-        raise InputError("config.json: " + names[0], None, "a whole number (the field is missing)")
-    return default
-
-
-def from_config(config: dict[str, Any], name: str, source: str = "") -> Model:
+def from_config(config: Config, name: str, source: str = "") -> Model:
     """Turn a ``config.json`` into a model.
 
     Parameters
@@ -92,7 +96,8 @@ def from_config(config: dict[str, Any], name: str, source: str = "") -> Model:
     Raises
     ------
     InputError
-        If the architecture is not a decoder-only transformer, or a size is missing or absurd.
+        If the architecture is not a decoder-only model, a size is missing or absurd, sizes contradict each other, or a
+        field stays unread that may change a size.
 
     Examples
     --------
@@ -101,162 +106,106 @@ def from_config(config: dict[str, Any], name: str, source: str = "") -> Model:
     >>> from_config(tiny, "tiny").head_dim
     16
     """
-    kind = str(config.get("model_type", ""))
-    if config.get("is_encoder_decoder") or "vision_config" in config and "text_config" not in config:
-        raise InputError("model", name, "a decoder-only transformer (this one has an encoder)")
-    if "text_config" in config and isinstance(config["text_config"], dict):
-        return from_config(config["text_config"], name, source)
-    if kind == "gpt2":
-        return _gpt2(config, name, source)
-    if kind == "mpt":
-        return _mpt(config, name, source)
-    named = config.get("architectures")
-    causal = any(str(a).endswith("ForCausalLM") for a in named) if isinstance(named, list) else False
-    if kind not in LLAMA_LIKE and not causal:
-        known = ", ".join((*LLAMA_LIKE, "gpt2", "mpt"))
-        raise InputError("model", kind or name, f"a decoder-only transformer; model_type one of {known}")
-    return _llama_like(config, kind, name, source)
-
-
-def _llama_like(c: dict[str, Any], kind: str, name: str, source: str) -> Model:
-    layers, hidden = _size(c, "num_hidden_layers"), _size(c, "hidden_size")
-    heads = _size(c, "num_attention_heads")
-    kv_heads = _size(c, "num_key_value_heads", default=heads)
-    if heads % kv_heads:
-        raise InputError("config.json: num_key_value_heads", kv_heads, f"a divisor of num_attention_heads ({heads})")
-    mla = c.get("kv_lora_rank") is not None
-    rope_dim = _size(c, "qk_rope_head_dim") if mla else 0
-    head_dim = _size(c, "qk_nope_head_dim") + rope_dim if mla else _size(c, "head_dim", default=max(1, hidden // heads))
-    experts = _size(c, *MOE_FIELDS, default=0, least=0)
-    expert_ffn = _size(c, "moe_intermediate_size", "intermediate_size") if experts else 0
-    shared = _size(c, "n_shared_experts", default=int(kind == "llama4_text"), least=0) * expert_ffn
-    if experts and c.get("shared_expert_intermediate_size"):
-        shared = _size(c, "shared_expert_intermediate_size")
-    window, window_layers = _window(c, kind, layers)
-    precision, moe_precision = _precisions(c)
-    gpt_oss, bias = kind == "gpt_oss", bool(c.get("attention_bias", kind in ("qwen2", "gpt_oss")))
-    return Model(
-        name=name,
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        ffn=_size(c, "intermediate_size_mlp", "intermediate_size"),
-        vocab=_size(c, "vocab_size"),
-        tied_embeddings=bool(c.get("tie_word_embeddings", kind == "gemma2")),
-        qkv_bias=bias,
-        o_bias=bias and kind != "qwen2",
-        mlp_bias=bool(c.get("mlp_bias", gpt_oss)),
-        norms_per_layer=4 if kind == "gemma2" else 2,
-        qk_norm=kind in ("qwen3", "qwen3_moe"),
-        window=window,
-        window_layers=window_layers,
-        experts=experts,
-        experts_per_token=_size(c, "num_experts_per_tok", "experts_per_token") if experts else 0,
-        expert_ffn=expert_ffn,
-        shared_ffn=shared,
-        dense_layers=_dense_layers(c, layers) if experts else 0,
-        router_bias=gpt_oss or c.get("topk_method") == "noaux_tc",
-        sinks=gpt_oss,
-        q_rank=_size(c, "q_lora_rank", default=0) if mla else 0,
-        kv_rank=_size(c, "kv_lora_rank") if mla else 0,
-        rope_dim=rope_dim,
-        value_dim=_size(c, "v_head_dim") if mla else 0,
-        mtp_layers=_size(c, "num_nextn_predict_layers", default=0, least=0),
-        precision=precision,
-        moe_precision=moe_precision,
-        context_limit=_size(c, "max_position_embeddings", default=0, least=0),
-        source=source,
-    )
-
-
-def _dense_layers(c: dict[str, Any], layers: int) -> int:
-    """Return how many layers hold no experts: the first few, or all but every n-th."""
-    every = _size(c, "interleave_moe_layer_step", default=1)
-    return _size(c, "first_k_dense_replace", default=0, least=0) + layers - layers // every
-
-
-def _window(c: dict[str, Any], kind: str, layers: int) -> tuple[int, int]:
-    """Return (tokens, layers) of sliding-window or chunked attention, as each family defines its layers."""
-    if kind == "llama4_text":  # every fourth layer sees the whole context
-        return _size(c, "attention_chunk_size"), layers - layers // 4
-    window = _size(c, "sliding_window", default=0, least=0)
-    if not window or c.get("use_sliding_window") is False:
-        return 0, 0
-    types = c.get("layer_types")
-    if isinstance(types, list):
-        count = sum(t == "sliding_attention" for t in types)
-    elif kind in ("gemma2", "gpt_oss"):
-        count = (layers + 1) // 2
+    if config.get("is_encoder_decoder"):
+        raise InputError("model", name, "a decoder-only model (this one has an encoder)")
+    text = _text_of(config)
+    for part in (config, text):
+        if not isinstance(part.get("model_type"), str) or not part["model_type"]:
+            raise InputError(
+                "config.json: model_type", part.get("model_type"), "the name of a family (the field is missing)"
+            )
+    _no_other_quantisation(config, text)
+    kind = str(text["model_type"])
+    known = family(kind) or family(kind + "_text") if kind else None
+    fields = Fields(text)
+    if known is None:
+        model = _unknown(fields, kind or name)
     else:
-        count = layers
-    return (window, count) if count else (0, 0)
+        _needed(fields, known)
+        fields.ignore(known.ignore)
+        model = _READERS[known.reader](fields, known)
+        fields.finish(f"model_type {kind}")
+    vision = towers(config, model)
+    notes = (*model.notes, *_notes(config, vision))
+    model = replace(model, name=name, source=source, vision=vision or 0, notes=notes)
+    return stored_as(model, config, text)
 
 
-def _precisions(c: dict[str, Any]) -> tuple[str, str]:
-    """Return (linear layers, experts) formats of the checkpoint."""
-    base = str(c.get("torch_dtype") or c.get("dtype") or "bf16")
-    base = precision_name("fp16" if base == "float16" else "fp32" if base == "float32" else "bf16")
-    quantisation = c.get("quantization_config")
-    if not isinstance(quantisation, dict):
-        return base, base
-    method = str(quantisation.get("quant_method", ""))
-    if method == "mxfp4":
-        return base, "mxfp4"
-    if method == "fp8":
-        both = "fp8_block" if quantisation.get("weight_block_size") else "fp8"
-        return both, both
-    if method in ("awq", "gptq"):
-        return "int4", "int4"
-    return base, base
+def _text_of(config: Config) -> Config:
+    """Return the fields of the language model, those that stand beside it in a file of several inputs included."""
+    for name in _TEXT:
+        inner = config.get(name)
+        if isinstance(inner, dict):
+            text: Any = inner.get("text_config", inner)  # one more level in models that speak
+            if not isinstance(text, dict):
+                break
+            shared = {
+                k: config[k] for k in ("tie_word_embeddings", "torch_dtype", "dtype") if config.get(k) is not None
+            }
+            outer = family(str(config.get("model_type") or ""))
+            if "model_type" not in text and outer:
+                shared["model_type"] = config["model_type"]
+            return {**text, **shared, "_nested": True}
+    return config
 
 
-def _gpt2(c: dict[str, Any], name: str, source: str) -> Model:
-    hidden, heads = _size(c, "n_embd"), _size(c, "n_head")
-    return Model(
-        name=name,
-        layers=_size(c, "n_layer"),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=heads,
-        head_dim=hidden // heads,
-        ffn=_size(c, "n_inner", default=4 * hidden),
-        vocab=_size(c, "vocab_size"),
-        gated=False,
-        tied_embeddings=True,
-        qkv_bias=True,
-        o_bias=True,
-        mlp_bias=True,
-        norm_bias=True,
-        positions=_size(c, "n_positions"),
-        context_limit=_size(c, "n_positions"),
-        precision="fp16",
-        moe_precision="fp16",
-        source=source,
-    )
+def _needed(fields: Fields, known: Family) -> None:
+    """Refuse a file without a field that every published one of its family has."""
+    for name in known.needs:
+        if name not in fields.config:
+            raise InputError(
+                f"config.json: {name}", None, "a value (the field is missing; every published file has it)"
+            )
 
 
-def _mpt(c: dict[str, Any], name: str, source: str) -> Model:
-    hidden, heads = _size(c, "d_model"), _size(c, "n_heads")
-    bias = not c.get("no_bias", False)
-    context = _size(c, "max_seq_len")
-    return Model(
-        name=name,
-        layers=_size(c, "n_layers"),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=heads,
-        head_dim=hidden // heads,
-        ffn=_size(c, "expansion_ratio", default=4) * hidden,
-        vocab=_size(c, "vocab_size"),
-        gated=False,
-        tied_embeddings=True,
-        qkv_bias=bias,
-        o_bias=bias,
-        mlp_bias=bias,
-        norm_bias=bias,
-        positions=context if c.get("learned_pos_emb", True) else 0,
-        context_limit=context,
-        source=source,
-    )
+def _no_other_quantisation(*parts: Config) -> None:
+    """Refuse a field that seems to say how weights are stored and is not read."""
+    for name, value in (pair for part in parts for pair in part.items()):
+        if isinstance(value, dict) and "quant" in name and name not in ("quantization_config", "_sidecar"):
+            raise InputError(
+                f"config.json: {name}", "an object", "quantization_config, where the storage of weights is read"
+            )
+
+
+def _unknown(fields: Fields, kind: str) -> Model:
+    """Count a family that is not known by Llama's rules where every field is understood; refuse it otherwise."""
+    reason = why_unread(kind)
+    if reason:
+        raise InputError("model_type", kind, f"one whose layers are counted; {reason}")
+    named = fields.config.get("architectures")
+    causal = any(str(a).endswith("ForCausalLM") for a in named) if isinstance(named, list) else False
+    if not causal:
+        allowed = "a language model (a decoder) of a known family, or one whose architectures end in ForCausalLM"
+        raise InputError("model_type", kind, allowed, known_kinds())
+    read = Fields(fields.config)
+    read.ignore(_USUAL)
+    read.finish(f"model_type {kind}, a family that is not known here,")
+    if fields.get("hidden_act", "hidden_activation") not in ("silu", "swish", "swiglu"):
+        act = fields.config.get("hidden_act")
+        raise InputError(
+            "config.json: hidden_act", act, f"silu, as in Llama; whether others of {kind} have a gate is not known"
+        )
+    _needed(fields, UNKNOWN)
+    model = plain(fields, UNKNOWN)
+    fields.finish(f"model_type {kind}")
+    return replace(model, notes=(f"model_type {kind} is not a family known here: counted by Llama's rules",))
+
+
+def _notes(config: Config, vision: int | None) -> tuple[str, ...]:
+    """Say what the counts leave out."""
+    found = []
+    if vision is None:
+        found.append("its encoder of images is neither counted nor timed")
+    elif vision:
+        found.append(f"its encoder of images ({vision / 1e9:.2f} billion parameters) is counted apart and not timed")
+    if any(isinstance(config.get(name), dict) for name in ("audio_config", "audio_encoder_config")):
+        found.append("its encoder of sound is neither counted nor timed")
+    return tuple(found)
+
+
+#: Fields of a decoder that Llama's rules read.
+_USUAL = (
+    "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
+    "vocab_size", "max_position_embeddings", "tie_word_embeddings", "layer_types", "sliding_window",
+    "max_window_layers", "use_sliding_window",
+)  # fmt: skip

@@ -1,50 +1,125 @@
-"""A decoder transformer counted: parameters, FLOPs and bytes, exactly.
+"""A language model counted: parameters, matrices and bytes of weights, exactly.
 
 Everything downstream (memory, training, serving) asks this module what a model is made of.  Counts are integers and
-equal the published safetensors totals; FLOPs count a multiply and an add as two.
+equal the published safetensors totals.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from collections.abc import Iterable
+from functools import lru_cache
 
 from hopperbook.errors import InputError
-from hopperbook.models.shape import PRECISION_BITS, Linear, Model, precision_name, stored_formats
+from hopperbook.models.layers import Attention, Feedforward, Linear, Recurrent
+from hopperbook.models.shape import PRECISION_BITS, WIDE, Model, matrix_bits, stored_formats
 
-Floats = NDArray[np.float64]
 
-
-def attention_parameters(model: Model) -> int:
-    """Count the weights of one layer's attention, biases, sinks and inner norms included.
+def mixer_linears(mixer: Attention | Recurrent, hidden: int, tp: int = 1) -> tuple[Linear, ...]:
+    """List the matrices of an attention or a recurrent mixer as one tensor-parallel rank runs them.
 
     Parameters
     ----------
-    model : Model
-        The model.
+    mixer : Attention or Recurrent
+        The mixer.
+    hidden : int
+        Width of the model.
+    tp : int
+        Tensor-parallel ranks; key-value heads are replicated where there are fewer than ranks.
+
+    Returns
+    -------
+    tuple of Linear
+        Each with the mixer's layers.
+
+    Examples
+    --------
+    >>> llama = Attention(layers=32, heads=32, kv_heads=8, head_dim=128, value_dim=128)
+    >>> [(w.name, w.k, w.n) for w in mixer_linears(llama, 4096, tp=2)]
+    [('qkv', 4096, 3072), ('o', 2048, 4096)]
+    """
+    further = tuple(_cut(w, tp, mixer.layers) for w in mixer.matrices)
+    if isinstance(mixer, Recurrent) or mixer.whole:
+        return further
+    a, rows = mixer, []
+    heads = a.heads // tp
+    if a.latent:
+        if a.q_rank:
+            rows.append(Linear("q_a", hidden, a.q_rank, a.layers, "replicated"))
+        rows.append(Linear("q_b", a.q_rank or hidden, heads * a.head_dim, a.layers, "column"))
+        rows.append(Linear("kv_a", hidden, a.kv_rank + a.rope_dim, a.layers, "replicated"))
+        rows.append(Linear("kv_b", a.kv_rank, heads * (a.head_dim - a.rope_dim + a.value_dim), a.layers, "column"))
+    else:
+        width = heads * a.head_dim + -(-a.kv_heads // tp) * (a.head_dim + a.value_dim)
+        rows.append(Linear("qkv", hidden, width, a.layers, "column"))
+    rows.append(Linear("o", heads * a.value_dim, hidden, a.layers, "row"))
+    return (*rows, *further)
+
+
+def _cut(w: Linear, tp: int, layers: int) -> Linear:
+    """Return a whole matrix as one rank holds it."""
+    k = -(-w.k // tp) if w.split == "row" else w.k
+    n = -(-w.n // tp) if w.split == "column" else w.n
+    return Linear(w.name, k, n, layers, w.split)
+
+
+def mlp_linears(mlp: Feedforward, hidden: int, tp: int = 1) -> tuple[Linear, ...]:
+    """List the matrices of an MLP, of a router and of shared experts as one rank runs them; routed experts apart.
+
+    Parameters
+    ----------
+    mlp : Feedforward
+        The MLP or experts.
+    hidden : int
+        Width of the model.
+    tp : int
+        Tensor-parallel ranks.
+
+    Returns
+    -------
+    tuple of Linear
+        Each with the MLP's layers.
+
+    Examples
+    --------
+    >>> [(w.name, w.k, w.n) for w in mlp_linears(Feedforward(layers=32, ffn=14336), 4096)]
+    [('gate_up', 4096, 28672), ('down', 14336, 4096)]
+    """
+    up, rows = 2 if mlp.gated else 1, []
+    if mlp.ffn:
+        rows.append(Linear("gate_up", hidden, up * -(-mlp.ffn // tp), mlp.layers, "column"))
+        rows.append(Linear("down", -(-mlp.ffn // tp), hidden, mlp.layers, "row"))
+    if mlp.experts:
+        rows.append(Linear("router", hidden, mlp.experts, mlp.layers, "replicated"))
+    if mlp.shared_ffn:
+        rows.append(Linear("shared_gate_up", hidden, up * -(-mlp.shared_ffn // tp), mlp.layers, "column"))
+        rows.append(Linear("shared_down", -(-mlp.shared_ffn // tp), hidden, mlp.layers, "row"))
+    return (*rows, *(_cut(w, tp, mlp.layers) for w in mlp.matrices))
+
+
+def expert_parameters(mlp: Feedforward, hidden: int) -> int:
+    """Count the weights and biases of one routed expert.
+
+    Parameters
+    ----------
+    mlp : Feedforward
+        The experts.
+    hidden : int
+        Width of the model.
 
     Returns
     -------
     int
-        Parameters of one attention block.
+        Parameters; 0 where there are no experts.
 
     Examples
     --------
-    >>> from hopperbook.models import from_shape
-    >>> attention_parameters(from_shape(1, 4096, 32, vocab=1))  # 4 x 4096 x 4096
-    67108864
+    >>> expert_parameters(Feedforward(layers=32, experts=8, expert_ffn=14336), 4096)
+    176160768
     """
-    m = model
-    if m.mla:
-        nope = m.head_dim - m.rope_dim
-        q_width = m.heads * m.head_dim
-        q = m.hidden * m.q_rank + m.q_rank + m.q_rank * q_width if m.q_rank else m.hidden * q_width
-        kv = m.hidden * (m.kv_rank + m.rope_dim) + m.kv_rank + m.kv_rank * m.heads * (nope + m.v_dim)
-        return q + kv + m.heads * m.v_dim * m.hidden
-    q_width, kv_width = m.heads * m.head_dim, m.kv_heads * m.head_dim
-    count = m.hidden * (q_width + 2 * kv_width) + q_width * m.hidden
-    count += (q_width + 2 * kv_width) * m.qkv_bias + m.hidden * m.o_bias
-    return count + 2 * m.head_dim * m.qk_norm + m.heads * m.sinks
+    if not mlp.experts:
+        return 0
+    up, width = 2 if mlp.gated else 1, mlp.latent or hidden
+    return (up + 1) * width * mlp.expert_ffn + (up * mlp.expert_ffn + width) * mlp.bias
 
 
 def mlp_parameters(model: Model, width: int) -> int:
@@ -72,36 +147,42 @@ def mlp_parameters(model: Model, width: int) -> int:
     return (up + 1) * model.hidden * width + (up * width + model.hidden) * model.mlp_bias
 
 
-def layer_parameters(model: Model, *, experts: int | None = None) -> tuple[int, int]:
-    """Count the parameters of one dense layer and of one Mixture-of-Experts layer.
+def attention_parameters(model: Model) -> int:
+    """Count the weights of the attention and other mixers of all layers: biases, sinks and norms included.
 
     Parameters
     ----------
     model : Model
         The model.
-    experts : int, optional
-        Routed experts to count; the default is all, ``experts_per_token`` gives the active ones.
 
     Returns
     -------
-    tuple of int
-        (dense layer, expert layer); an expert layer is 0 where there are none.
+    int
+        Parameters.
 
     Examples
     --------
     >>> from hopperbook.models import from_shape
-    >>> layer_parameters(from_shape(1, 4096, 32, ffn=11008, gated=True))
-    (202383360, 0)
+    >>> attention_parameters(from_shape(1, 4096, 32, vocab=1))  # 4 x 4096 x 4096, and two norms
+    67117056
     """
-    m = model
-    common = attention_parameters(m) + m.norms_per_layer * m.hidden * (1 + m.norm_bias)
-    dense = common + mlp_parameters(m, m.ffn)
-    if not m.experts:
-        return dense, 0
-    routed = (m.experts if experts is None else experts) * mlp_parameters(m, m.expert_ffn)
-    router = m.hidden * m.experts + m.experts * m.router_bias
-    shared = mlp_parameters(m, m.shared_ffn) if m.shared_ffn else 0
-    return dense, common + routed + router + shared
+    return sum(_weights(mixer_linears(m, model.hidden)) + m.layers * m.vectors for m in model.mixers)
+
+
+def _weights(rows: Iterable[Linear]) -> int:
+    return sum(w.k * w.n * w.layers for w in rows)
+
+
+def _mlp_layers(model: Model, active: bool) -> int:
+    """Count the parameters of all MLPs, with the experts that a token visits or with all."""
+    total = 0
+    for mlp in model.mlps:
+        up = 2 if mlp.gated else 1
+        widths = [w for w in (mlp.ffn, mlp.shared_ffn) if w]
+        biases = sum(up * w + model.hidden for w in widths) * mlp.bias
+        routed = (mlp.experts_per_token if active else mlp.experts) * expert_parameters(mlp, model.hidden)
+        total += _weights(mlp_linears(mlp, model.hidden)) + mlp.layers * (biases + routed + mlp.vectors)
+    return total
 
 
 def parameters(model: Model, *, active: bool = False) -> int:
@@ -132,9 +213,31 @@ def parameters(model: Model, *, active: bool = False) -> int:
     70553706496
     """
     m = model
-    dense, moe = layer_parameters(m, experts=m.experts_per_token if active else None)
-    body = (m.layers - m.moe_layers) * dense + m.moe_layers * moe
-    return body + m.hidden * (1 + m.norm_bias) + m.hidden * (m.vocab * (2 - m.tied_embeddings) + m.positions)
+    tables = m.hidden * (m.vocab * (2 - m.tied_embeddings) + m.positions + m.final_norm * (1 + m.norm_bias))
+    return attention_parameters(m) + _mlp_layers(m, active) + tables + m.other
+
+
+def buffers(model: Model) -> int:
+    """Count the values that a checkpoint stores beside its parameters: corrections that balance the router.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    int
+        Values.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> deepseek = load("deepseek-ai/DeepSeek-V3")
+    >>> parameters(deepseek) + buffers(deepseek)  # what its safetensors hold, without the layer for more tokens
+    671026419200
+    """
+    return sum(mlp.layers * mlp.corrections for mlp in model.mlps)
 
 
 def mtp_parameters(model: Model) -> int:
@@ -161,9 +264,13 @@ def mtp_parameters(model: Model) -> int:
     13463426304
     """
     m = model
-    if not m.mtp_layers:
+    if not m.mtp_layers or not m.attentions or not m.mlps:
         return 0
-    return m.mtp_layers * (layer_parameters(m)[1] + 2 * m.hidden * m.hidden + 3 * m.hidden + 2 * m.vocab * m.hidden)
+    attention, mlp = m.attentions[0], m.mlps[-1]
+    layer = _weights(mixer_linears(attention, m.hidden)) // attention.layers + attention.vectors
+    routed = mlp.experts * expert_parameters(mlp, m.hidden) + mlp.vectors + mlp.corrections
+    layer += _weights(mlp_linears(mlp, m.hidden)) // mlp.layers + routed
+    return m.mtp_layers * (layer + 2 * m.hidden * m.hidden + 3 * m.hidden + 2 * m.vocab * m.hidden)
 
 
 def quantised_parameters(model: Model) -> tuple[int, int]:
@@ -188,8 +295,11 @@ def quantised_parameters(model: Model) -> tuple[int, int]:
     (6979321856, 0)
     """
     m = model
-    matrices = sum(w.k * w.n * w.layers for w in linear_layers(m) if w.name not in ("router", "lm_head"))
-    experts = m.moe_layers * m.experts * (3 if m.gated else 2) * m.hidden * m.expert_ffn
+    matrices = _weights(w for w in linear_layers(m) if w.name not in WIDE)
+    experts = 0
+    for mlp in m.mlps:
+        width = mlp.latent or m.hidden
+        experts += mlp.layers * mlp.experts * (3 if mlp.gated else 2) * width * mlp.expert_ffn
     return matrices, experts
 
 
@@ -225,11 +335,15 @@ def weight_bytes(model: Model, precision: str | None = None, moe_precision: str 
     """
     precision, moe_precision = stored_formats(model, precision, moe_precision)
     linear, experts = quantised_parameters(model)
-    rest = parameters(model) - linear - experts
-    rest_bits = max(16.0, PRECISION_BITS[precision])
-    return (linear * PRECISION_BITS[precision] + experts * PRECISION_BITS[moe_precision] + rest * rest_bits) / 8
+    head = 0 if model.tied_embeddings else model.vocab * model.hidden
+    rest = parameters(model) + buffers(model) + model.vision - linear - experts - head
+    rows = [w for w in linear_layers(model) if w.name not in WIDE]
+    bits = sum(w.k * w.n * w.layers * matrix_bits(model, w.name, precision) for w in rows)
+    bits += experts * matrix_bits(model, "experts", moe_precision) + head * matrix_bits(model, "lm_head", precision)
+    return (bits + rest * max(16.0, PRECISION_BITS[precision])) / 8
 
 
+@lru_cache(maxsize=1024)
 def linear_layers(model: Model, tp: int = 1) -> tuple[Linear, ...]:
     """List the weight matrices of a model as one tensor-parallel rank runs them; routed experts apart.
 
@@ -261,273 +375,13 @@ def linear_layers(model: Model, tp: int = 1) -> tuple[Linear, ...]:
         allowed = [str(d) for d in range(1, min(m.heads, 1024) + 1) if m.heads % d == 0]
         near = min((int(d) for d in allowed), key=lambda d: abs(d - tp))
         raise InputError("tp", tp, f"a divisor of the {m.heads} heads of {m.name}", str(near))
-    heads = m.heads // tp
-    up = 2 if m.gated else 1
-    rows: list[Linear] = []
-    if m.mla:
-        if m.q_rank:
-            rows.append(Linear("q_a", m.hidden, m.q_rank, m.layers, "replicated"))
-            rows.append(Linear("q_b", m.q_rank, heads * m.head_dim, m.layers, "column"))
-        else:
-            rows.append(Linear("q_b", m.hidden, heads * m.head_dim, m.layers, "column"))
-        rows.append(Linear("kv_a", m.hidden, m.kv_rank + m.rope_dim, m.layers, "replicated"))
-        rows.append(Linear("kv_b", m.kv_rank, heads * (m.head_dim - m.rope_dim + m.v_dim), m.layers, "column"))
-    else:
-        kv_heads = -(-m.kv_heads // tp)
-        rows.append(Linear("qkv", m.hidden, (heads + 2 * kv_heads) * m.head_dim, m.layers, "column"))
-    rows.append(Linear("o", heads * m.v_dim, m.hidden, m.layers, "row"))
-    dense = m.layers - m.moe_layers
-    if dense:
-        rows.append(Linear("gate_up", m.hidden, up * -(-m.ffn // tp), dense, "column"))
-        rows.append(Linear("down", -(-m.ffn // tp), m.hidden, dense, "row"))
-    if m.moe_layers:
-        rows.append(Linear("router", m.hidden, m.experts, m.moe_layers, "replicated"))
-        if m.shared_ffn:
-            rows.append(Linear("shared_gate_up", m.hidden, up * -(-m.shared_ffn // tp), m.moe_layers, "column"))
-            rows.append(Linear("shared_down", -(-m.shared_ffn // tp), m.hidden, m.moe_layers, "row"))
+    layers: dict[tuple[str, int, int, str], int] = {}
+    groups = [mixer_linears(g, m.hidden, tp) for g in m.mixers]
+    for rows in (*groups, *(mlp_linears(g, m.hidden, tp) for g in m.mlps)):
+        for w in rows:
+            key = (w.name, w.k, w.n, w.split)
+            layers[key] = layers.get(key, 0) + w.layers
+    found = [Linear(name, k, n, count, split) for (name, k, n, split), count in layers.items()]
     if m.vocab:
-        rows.append(Linear("lm_head", m.hidden, -(-m.vocab // tp), 1, "column"))
-    return tuple(rows)
-
-
-def kv_bytes_per_token(model: Model, precision: str | None = None) -> float:
-    r"""Bytes one token adds to the KV cache while every layer still sees it.
-
-    .. math:: 2 \cdot \mathrm{layers} \cdot \mathrm{kv\_heads} \cdot \mathrm{head\_dim} \cdot b
-              \qquad\text{or, with MLA,}\qquad \mathrm{layers} \cdot (r_{kv} + d_{rope}) \cdot b
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    precision : str, optional
-        Format of the cache; the default is 16 bits, as engines do for a BF16 checkpoint.
-
-    Returns
-    -------
-    float
-        Bytes a token on all tensor-parallel ranks together, without replication.
-
-    Notes
-    -----
-    Source: ``ainslie-2023-gqa`` for grouped heads, ``deepseek-v2-2024`` for MLA.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> kv_bytes_per_token(load("meta-llama/Llama-3.1-70B")) / 1024
-    320.0
-    """
-    value_bytes = PRECISION_BITS[precision_name(precision or "bf16", "kv_precision")] / 8
-    return kv_values_per_token_layer(model) * model.layers * value_bytes
-
-
-def kv_values_per_token_layer(model: Model) -> int:
-    """Count the values one token keeps in one layer's cache.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    int
-        Values: a key and a value for each KV head, or MLA's latent and its rotary part.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> kv_values_per_token_layer(load("deepseek-ai/DeepSeek-V3"))
-    576
-    """
-    if model.mla:
-        return model.kv_rank + model.rope_dim
-    return 2 * model.kv_heads * model.head_dim
-
-
-def kv_bytes(model: Model, tokens: ArrayLike, precision: str | None = None) -> float | Floats:
-    """Bytes of the KV cache of one sequence, sliding windows respected.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    tokens : int or array of int
-        Tokens the sequence holds.
-    precision : str, optional
-        Format of the cache; the default is 16 bits.
-
-    Returns
-    -------
-    float or array of float
-        Bytes on all tensor-parallel ranks together, without replication.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> kv_bytes(load("google/gemma-2-9b"), 8192) / kv_bytes_per_token(load("google/gemma-2-9b")) / 8192
-    0.75
-    """
-    per_layer = kv_bytes_per_token(model, precision) / model.layers
-    tokens = np.asarray(tokens, dtype=float)
-    full = (model.layers - model.window_layers) * tokens
-    sliding = model.window_layers * (np.minimum(tokens, model.window) if model.window else tokens)
-    result = per_layer * (full + sliding)
-    return float(result) if result.ndim == 0 else result
-
-
-def matmul_parameters(model: Model) -> int:
-    """Count the weights that multiply every token: active experts and LM head, not the embedding's look-up.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    int
-        Weights; twice this is the FLOPs of a token outside attention.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> matmul_parameters(load("meta-llama/Llama-3.1-8B"))
-    7504658432
-    """
-    m = model
-    dense = sum(w.k * w.n * w.layers for w in linear_layers(m))
-    return dense + m.moe_layers * m.experts_per_token * (3 if m.gated else 2) * m.hidden * m.expert_ffn
-
-
-def attended_tokens(new_tokens: ArrayLike, cached_tokens: ArrayLike = 0, window: int = 0) -> Floats:
-    """Count the (query, key) pairs of causal attention.
-
-    Parameters
-    ----------
-    new_tokens, cached_tokens : int or array
-        Queries, and tokens already in the cache before the first of them.
-    window : int
-        Keys a query sees at most, itself included; 0 for all.
-
-    Returns
-    -------
-    float or array of float
-        Pairs: new * cached + new (new + 1) / 2, cut by the window.
-
-    Examples
-    --------
-    >>> float(attended_tokens(4)), float(attended_tokens(1, 100, window=16))
-    (10.0, 16.0)
-    """
-    new, cached = np.asarray(new_tokens, dtype=float), np.asarray(cached_tokens, dtype=float)
-    pairs = new * cached + new * (new + 1) / 2
-    if not window:
-        return pairs
-    growing = np.clip(window - cached, 0, new)  # queries whose view is not yet cut
-    return growing * cached + growing * (growing + 1) / 2 + (new - growing) * window
-
-
-def attention_flop(model: Model, new_tokens: ArrayLike, cached_tokens: ArrayLike = 0) -> float | Floats:
-    r"""FLOPs of scores and weighted values over all layers of one causal sequence.
-
-    .. math:: 2\,\mathrm{heads}\,(d_{qk} + d_v) \sum_\ell \mathrm{pairs}_\ell
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    new_tokens, cached_tokens : int or array
-        Queries, and tokens already in the cache.
-
-    Returns
-    -------
-    float or array of float
-        FLOPs, counting only pairs that the causal mask keeps.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> attention_flop(load("meta-llama/Llama-3.1-8B"), 1, 8191) / 1e9
-    4.294967296
-    """
-    m = model
-    pairs = (m.layers - m.window_layers) * attended_tokens(new_tokens, cached_tokens)
-    pairs = pairs + m.window_layers * attended_tokens(new_tokens, cached_tokens, m.window)
-    result = 2.0 * m.heads * (m.head_dim + m.v_dim) * pairs
-    return float(result) if np.ndim(result) == 0 else result
-
-
-def forward_flop(model: Model, new_tokens: ArrayLike, cached_tokens: ArrayLike = 0) -> Floats:
-    r"""FLOPs of one forward pass over a sequence's new tokens.
-
-    .. math:: 2 N_\mathrm{matmul} n + F_\mathrm{attention}(n, c)
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    new_tokens, cached_tokens : int or array
-        Tokens computed, and tokens already in the cache.
-
-    Returns
-    -------
-    float or array of float
-        FLOPs.
-
-    Notes
-    -----
-    Source: ``kaplan-2020-scaling`` for the first term.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> round(float(forward_flop(load("meta-llama/Llama-3.1-8B"), 1)) / 1e9, 2)
-    15.01
-    """
-    return 2.0 * matmul_parameters(model) * np.asarray(new_tokens, dtype=float) + attention_flop(
-        model, new_tokens, cached_tokens
-    )
-
-
-def training_flop_per_token(model: Model, seq_len: int, *, causal: bool = False, frozen: bool = False) -> float:
-    r"""Model FLOPs of one training token: forward and twice that backward, no recomputation.
-
-    .. math:: 6 N_\mathrm{matmul} + 3 F_\mathrm{attention} / s, \qquad 4 N_\mathrm{matmul} \text{ where frozen}
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    seq_len : int
-        Sequence length.
-    causal : bool
-        Count only pairs that the mask keeps; most published MFU figures count all (12 layers hidden s).
-    frozen : bool
-        The weights are frozen beside small adapters (LoRA): their own gradients are not computed, those of what
-        enters them are; attention, which has no weights, is spared nothing.
-
-    Returns
-    -------
-    float
-        FLOPs a token; the adapters' own are not counted.
-
-    Notes
-    -----
-    Source: ``chowdhery-2022-palm``, appendix B (not causal); ``hu-2021-lora`` for frozen weights.
-
-    Examples
-    --------
-    >>> from hopperbook.models import load
-    >>> gpt3 = load("openai/gpt-3-175b")
-    >>> round(training_flop_per_token(gpt3, 2048) / 1e12, 3)
-    1.076
-    """
-    m = model
-    pairs_per_token = float(attended_tokens(seq_len)) / seq_len if causal else float(seq_len)
-    seen = float(attended_tokens(seq_len, 0, m.window)) / seq_len
-    windowed = min(pairs_per_token, seen)
-    pairs = (m.layers - m.window_layers) * pairs_per_token + m.window_layers * windowed
-    passes = 2 if frozen else 3
-    return 2.0 * passes * matmul_parameters(m) + 3.0 * 2.0 * m.heads * (m.head_dim + m.v_dim) * pairs
+        found.append(Linear("lm_head", m.hidden, -(-m.vocab // tp), 1, "column"))
+    return tuple(found)

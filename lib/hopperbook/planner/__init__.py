@@ -9,7 +9,9 @@ from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
 from hopperbook.planner.show_traced import traced_json, traced_text
+from hopperbook.planner.standing import standing_parts
 from hopperbook.planner.traced import Traced, of_trace, plan_for_trace
+from hopperbook.planner.unconsidered import closing
 
 __all__ = [
     "Configuration",
@@ -21,6 +23,7 @@ __all__ = [
     "as_text",
     "bands",
     "borders",
+    "closing",
     "configuration",
     "counterpart",
     "days_band",
@@ -37,4 +40,5 @@ __all__ = [
     "run",
     "traced_json",
     "traced_text",
+    "standing_parts",
 ]

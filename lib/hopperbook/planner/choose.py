@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
@@ -19,6 +18,7 @@ from hopperbook.planner.obstacles import obstacle
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.planner.reject import Rejected, rejected
 from hopperbook.planner.small import Small, small_services
+from hopperbook.planner.standing import standing_parts
 from hopperbook.planner.tenure import Tenure, tenures
 from hopperbook.planner.verify import keeps, simulate, verified
 from hopperbook.serving import Deployment
@@ -116,7 +116,7 @@ def plan(customer: Customer) -> Plan:
     >>> round(made.recommendation.tpot_s * 1e3, 1), made.customer.tpot_target_ms  # milliseconds
     (14.0, 100.0)
     """
-    ways = {part: tenures(customer, part) for part in facts.planned()}
+    ways = {part: tenures(customer, part) for part in standing_parts(customer)}
     served = fleet.table(customer, ways)
     run_table, layouts = train.timed(customer, ways)
     rows, made = judge(served.rows, served.deployments, customer), served.deployments

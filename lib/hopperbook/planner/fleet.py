@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hopperbook import facts, hpc, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.models import Model, load
+from hopperbook.models import Model, load, own_format
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.day import served_gpu_hours
 from hopperbook.planner.load import demand
@@ -112,7 +112,7 @@ def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str,
     eight = eight_bits(gpu, model)
     weights: list[str] = [customer.precision]
     if customer.precision == "auto":
-        weights = ["bf16", eight] + (["mxfp4"] if model.moe_precision == "mxfp4" else [])
+        weights = list(dict.fromkeys(["bf16", eight, own_format(model)]))
     elif customer.precision == "fp8":
         weights = [eight] if gpu.transformer_engine else []
     caches = ["bf16", "fp8"] if customer.kv_precision == "auto" else [customer.kv_precision]
@@ -319,8 +319,14 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | N
     made = deployments(customer, model, parts)
     columns: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
+    for part in set(parts) - {d.gpu.name for d in made}:
+        missing[part] = f"has no units for weights in {units.format_name(customer.precision)}; another format"
     for d in (d for d in made if d.gpus * (1 + customer.spare_replicas) <= customer.max_gpus):
-        timed = serve(customer, d)
+        try:
+            timed = serve(customer, d)
+        except InputError as problem:  # no kernel of this format stands in for this part's
+            missing[d.gpu.name] = f"cannot be timed ({problem}); another format"
+            continue
         if timed is None:
             missing[d.gpu.name] = shortage(d, customer.held_tokens)
             continue
@@ -429,7 +435,8 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     paid = billed(gpus, fixed["tenure"])
     month = {}
     for end in ("low", "typical", "high"):
-        month[end] = np.round(paid * spread([getattr(w, end) for w in ways]) * MONTH_H, 6)
+        hourly = [w.usd_per_hour(end, -(-d.gpus // 8)) for w, d in zip(ways, made, strict=True)]
+        month[end] = np.round(paid * spread(hourly) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
     served = served_gpu_hours(customer, stacked["replicas"], each)

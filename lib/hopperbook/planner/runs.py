@@ -193,7 +193,8 @@ def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dic
         "available": (way.limit == 0) | (gpus <= way.limit),
         "days": np.round(rows["days"] + set_up, 9),  # as in fleet: no choice hangs on the last bits
     }
-    for column, price in (("usd_low", way.low), ("usd", way.typical), ("usd_high", way.high)):
+    for column, end in (("usd_low", "low"), ("usd", "typical"), ("usd_high", "high")):
+        price = way.usd_per_hour(end, -(-gpus // 8))
         hourly = way.kind in ("on_demand", "kept")
         run = usd_per_run(paid, price, priced["days"] * DAY_S)
         priced[column] = np.round(run / each if hourly else rent_usd_per_month(paid, price), 6)

@@ -9,13 +9,16 @@ from hopperbook import serving, units
 from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
+from hopperbook.models import conversion, load
+from hopperbook.planner import unconsidered
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE, bands, days_band
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
-from hopperbook.planner.stress import close, lost_replica, variants, with_spare
+from hopperbook.planner.stress import lost_replica, variants, with_spare
+from hopperbook.planner.ties import Tie, choose_by, ties
 from hopperbook.planner.verify import answered
 
 
@@ -168,6 +171,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     ]
     found["stress"] = _stress(plan)
     found["considered"] = plan.considered
+    found["not_considered"] = unconsidered.as_json(plan.customer)
     found["answer"] = plan.answer
     found["training"] = None if plan.training is None else run(plan.training, plan)
     if plan.small is not None:
@@ -209,13 +213,39 @@ def _stress(plan: Plan) -> dict[str, Any] | None:
         "spare_replica": {"gpus": spare.gpus, "usd_per_month": spare.usd},
         "all_at_once": {"ttft_mean_ms": 1e3 * burst.ttft_s, "ttft_p95_ms": 1e3 * burst.ttft_p95_s},
         "history_kept": answered(row.deployment, row.replicas, customer).history_kept,
-        "close": close(plan),
+        "notes": notes(plan),
+        "close": [_tie(row, each) for each in ties(plan) if each.close],
         "variants": [{"name": v.name, "gain": v.gain, "note": v.note} for v in variants(row, customer)],
     }
 
 
 #: Below this share of histories in the cache the reader is told.
 ALL_KEPT = 0.99
+
+
+def notes(plan: Plan) -> list[str]:
+    """Say what the count of the model leaves out, and which checkpoint the recommended format needs.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    list of str
+        Phrases.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> from hopperbook.planner.choose import plan as make
+    >>> notes(make(check({"name": "A", "model": "llama-3.1-8b", "precision": "int4"})))
+    ['INT4 needs a checkpoint in AWQ, GPTQ or compressed-tensors in place of the one named']
+    """
+    row, found = plan.recommendation, list(load(plan.customer.model).notes)
+    needed = conversion(row.deployment.model, row.deployment.weights) if row is not None else ""
+    return found + ([needed] if needed else [])
 
 
 def _stress_lines(plan: Plan) -> list[str]:
@@ -247,9 +277,30 @@ def _stress_lines(plan: Plan) -> list[str]:
             f"  {'history':15s} {kept} of the histories fit into the cache while users think; the rest is read again"
         )
     lines += [f"  {v['name']:15s} {units.fixed(v['gain'], 2)} times the load: {v['note']}" for v in found["variants"]]
-    if found["close"]:
-        lines.append(f"  {'close':15s} the runner-up costs hardly more: choose by room to grow and by price risk")
-    return lines
+    return lines + [_tie_line(row, each) for each in ties(plan) if each.close]
+
+
+def _tie(recommended: Configuration, found: Tie) -> dict[str, Any]:
+    """Return an option that costs about as much as plain values."""
+    row = found.row
+    return {
+        "gpu": row.gpu,
+        "gpus": row.gpus,
+        "tenure": row.tenure,
+        "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
+        "recommendation_cheaper": found.cheaper,
+        "regret_usd_per_month": found.regret_usd,
+        "other_regret_usd_per_month": found.other_regret_usd,
+        "choose_by": choose_by(recommended, found),
+    }
+
+
+def _tie_line(row: Configuration, found: Tie) -> str:
+    """Say what costs about as much, how surely the recommendation is cheaper, and what would decide."""
+    other = found.row
+    what = f"{other.gpus} × {other.gpu}, {TENURE_WORDS[other.tenure].lower()}"
+    odds = f"dearer in {units.percent(found.cheaper, 2)} of price scenarios"
+    return f"  {'close':15s} {what}: {units.money(other.usd)}, {odds}; {choose_by(row, found)}"
 
 
 TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep", "shared": "Share"}
@@ -328,6 +379,8 @@ def as_text(plan: Plan) -> str:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")
     lines += _stress_lines(plan)
+    lines += [f"  {'note':15s} {note}" for note in notes(plan)]
     lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (reconsider with {r.remedy})" for r in plan.rejected]
     lines.append(f"{plan.considered:,} configurations considered")
+    lines.append(unconsidered.closing(plan.customer))
     return "\n".join(lines)

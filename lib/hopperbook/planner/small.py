@@ -157,7 +157,7 @@ def pack_small(customer: Customer, part: str) -> tuple[str, list[mig.Placement]]
     tuple or None
         (profile, placements); None where a service needs more than the part's largest slice, or it cannot be cut.
     """
-    if part not in cut_parts():
+    if not facts.gpu(part).mig_instances or not any(part in row["gpus"] for row in facts.records("mig")):
         return None
     profile = mig.smallest(part, small_service_bytes(customer, part))
     if profile is None:

@@ -17,7 +17,7 @@ from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import TrainingRun, run_of_row
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import assumptions, tenures
+from hopperbook.planner.tenure import assumptions, market_price, tenures
 from hopperbook.training.run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
@@ -212,13 +212,13 @@ def offers(customer: Customer, gpu: str, gpus: int, checkpoint_bytes: float) -> 
     >>> from hopperbook.customer import check
     >>> found = offers(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM", 8, 1e11)
     >>> {offer.kind: round(offer.typical, 2) for offer in found}, round(found[-1].usd, 2)  # USD of progress, on spot
-    ({'on_demand': 2.53, 'reserved': 2.1, 'own': 2.14, 'spot': 1.1}, 1.09)
+    ({'on_demand': 3.3, 'reserved': 2.25, 'own': 1.57, 'spot': 1.85}, 1.83)
     """
     asked = customer.model_copy(update={"tenure": "auto"})
     ways = [way for way in tenures(asked, gpu) if way.kind != "kept"]
     found = [Offer(w.kind, w.typical, w.low, w.typical, w.high, 1.0, w.date) for w in ways]
     try:
-        price = facts.price(gpu, customer.market, "spot")
+        price = market_price(customer, gpu, "spot")
     except InputError:
         return found
     undisturbed = stretch(gpus, checkpoint_bytes, 0.0)

@@ -9,7 +9,6 @@ import numpy as np
 
 from hopperbook import serving
 from hopperbook.customer import Customer
-from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.fleet import billed
 from hopperbook.planner.load import demand, limits
@@ -103,27 +102,6 @@ def burst(row: Configuration, customer: Customer) -> serving.Loop:
     """
     asked = demand(customer).lengths
     return serving.closed_loop(row.deployment, row.users, asked.new, asked.answer, cached_tokens=round(asked.cached))
-
-
-def close(plan: Plan) -> bool:
-    """Say whether the runner-up costs so little more that prices decide nothing (``data/constants/planner.yaml``).
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-
-    Returns
-    -------
-    bool
-        True where it costs at most that share more.
-    """
-    first, second = plan.recommendation, plan.runner_up
-    return (
-        first is not None
-        and second is not None
-        and second.cost[0] <= (1 + assumptions("planner")["close_share"]) * first.cost[0]
-    )
 
 
 class Variant(NamedTuple):

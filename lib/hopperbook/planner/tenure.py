@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from hopperbook import facts
 from hopperbook.cost import Ownership, own_usd_per_month, positive, power_usd_per_month
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.units import MONTH_H
 
+Floats = NDArray[np.float64]
 MIN_MONTHS = {"on_demand": 0, "kept": 0, "reserved": 12, "own": 12}
 
 
@@ -23,11 +27,13 @@ class Tenure:
     gpu, kind : str
         GPU, and ``on_demand``, ``reserved``, ``own`` or ``kept`` (owned already).
     low, typical, high : float
-        USD per GPU-hour.
+        USD per GPU-hour of servers that work each for itself.
     date, source : str
         Of the price.
     limit : int
         GPUs to be had so; 0 = as many as wanted.
+    joined : tuple of tuple of float
+        The same three prices of servers that work together, by the tiers of switches that join them.
     """
 
     gpu: str
@@ -38,6 +44,23 @@ class Tenure:
     date: str
     source: str
     limit: int = 0
+    joined: tuple[tuple[float, float, float], ...] = ()
+
+    def usd_per_hour(self, end: str, servers: ArrayLike = 1) -> Floats:
+        """Return a GPU-hour at one end of the prices, of jobs that span so many servers."""
+        at = ENDS.index(end)
+        alone = (self.low, self.typical, self.high)[at]
+        tiers = [alone, *(prices[at] for prices in self.joined)]
+        count = np.searchsorted(tier_limits(), np.asarray(servers), side="left")
+        return np.array(tiers)[np.minimum(count, len(tiers) - 1)]
+
+
+ENDS = ("low", "typical", "high")
+
+
+def tier_limits() -> list[float]:
+    """Return how many servers need no network, one tier of switches, and two tiers."""
+    return [1.0, assumptions()["one_tier_nodes"], assumptions()["two_tier_nodes"]]
 
 
 @functools.cache
@@ -63,13 +86,15 @@ def assumptions(of: str = "cost") -> dict[str, float]:
     return {name: float(row["value"]) for name, row in content.items()}
 
 
-def residual_fraction(months: int) -> float:
+def residual_fraction(months: int, end: str = "typical") -> float:
     r"""Share of its price that a server still fetches after some months: :math:`r_{36}^{m/36}`.
 
     Parameters
     ----------
     months : int
         Age.
+    end : str
+        ``low``, ``typical`` or ``high``; what is known ranges from a third to three quarters.
 
     Returns
     -------
@@ -78,10 +103,10 @@ def residual_fraction(months: int) -> float:
 
     Examples
     --------
-    >>> round(residual_fraction(12), 2), round(residual_fraction(36), 2)  # the cube root of 0.3, and 0.3
-    (0.67, 0.3)
+    >>> round(residual_fraction(12), 2), round(residual_fraction(36), 2)  # the cube root of a half, and a half
+    (0.79, 0.5)
     """
-    return facts.cost("residual_value_fraction_36m").typical ** (months / 36)
+    return float(getattr(facts.cost("residual_value_fraction_36m"), end) ** (months / 36))
 
 
 def server_of(gpu: str) -> facts.System:
@@ -114,8 +139,35 @@ def server_of(gpu: str) -> facts.System:
     return facts.system(name)
 
 
-def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
+def network_usd(servers: int, end: str = "typical") -> float:
+    """Return what a server's share of the switches, cables and modules costs that join it to others.
+
+    Parameters
+    ----------
+    servers : int
+        Servers that work together; one needs no network.
+    end : str
+        ``low``, ``typical`` or ``high``.
+
+    Returns
+    -------
+    float
+        USD a server of eight ports.
+
+    Examples
+    --------
+    >>> network_usd(1), network_usd(8), network_usd(128)
+    (0.0, 15060.0, 33980.0)
+    """
+    tier = int(np.searchsorted(tier_limits(), servers, side="left"))
+    name = f"{tier} tier{'s' if tier > 1 else ''}"
+    return float(getattr(facts.cost("network_usd_per_node", name), end)) if tier else 0.0
+
+
+def ownership(gpu: str, months: int, end: str = "typical", servers: int = 1) -> Ownership:
     """Return what owning a server of a GPU costs, at one end of its prices.
+
+    What it fetches at the end is uncertain the other way round: at the low end of costs it is high.
 
     Parameters
     ----------
@@ -125,11 +177,13 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
         How long it is kept.
     end : str
         ``low``, ``typical`` or ``high``.
+    servers : int
+        Servers that work together, and are joined by a network; one for replicas that fit into a server.
 
     Returns
     -------
     Ownership
-        Prices and powers of one server, its share of a two-tier network included.
+        Prices and powers of one server, with its share of the network.
 
     Raises
     ------
@@ -138,25 +192,61 @@ def ownership(gpu: str, months: int, end: str = "typical") -> Ownership:
 
     Examples
     --------
-    >>> ownership("H100 SXM", 36).gpus
-    8
+    >>> round(ownership("H100 SXM", 36, servers=16).server_usd - ownership("H100 SXM", 36).server_usd)
+    15060
     """
+    network = network_usd(servers, end)
+    return _running(gpu, months, end, getattr(facts.purchase(server_of(gpu).name), end) + network)
+
+
+def _running(gpu: str, months: int, end: str, server_usd: float) -> Ownership:
+    """Return what owning a server costs that was bought at a price."""
     server, a = server_of(gpu), assumptions()
-    network = getattr(facts.cost("network_usd_per_node", "2 tiers"), end) if facts.gpu(gpu).form == "SXM" else 0.0
     return Ownership(
-        server_usd=getattr(facts.purchase(server.name), end) + network,
+        server_usd=server_usd,
         gpus=server.gpus,
         power_w=getattr(facts.node_power(server.name), end),
         pue=getattr(facts.cost("pue"), end),
         space_usd_per_kw_month=getattr(facts.cost("colocation_usd_per_kw_month"), end),
         usd_per_kwh=a["electricity_usd_per_kwh"],
         months=months,
-        residual_fraction=residual_fraction(months),
+        residual_fraction=residual_fraction(months, ENDS[-1 - ENDS.index(end)]),
         interest_per_year=a["interest_per_year"],
         care_fraction_per_year=a["care_fraction_per_year"],
         resale_at_once=a["resale_at_once"],
         idle_power_fraction=a["idle_power_fraction"],
     )
+
+
+def market_price(customer: Customer, gpu: str, tenure: str = "on_demand") -> facts.Price:
+    """Return what a GPU rents for in the customer's market on the customer's day.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day.
+    gpu : str
+        Name of the GPU.
+    tenure : str
+        As of :func:`hopperbook.facts.price`.
+
+    Returns
+    -------
+    Price
+        USD per GPU-hour.
+
+    Raises
+    ------
+    InputError
+        Where nobody's price is on file.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> market_price(default(), "H100 SXM").typical, market_price(default(), "H100 SXM").count  # of so many clouds
+    (3.2999, 16)
+    """
+    return facts.price(gpu, customer.market, tenure, customer.as_of)
 
 
 def tenures(customer: Customer, gpu: str) -> list[Tenure]:
@@ -187,49 +277,102 @@ def tenures(customer: Customer, gpu: str) -> list[Tenure]:
     return [t for t in (*found, _kept(customer, gpu)) if t]
 
 
+def _rented(gpu: str, kind: str, prices: tuple[float, float, float], date: str, source: str) -> Tenure:
+    """Return GPUs that are rented so, several nodes with InfiniBand at the premium of a cluster."""
+    premium = _of_cost("cluster_premium")
+    joined = tuple(price * (1 + more) for price, more in zip(prices, premium, strict=True))
+    return Tenure(gpu, kind, *prices, date, source, joined=(joined,))  # type: ignore[arg-type]
+
+
+def _of_cost(name: str) -> tuple[float, float, float]:
+    """Return an assumption of owning and renting with its range."""
+    row = facts.read_yaml("constants/cost.yaml")[name]
+    return float(row["low"]), float(row["value"]), float(row["high"])
+
+
 def _on_demand(customer: Customer, gpu: str) -> Tenure | None:
     field = facts.gpu(gpu).price_field
     given = getattr(customer, field) if field else None
     if field and given is not None:
-        usd = positive(field, given)
-        return Tenure(gpu, "on_demand", usd, usd, usd, "the customer's", "customer file")
+        usd, a = positive(field, given), assumptions()
+        prices = (usd * a["quote_low"], usd, usd * a["quote_high"])
+        return _rented(gpu, "on_demand", prices, "the customer's", "customer file")
     try:
-        p = facts.price(gpu, customer.market)
+        p = market_price(customer, gpu)
     except InputError:
         return None
-    return Tenure(gpu, "on_demand", p.low, p.typical, p.high, p.date, p.source)
+    return _rented(gpu, "on_demand", (p.low, p.typical, p.high), p.date, p.source)
+
+
+def reserved_discount(customer: Customer) -> tuple[float, float, float, str]:
+    """Return the discount for a year or more, low, typical and high, in the customer's market, with its source.
+
+    Hyperscalers list theirs; of GPU clouds contracts for H100 are known, which are held against the price on demand.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day.
+
+    Returns
+    -------
+    tuple
+        Three fractions, and keys of the bibliography.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> [round(off, 2) for off in reserved_discount(default())[:3]]
+    [0.29, 0.32, 0.39]
+    """
+    if customer.market == "hyperscaler":
+        cut = facts.cost("reserved_discount_1y")
+        return cut.low, cut.typical, cut.high, cut.source
+    paid = facts.cost("reserved_usd_per_gpu_hour", "H100 SXM")
+    asked = market_price(customer, "H100 SXM").typical
+    low, typical, high = (max(1 - usd / asked, 0.0) for usd in (paid.high, paid.typical, paid.low))
+    return low, typical, high, paid.source
 
 
 def _reserved(customer: Customer, gpu: str) -> Tenure | None:
-    base, cut = _on_demand(customer, gpu), facts.cost("reserved_discount_1y")
+    base = _on_demand(customer, gpu)
     if base is None:
         return None
-    source = base.source + ", " + cut.source
-    low, typical = base.low * (1 - cut.high), base.typical * (1 - cut.typical)
-    return Tenure(gpu, "reserved", low, typical, base.high * (1 - cut.low), base.date, source)
+    low, typical, high, source = reserved_discount(customer)
+    prices = (base.low * (1 - high), base.typical * (1 - typical), base.high * (1 - low))
+    return _rented(gpu, "reserved", prices, base.date, base.source + ", " + source)
 
 
 def _own(customer: Customer, gpu: str) -> Tenure | None:
-    hourly = []
     try:
-        for end in ("low", "typical", "high"):
-            o = ownership(gpu, customer.horizon_months, end)
-            hourly.append(float(own_usd_per_month(o, 1, customer.busy_fraction)) / o.gpus / MONTH_H)
         price = facts.purchase(server_of(gpu).name)
         newest = price.date.split(" to ")[-1][:4]
         if not newest.isdigit() or int(newest) < assumptions()["oldest_offer_year"]:
             return None  # a price of years ago is no offer
+        sizes = [1, *(int(limit) + 1 for limit in tier_limits())]
+        tiers = [_own_usd_per_hour(customer, gpu, servers) for servers in sizes]
     except InputError:
         return None
-    return Tenure(gpu, "own", hourly[0], hourly[1], hourly[2], price.date, price.source)
+    return Tenure(gpu, "own", *tiers[0], price.date, price.source, joined=tuple(tiers[1:]))
+
+
+def _own_usd_per_hour(customer: Customer, gpu: str, servers: int) -> tuple[float, float, float]:
+    """Return what a GPU-hour owned costs, low, typical and high, of servers of which so many work together."""
+    low, typical, high = (ownership(gpu, customer.horizon_months, end, servers) for end in ENDS)
+    load = customer.busy_fraction
+    return tuple(float(own_usd_per_month(o, 1, load)) / o.gpus / MONTH_H for o in (low, typical, high))  # type: ignore[return-value]
 
 
 def _kept(customer: Customer, gpu: str) -> Tenure | None:
     if not customer.owned_gpu or not customer.owned_gpus or facts.gpu(customer.owned_gpu).name != gpu:
         return None
-    hourly = []
+    hourly, source = [], "customer file"
     for end in ("low", "typical", "high"):
-        o = ownership(gpu, customer.horizon_months, end)
+        try:
+            o = ownership(gpu, customer.horizon_months, end)
+        except InputError:  # nobody's price is on file: power and space alone, without the care that goes by it
+            o = _running(gpu, customer.horizon_months, end, 0.0)
+            source = "customer file; without care, for want of a price"
         running = float(power_usd_per_month(o, customer.busy_fraction))
         hourly.append((running + o.care_fraction_per_year / 12 * o.server_usd) / o.gpus / MONTH_H)
-    return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", "customer file", customer.owned_gpus)
+    return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", source, customer.owned_gpus)

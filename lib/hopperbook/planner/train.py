@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.planner import runs
 from hopperbook.planner.configuration import Configuration, TrainingRun, run_of_row
 from hopperbook.planner.day import HOURS, free_hours
 from hopperbook.planner.odds import SURE, p_deadline
+from hopperbook.planner.standing import standing_parts
 from hopperbook.planner.tenure import Tenure, tenures
 
 #: Stands for the cost of a training run that no cluster of its own finishes in time, USD a month.
@@ -179,6 +179,6 @@ def shown(customer: Customer, trained: TrainingRun | None, rows: pd.DataFrame) -
         return trained
     if len(rows):
         return run_of_row(rows.loc[rows.days.idxmin()])
-    ways = {part: tenures(customer, part) for part in facts.planned()}
+    ways = {part: tenures(customer, part) for part in standing_parts(customer)}
     wider, _ = timed(customer.model_copy(update={"max_gpus": LARGEST_CLUSTER}), ways)
     return run_of_row(wider.sort_values(["gpus", "days"], kind="stable").iloc[0]) if len(wider) else None

@@ -16,7 +16,7 @@ from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.serving import Deployment
-from hopperbook.serving.demand import Answer, Largest
+from hopperbook.serving.demand import Answer, Demand, Largest
 from hopperbook.units import GIB, MONTH_S
 
 
@@ -164,8 +164,7 @@ def verified(
         d = made[row]
         asked = limits(customer, d, least)
         ends = np.array([asked.ttft_s, asked.tpot_s, asked.request_s])
-        dealt = asks.dealt(replicas)
-        alike = id(d), round(math.log2(dealt.pool / dealt.variation**2) * 2) if dealt.variation > 1 else 0
+        alike = id(d), _burst_size(asks.dealt(replicas)) if asks.variation > 1 else 0
         if alike in off and (off[alike] * cuts[place] > WORTH_A_LOOK * ends).any():
             continue
         seen = answered(d, replicas, customer)
@@ -174,6 +173,11 @@ def verified(
         shown = (seen.ttft.at(asked.ttft_at), seen.tpot.at(asked.tpot_at), seen.request.at(asked.request_at))
         off[alike] = np.array(shown) / np.maximum(cuts[place], 1e-12)
     return None
+
+
+def _burst_size(dealt: Demand) -> int:
+    """Return a number that is the same where bursts are about as large for each replica."""
+    return round(2 * math.log2(dealt.pool / max(dealt.variation, 1.0) ** 2))
 
 
 #: How far a corrected first cut may lie above a limit for a simulation to be worth it.

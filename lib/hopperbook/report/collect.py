@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hopperbook.charts.base import HALF
-from hopperbook.display.core import DATA_MIME, RESULT_MIME
+from hopperbook.display.core import DATA_MIME, FILE_MIME, RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
 from hopperbook.report import svg
@@ -103,6 +103,27 @@ def results(notebooks: Sequence[Path]) -> dict[str, Any]:
                     raise InputError("key", key, f"a key not used before (also in {found[key]['chapter']})")
                 found[key] = record | {"chapter": path.stem}
     return dict(sorted(found.items()))
+
+
+def files(notebooks: Sequence[Path]) -> dict[str, str]:
+    """Return the files that chapters put out by ``display.file``.
+
+    Parameters
+    ----------
+    notebooks : sequence of Path
+        Executed notebooks.
+
+    Returns
+    -------
+    dict
+        Text by name.
+    """
+    found = {}
+    for path in notebooks:
+        for content, _ in outputs(json.loads(path.read_text(encoding="utf-8"))):
+            if FILE_MIME in content:
+                found[content[FILE_MIME]["name"]] = content[FILE_MIME]["text"]
+    return found
 
 
 def specifications(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 from hopperbook.errors import InputError
+from hopperbook.report import processes
 from hopperbook.report.svg import FINISHED, digest, draw
 
 
@@ -32,4 +34,6 @@ def serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    processes.leave_signals_to_parent()
+    processes.end_with_parent(os.getppid())
     serve(Path(sys.argv[1]))

@@ -7,6 +7,7 @@ What the cells put out is what the ordinary kernel would have put out, to the by
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
 import io
 import os
@@ -18,6 +19,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from hopperbook.report import processes
 
 
 class ForkEngine:
@@ -89,7 +92,9 @@ def _run_managed(manager: Any, execution_timeout: float | None) -> None:
     jobs = [(place, cell.source) for place, cell in _runnable(manager.nb.cells)]
     for event, place, *payload in _in_child(lambda send: _run_cells(jobs, send), execution_timeout):
         cell = manager.nb.cells[place]
-        if event == "start":
+        if event == "read":
+            manager.nb.metadata["hopperbook"] = {"read": payload[0]}
+        elif event == "start":
             manager.cell_start(cell, place)
         else:
             cell.execution_count, cell.outputs, failed = payload
@@ -117,9 +122,14 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     read_end, write_end = os.pipe()
+    parent = os.getpid()
     gc.freeze()  # the child's collector need not walk, and so copy, all that the parent has loaded
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)  # with whatever the cells start, so that it ends with them
+        processes.end_with_parent(parent)
+        processes.leave_signals_to_parent()
+        processes.limit_memory()
         os.close(read_end)
         _serve(work, write_end)
     gc.unfreeze()
@@ -137,8 +147,11 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
         if not done:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
     if not done:
-        raise RuntimeError(f"the process that ran the cells ended with status {status}")
+        how = processes.ending(os.waitstatus_to_exitcode(status))
+        raise RuntimeError(f"the process that ran the cells {how}")
 
 
 def _messages(read_end: int, limit_s: float | None) -> Iterator[tuple]:
@@ -175,7 +188,15 @@ def _serve(work: Callable[[Callable[[Any], None]], None], write_end: int) -> Non
 
 
 def _run_cells(jobs: list[tuple[int, str]], send: Callable[[Any], None]) -> None:
-    """Run cells one after the other in a fresh shell and send each cell's outputs; stop after an error."""
+    """Run cells one after the other in a fresh shell and send each cell's outputs, and what all of them read."""
+    from hopperbook.report.kept.chapters import record
+
+    if _ran(jobs, send):
+        send(("read", 0, record()))
+
+
+def _ran(jobs: list[tuple[int, str]], send: Callable[[Any], None]) -> bool:
+    """Run cells; return whether all of them ran."""
     outputs = Outputs()
     vars(builtins).pop("_", None)  # a parent that ran doctests leaves one, and IPython would not set its own
     shell = _new_shell(outputs)
@@ -186,7 +207,8 @@ def _run_cells(jobs: list[tuple[int, str]], send: Callable[[Any], None]) -> None
         outputs.flush()
         send(("done", place, shell.execution_count - 1, outputs.items, not outcome.success))
         if not outcome.success:
-            return
+            return False
+    return True
 
 
 def _new_shell(outputs: Outputs) -> Any:
@@ -217,6 +239,10 @@ def _new_shell(outputs: Outputs) -> Any:
     class Shell(InteractiveShell):
         def showtraceback(self, *args, **kwargs):
             super().showtraceback(*args, **kwargs)
+
+        def _format_exception_for_storage(self, *given, **options):
+            processes.lift_memory_limit()
+            return super()._format_exception_for_storage(*given, **options)
 
         def _showtraceback(self, etype, evalue, stb):
             outputs.error(etype, evalue, stb)

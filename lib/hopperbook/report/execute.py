@@ -7,24 +7,26 @@ import contextlib
 import io
 import json
 import logging
-import multiprocessing
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hopperbook.errors import InputError
+from hopperbook.errors import Failed
+from hopperbook.report import given, log, processes
+from hopperbook.report.kept import fields, simulations
+from hopperbook.report.kept.chapters import Chapters
 
 Scalar = str | int | float | bool | None
 INJECTED_ID = "injected-parameters"
+#: Seconds that a cell may take, and the ending of the file beside an executed notebook that says what its run read.
+CELL_S, READ = 300.0, ".read.json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-class ChapterError(InputError):
+class ChapterError(Failed):
     """A chapter that could not be run, in one sentence that names the chapter and the cell."""
-
-    def __init__(self, sentence: str):
-        ValueError.__init__(self, sentence)
 
 
 def run(
@@ -33,9 +35,10 @@ def run(
     out_dir: Path,
     workers: int = 2,
     progress: Callable[[str], None] | None = None,
-    timeout_s: float = 600.0,
+    timeout_s: float = CELL_S,
+    kept: Chapters | None = None,
 ) -> list[Path]:
-    """Run chapters with parameters and write the executed notebooks.
+    """Run chapters with parameters and write the executed notebooks; take those that were run before from a store.
 
     A chapter is given those parameters that its cell tagged ``parameters`` names, so that one set serves all.
 
@@ -53,6 +56,8 @@ def run(
         Called with a chapter's name when it is done.
     timeout_s : float
         Seconds a cell may take.
+    kept : Chapters, optional
+        Where earlier runs are kept.
 
     Returns
     -------
@@ -65,20 +70,57 @@ def run(
         If a cell fails; the sentence names chapter and cell.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    preload()
-    warm(chapters, parameters)
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(max_workers=min(workers, max(len(chapters), 1)), mp_context=context) as pool:
-        jobs = {pool.submit(run_one, path, dict(parameters), out_dir / path.name, timeout_s): path for path in chapters}
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                if progress:
-                    progress(jobs[job].stem)
-        except ChapterError as error:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise ChapterError(str(error)) from None
+    waiting = []
+    for path in chapters:
+        text = kept.find(path) if kept else None
+        if text is None:
+            waiting.append(path)
+            continue
+        (out_dir / path.name).write_text(text, encoding="utf-8")
+        log.event("chapter kept", chapter=path.stem)
+        if progress:
+            progress(path.stem)
+    _run_all(waiting, parameters, out_dir, workers, progress, timeout_s)
     return [out_dir / path.name for path in chapters]
+
+
+def _run_all(
+    chapters: Sequence[Path],
+    parameters: Mapping[str, Scalar],
+    out_dir: Path,
+    workers: int,
+    progress: Callable[[str], None] | None,
+    timeout_s: float,
+) -> None:
+    """Run chapters, each in a process of its own."""
+    if not chapters:
+        return
+    preload()
+    jobs = {path.stem: partial(run_one, path, parameters, out_dir / path.name, timeout_s) for path in chapters}
+    alone = {path.stem: jobs.pop(path.stem) for path in chapters if not _plans(path)}
+
+    def rest() -> Mapping[str, Callable[[], Path]]:
+        if jobs:
+            with log.step("  libraries and the plan"):
+                warm([path for path in chapters if path.stem in jobs], parameters)
+        return jobs
+
+    try:
+        for name in processes.each_forked(alone, workers, rest):
+            read = json.loads((out_dir / name).with_suffix(READ).read_text(encoding="utf-8"))
+            log.took(f"  cells of {name}", read["seconds"], chapter=name)
+            if progress:
+                progress(name)
+    except Failed as error:
+        raise ChapterError(str(error)) from None
+
+
+def _plans(chapter: Path) -> bool:
+    """Return whether a chapter seems to need the plan; one that does not runs before it is made, beside it.
+
+    Nothing but time hangs on this, and which fields a chapter is taken to have read.
+    """
+    return any("planner" in source or "claims" in source for source, _ in code_cells(chapter))
 
 
 def preload() -> None:
@@ -91,6 +133,9 @@ def preload() -> None:
     import hopperbook.charts
     import hopperbook.display
     import hopperbook.report.engine  # noqa: F401
+
+    fields.watch()
+    simulations.install()
 
 
 def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
@@ -107,12 +152,17 @@ def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
     parameters : mapping of str to scalar
         The customer's fields.
     """
-    cells = {path: _code_cells(path) for path in chapters}
+    cells = {path: code_cells(path) for path in chapters}
+    _warm(cells, parameters)
+
+
+def _warm(cells: Mapping[Path, list[tuple[str, list[str]]]], parameters: Mapping[str, Scalar]) -> None:
+    """Import what cells import, and run the first chapter's beginning."""
     for source, _ in (cell for found in cells.values() for cell in found):
         for line in _imports(source):
             with contextlib.suppress(Exception):
                 exec(line, {})
-    first = cells[chapters[0]] if chapters else []
+    first = next(iter(cells.values()), [])
     start = next((place for place, (_, tags) in enumerate(first) if "parameters" in tags), None)
     if start is None:
         return
@@ -125,8 +175,19 @@ def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
             exec(source, names)
 
 
-def _code_cells(path: Path) -> list[tuple[str, list[str]]]:
-    """Return source and tags of a notebook's code cells."""
+def code_cells(path: Path) -> list[tuple[str, list[str]]]:
+    """Return source and tags of a notebook's code cells.
+
+    Parameters
+    ----------
+    path : Path
+        A notebook.
+
+    Returns
+    -------
+    list of tuple
+        Source, tags.
+    """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = (cell for cell in cells if cell["cell_type"] == "code")
     return [("".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in code]
@@ -141,7 +202,7 @@ def _imports(source: str) -> list[str]:
     return [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_s: float = 600.0) -> Path:
+def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_s: float = CELL_S) -> Path:
     """Run one chapter through papermill with our engine and write it, normalised.
 
     Parameters
@@ -168,8 +229,9 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    begun = time.perf_counter()
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    named = _named_parameters(chapter)
+    named = named_parameters(chapter)
     chosen = {name: value for name, value in parameters.items() if name in named}
     try:
         notebook = papermill.execute_notebook(
@@ -186,19 +248,37 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
         raise ChapterError(_sentence(chapter, place, error.ename, error.evalue)) from None
     except RuntimeError as error:
         raise ChapterError(f"Chapter {chapter.stem}: {str(error).strip().splitlines()[-1]}") from None
-    out.write_text(dumps(normalise(notebook)), encoding="utf-8")
+    read = notebook.metadata.pop("hopperbook", {}).get("read", {"fields": []})
+    read["seconds"] = time.perf_counter() - begun
+    out.with_suffix(READ).write_text(json.dumps(read), encoding="utf-8")
+    out.write_text(given.without_paths(dumps(normalise(notebook)), parameters), encoding="utf-8")
     return out
 
 
 def _sentence(chapter: Path, cell: int, name: str, words: str) -> str:
     """Return the one sentence about a failed cell; our own input errors speak for themselves."""
     words = " ".join(str(words).split())
+    if name.endswith("MemoryError"):
+        words = f"it needs more than {processes.CHAPTER_BYTES // processes.GIB} GiB of memory"
+    if not words:
+        words = "it could not say why, as happens when memory runs out"
     return f"Chapter {chapter.stem}, cell {cell + 1}: " + (words if name == "InputError" else f"{name}: {words}")
 
 
-def _named_parameters(chapter: Path) -> set[str]:
-    """Return the names that a chapter's cell tagged ``parameters`` assigns."""
-    for source, tags in _code_cells(chapter):
+def named_parameters(chapter: Path) -> set[str]:
+    """Return the names that a chapter's cell tagged ``parameters`` assigns.
+
+    Parameters
+    ----------
+    chapter : Path
+        A notebook.
+
+    Returns
+    -------
+    set of str
+        Names.
+    """
+    for source, tags in code_cells(chapter):
         if "parameters" in tags:
             names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
             return {name.id for name in names if isinstance(name.ctx, ast.Store)}

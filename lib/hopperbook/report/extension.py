@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sphinx.application import Sphinx
 
-from hopperbook.report import collect, mime
+from hopperbook.report import collect, mime, policy
+from hopperbook.report.kept.store import Store, digest
 
 STATIC = Path(__file__).parent / "static"
 CSV_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+)\.csv"')
@@ -35,7 +38,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("hopperbook_notebooks", "", "html")
     app.add_config_value("hopperbook_root", "00-the-answer", "html")
     app.connect("config-inited", add_static, priority=900)
+    app.connect("html-page-context", remember, priority=1)
     app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", add_policies)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -43,6 +48,57 @@ def add_static(app: Sphinx, config: Any) -> None:
     """Add our files late, so that no other extension turns every script among them into a tag on every page."""
     config.html_static_path.append(str(STATIC))
     app.add_css_file("hopperbook.css", priority=900)
+
+
+def remember(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let this process colour each piece of code, and find the stem of each word, once: chapters repeat both."""
+    bridge, index = app.builder.highlighter, getattr(app.builder, "indexer", None)  # type: ignore[attr-defined]
+    if index is not None and not hasattr(index.lang.stem, "cache_clear"):
+        index.lang.stem = functools.lru_cache(maxsize=100_000)(index.lang.stem)
+    if not isinstance(bridge, _Coloured):
+        app.builder.highlighter = _Coloured(bridge)  # type: ignore[attr-defined]
+
+
+class _Coloured:
+    """Sphinx's highlighter of code, with what it put out before, in this process or another."""
+
+    known: ClassVar[dict[str, str]] = {}
+    name: ClassVar[str] = digest(["code", *map(version, ("sphinx", "pygments", "hopperbook"))])
+
+    def __init__(self, bridge: Any):
+        self._bridge = bridge
+        if not self.known:
+            self.known.update(Store().get("code", self.name) or {})
+        self.kept = len(self.known)
+
+    def keep(self) -> None:
+        """Keep what was new."""
+        if len(self.known) != self.kept:
+            Store().put("code", self.name, self.known)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bridge, name)
+
+    def highlight_block(self, source: str, lang: str, *given: Any, **options: Any) -> str:
+        """Return code in colour."""
+        plain = {name: value for name, value in options.items() if name != "location"}
+        key = digest([source, repr((lang, given, sorted(plain.items())))])
+        if key not in self.known:
+            if len(self.known) > 5000:
+                self.known.clear()
+            self.known[key] = self._bridge.highlight_block(source, lang, *given, **options)
+        return self.known[key]
+
+
+def add_policies(app: Sphinx, failed: Exception | None) -> None:
+    """Put its Content-Security-Policy into every page."""
+    coloured = getattr(app.builder, "highlighter", None)
+    if isinstance(coloured, _Coloured):
+        coloured.keep()
+    if not failed and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            if "_static" not in page.parts:
+                policy.put_in(page)
 
 
 def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from hopperbook.report import policy
+
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("image", "href")}
 LOADED |= {("video", "src"), ("audio", "src"), ("object", "data"), ("use", "href"), ("use", "xlink:href")}
 
@@ -51,13 +53,15 @@ def check_links(site: Path) -> list[str]:
         name = path.relative_to(site.resolve()).as_posix()
         found += [f"{name}: the id {anchor} stands twice" for anchor in sorted(page.twice)]
         found += [f"{name}: {problem}" for problem in _problems(path, page, pages)]
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name}: would run {script}" for script in policy.unknown(text)]
     return found + _style_problems(site)
 
 
 def _parse(path: Path) -> _Page:
     """Return what a page holds."""
     page = _Page()
-    page.feed(path.read_text(encoding="utf-8"))
+    page.feed(path.read_text(encoding="utf-8", errors="replace"))
     return page
 
 

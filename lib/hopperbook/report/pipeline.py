@@ -6,16 +6,19 @@ import ast
 import contextlib
 import json
 import os
-import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hopperbook.errors import InputError
-from hopperbook.report import collect, execute, publish, render, svg
+from hopperbook.errors import Failed, InputError
+from hopperbook.report import execute, given, log, manifest, publish, svg
+from hopperbook.report.kept import inputs
+from hopperbook.report.kept.chapters import Chapters
+from hopperbook.report.kept.store import Store
 
-CHAPTERS = render.REPOSITORY / "chapters"
+CHAPTERS = inputs.REPOSITORY / "chapters"
 WAIT = "making the pages"
 WORKERS = os.cpu_count() or 2
 
@@ -28,6 +31,7 @@ def build(
     progress: bool = False,
     workers: int = WORKERS,
     strict: bool = True,
+    store: Store | None = None,
 ) -> Path:
     """Build a customer's report and put it in its place; if anything fails the previous report stays untouched.
 
@@ -47,6 +51,8 @@ def build(
         Chapters that run at once; by default as many as there are processors.
     strict : bool
         True to fail on a warning of Sphinx.
+    store : Store, optional
+        Where earlier work is kept; the book's own by default.
 
     Returns
     -------
@@ -62,29 +68,105 @@ def build(
     InputError
         If there are no chapters, or something else stands where the report is to go.
     """
-    chapters = find_chapters(chapters_dir)
-    publish.check_target(out_dir)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-    drawer = svg.Drawer(work / "pictures")
-    try:
-        with _bar(progress, len(chapters) + 1) as done:
+    return _build(parameters, out_dir, title, find_chapters(chapters_dir), progress, workers, strict, store)
+
+
+def _build(
+    parameters: Mapping[str, execute.Scalar],
+    out_dir: Path,
+    title: str | None,
+    chapters: list[Path],
+    progress: bool,
+    workers: int,
+    strict: bool,
+    store: Store | None,
+) -> Path:
+    """Build a report from chapters and put it in its place; one that stands there and would come out the same stays."""
+    source = manifest.made_from(parameters, chapters, title)
+    if store is None and manifest.is_current(out_dir, source):
+        log.event("unchanged")
+        return out_dir / "index.html"
+    from hopperbook.report import collect, render
+
+    kept = Chapters(parameters, store)
+    with publish.workshop(out_dir, waiting=_tell if progress else None) as work:
+        if store is None and manifest.is_current(out_dir, source):  # another process has built it meanwhile
+            return out_dir / "index.html"
+        with _drawer(work, store) as drawer, _bar(progress, len(chapters) + 1) as done:
 
             def finished(chapter: str) -> None:
                 for spec, _ in collect.charts(_read(work / "notebooks" / f"{chapter}.ipynb")):
                     drawer.ask(spec)
                 done(chapter)
 
-            notebooks = execute.run(chapters, parameters, work / "notebooks", workers, finished)
+            with log.step("chapters"):
+                notebooks = execute.run(chapters, parameters, work / "notebooks", workers, finished, kept=kept)
             drawer.close()
             done(WAIT)
-            site = render.html(work / "notebooks", work / "site", title, drawer.folder, strict=strict)
+            with log.step("pages"):
+                site = render.html(work / "notebooks", work / "site", title, drawer.folder, strict=strict)
+        with log.step("checks and disk"):
             _write_results(site, parameters, notebooks)
-        publish.replace(site, out_dir)
+            _write_files(site, notebooks)
+            manifest.write(site, source | manifest.about(parameters))
+            _refuse_faults(site)
+            _keep(kept, chapters, notebooks)
+            publish.share(site, out_dir)
+            publish.replace(site, out_dir)
+    return out_dir / "index.html"
+
+
+@contextlib.contextmanager
+def _drawer(work: Path, store: Store | None) -> Iterator[svg.Drawer]:
+    """Draw charts beside the chapters, until the report stands."""
+    drawer = svg.Drawer(work / "pictures", store)
+    try:
+        yield drawer
     finally:
         drawer.stop()
-        shutil.rmtree(work, ignore_errors=True)
-    return out_dir / "index.html"
+
+
+def _tell(sentence: str) -> None:
+    print(f"hopperbook: {sentence}", file=sys.stderr)
+
+
+def _refuse_faults(site: Path) -> None:
+    """Refuse to publish pages with faults, or made partly from one state of the book and partly from another."""
+    if problems := check(site):
+        raise Failed(f"the report has {len(problems)} problems; the first: {problems[0]}")
+    if different := inputs.changed():
+        raise Failed(f"{different[0]} was changed while the report was being built; build it again")
+
+
+def _keep(kept: Chapters, chapters: Sequence[Path], notebooks: Sequence[Path]) -> None:
+    """Keep the chapters that were run."""
+    if not inputs.settled():
+        return
+    for chapter, notebook in zip(chapters, notebooks, strict=True):
+        read = notebook.with_suffix(execute.READ)
+        if read.exists():
+            kept.keep(chapter, _read(read), notebook.read_text(encoding="utf-8"))
+    kept.store.prune()
+
+
+def stands(parameters: Mapping[str, execute.Scalar], out_dir: Path, chapters_dir: Path = CHAPTERS) -> bool:
+    """Return whether a customer's report stands in its place and would come out the same.
+
+    Parameters
+    ----------
+    parameters : mapping of str to scalar
+        The customer's fields.
+    out_dir : Path
+        The report.
+    chapters_dir : Path
+        Folder of the chapters.
+
+    Returns
+    -------
+    bool
+        False in any doubt.
+    """
+    return manifest.is_current(out_dir, manifest.made_from(parameters, find_chapters(chapters_dir)))
 
 
 def find_chapters(folder: Path) -> list[Path]:
@@ -120,9 +202,24 @@ def _write_results(site: Path, parameters: Mapping[str, execute.Scalar], noteboo
     """Write ``results.json``: the customer's parameters, the version, and every figure that chapters put out."""
     from importlib.metadata import version
 
-    content = {"version": version("hopperbook"), "parameters": dict(parameters), "results": collect.results(notebooks)}
+    from hopperbook.report import collect
+
+    content = {
+        "version": version("hopperbook"),
+        "parameters": given.shown(parameters),
+        "results": collect.results(notebooks),
+    }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (site / publish.MARK).write_text(text, encoding="utf-8")
+
+
+def _write_files(site: Path, notebooks: list[Path]) -> None:
+    """Write what chapters put out as files: commands, manifests and scripts of the plan."""
+    from hopperbook.report import collect
+
+    for name, text in collect.files(notebooks).items():
+        (site / "deploy").mkdir(exist_ok=True)
+        (site / "deploy" / name).write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

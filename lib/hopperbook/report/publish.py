@@ -1,20 +1,147 @@
-"""Put a finished report in its place at one stroke, so that a reader never sees half of one."""
+"""Put a finished report in its place at one stroke, keep the last ones, and clear what a killed build left.
+
+Beside the reports stands one hidden folder, ``.hopperbook``.  It holds for each report its lock, the folder in which
+the next one is built, and the earlier ones; and once for all of them the files that they share.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hopperbook.errors import InputError
+from hopperbook.report import locks
 
 MARK = "results.json"
+HOUSE = ".hopperbook"
+#: Earlier reports that are kept.
+KEPT = 2
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
+def slug(name: str) -> str:
+    """Turn a name into the name of a folder: letters, digits and dashes.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        At most 40 characters, never empty.
+
+    Examples
+    --------
+    >>> slug("Lingua Shop"), slug("../..")
+    ('lingua-shop', 'customer')
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
+
+
+def room(final: Path) -> Path:
+    """Return the folder of a report's lock, work and earlier reports; on the report's own file system.
+
+    Parameters
+    ----------
+    final : Path
+        Where the report stands.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+
+    Examples
+    --------
+    >>> room(Path("reports/lingua-shop")).as_posix()
+    'reports/.hopperbook/reports/lingua-shop'
+    """
+    return final.parent / HOUSE / "reports" / final.name
+
+
+@contextlib.contextmanager
+def workshop(final: Path, waiting: Callable[[str], None] | None = None) -> Iterator[Path]:
+    """Hold the lock of a report, clear what killed builds of it left, and yield an empty folder to build it in.
+
+    Parameters
+    ----------
+    final : Path
+        Where the report stands or is to stand.
+    waiting : callable, optional
+        Told once that another process works on it.
+
+    Yields
+    ------
+    Path
+        A folder on the same file system; it is gone afterwards.
+
+    Raises
+    ------
+    InputError
+        If something that is not a report stands there.
+    Failed
+        If another process works on it for too long.
+    """
+    check_target(final)
+    with locks.hold(room(final) / "lock", f"the report {final.name}", waiting=waiting):
+        repair(final)
+        work = Path(tempfile.mkdtemp(prefix="work-", dir=room(final)))
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def repair(final: Path) -> int:
+    """Clear what killed builds left, and put a report back that was moved away and not replaced; under its lock.
+
+    Parameters
+    ----------
+    final : Path
+        Where the report stands.
+
+    Returns
+    -------
+    int
+        Folders removed.
+    """
+    stale = [path for path in room(final).glob("work-*") if path.is_dir()]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)
+    moved = room(final) / "moved"
+    if moved.exists() and not final.exists() and (last := earlier(final)):
+        os.rename(last[-1], final)
+    moved.unlink(missing_ok=True)
+    return len(stale)
+
+
+def earlier(final: Path) -> list[Path]:
+    """Return the earlier reports that are kept, the last one at the end.
+
+    Parameters
+    ----------
+    final : Path
+        Where the report stands.
+
+    Returns
+    -------
+    list of Path
+        Folders.
+    """
+    return sorted((room(final) / "earlier").glob("[0-9]" * 6))
+
+
 def replace(built: Path, final: Path) -> Path:
-    """Move a built report to its place; the previous one stays until the new one stands there.
+    """Move a built report to its place; the previous one stays until the new one stands there, and is then kept.
 
     Parameters
     ----------
@@ -38,16 +165,65 @@ def replace(built: Path, final: Path) -> Path:
     if not final.exists():
         os.rename(built, final)
         return final
-    if not _exchange(built, final):
-        aside = built.with_name(built.name + ".old")
-        os.rename(final, aside)
-        try:
-            os.rename(built, final)
-        except OSError:
-            os.rename(aside, final)
-            raise
-        built = aside
-    shutil.rmtree(built)
+    if not any(final.iterdir()):
+        final.rmdir()
+        os.rename(built, final)
+        return final
+    kept = earlier(final)
+    place = room(final) / "earlier" / f"{int(kept[-1].name) + 1 if kept else 1:06d}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if _exchange(built, final):
+        os.rename(built, place)
+    else:
+        _swap_in_two_steps(built, final, place)
+    for path in earlier(final)[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+    return final
+
+
+def _swap_in_two_steps(built: Path, final: Path, place: Path) -> None:
+    """Replace a folder where the system cannot exchange two: a build that is killed between the steps is repaired."""
+    moved = room(final) / "moved"
+    moved.touch()
+    os.rename(final, place)
+    try:
+        os.rename(built, final)
+    except OSError:
+        os.rename(place, final)
+        raise
+    finally:
+        moved.unlink(missing_ok=True)
+
+
+def rollback(final: Path) -> Path:
+    """Put the report before the present one in its place; once more puts the present one back.
+
+    Parameters
+    ----------
+    final : Path
+        A report that stands in its place, or stood there.
+
+    Returns
+    -------
+    Path
+        ``final``.
+
+    Raises
+    ------
+    InputError
+        If no earlier report is kept.
+    """
+    check_target(final)
+    if not earlier(final):
+        raise InputError("report", str(final), "a report of which an earlier one is kept")
+    with workshop(final) as work:
+        last = earlier(final)[-1]
+        if not final.exists():
+            os.rename(last, final)
+        elif not _exchange(last, final):
+            aside = work / "aside"
+            os.rename(last, aside)
+            _swap_in_two_steps(aside, final, last)
     return final
 
 
@@ -64,10 +240,59 @@ def check_target(final: Path) -> None:
     InputError
         If it is a file, or a folder with content that is not a report.
     """
+    if not final.name or final.name == HOUSE:
+        raise InputError("out", str(final), "a folder of its own, with a name")
     if final.exists() and not final.is_dir():
         raise InputError("out", str(final), "a folder, not a file")
     if final.exists() and any(final.iterdir()) and not (final / MARK).exists():
         raise InputError("out", str(final), "a new or empty folder, or one that holds an earlier report")
+
+
+def share(built: Path, final: Path) -> None:
+    """Give a report those files that do not depend on the customer as links to one copy beside all reports.
+
+    Parameters
+    ----------
+    built : Path
+        The new report; the files below its ``_static`` are replaced.
+    final : Path
+        Where it is to stand.
+    """
+    pool = final.parent / HOUSE / "files"
+    pool.mkdir(parents=True, exist_ok=True)
+    for path in sorted((built / "_static").rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+            one = pool / hashlib.sha256(content).hexdigest()
+            _link(path, one, content)
+
+
+def _link(path: Path, one: Path, content: bytes) -> None:
+    """Make a file the same as the one copy; where that cannot be, or the copy is not what it should be, leave it."""
+    aside = path.with_name(f".{path.name}.part")
+    with contextlib.suppress(OSError):
+        if not one.exists():
+            os.link(path, one)
+        elif one.read_bytes() == content:
+            os.link(one, aside)
+            os.replace(aside, path)
+        else:
+            one.unlink()
+            os.link(path, one)
+
+
+def drop_unshared(reports: Path) -> None:
+    """Remove the shared files that no report bears any more.
+
+    Parameters
+    ----------
+    reports : Path
+        The folder that holds reports.
+    """
+    for path in (reports / HOUSE / "files").glob("*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_nlink == 1:
+                path.unlink()
 
 
 def _exchange(one: Path, other: Path) -> bool:

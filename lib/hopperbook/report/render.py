@@ -16,7 +16,7 @@ import yaml
 
 from hopperbook.display.core import RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
-from hopperbook.errors import InputError
+from hopperbook.errors import Failed
 from hopperbook.report import collect, mime
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -25,11 +25,8 @@ TOC = REPOSITORY / "_toc.yml"
 TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
 
 
-class RenderError(InputError):
+class RenderError(Failed):
     """Pages that could not be made, in Sphinx's own words."""
-
-    def __init__(self, words: str):
-        ValueError.__init__(self, words)
 
 
 def html(

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hopperbook.errors import InputError
+from hopperbook.report.kept.store import Store
 
 FINISHED = "finished"
 
@@ -101,7 +101,34 @@ def draw(spec: dict[str, Any]) -> str:
         svg = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=["file:///nowhere/"])
     except ValueError as error:
         raise InputError("chart", digest(spec), f"a specification that Vega-Lite draws ({str(error)[:200]})") from error
-    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>c{digest(spec)[:8]}-", svg)
+    return own_names(svg, f"c{digest(spec)[:8]}")
+
+
+def own_names(svg: str, prefix: str) -> str:
+    """Return a picture whose parts are named by its prefix and their order.
+
+    The library counts on from picture to picture, so that its own names hang on what was drawn before.
+
+    Parameters
+    ----------
+    svg : str
+        SVG.
+    prefix : str
+        Of all names.
+
+    Returns
+    -------
+    str
+        SVG.
+
+    Examples
+    --------
+    >>> own_names('<g clip-path="url(#clip7)"/><clipPath id="clip7"/>', "a")
+    '<g clip-path="url(#a-0)"/><clipPath id="a-0"/>'
+    """
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
+    named = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
+    return named.sub(lambda hit: hit[1] + names.get(hit[2], f"{prefix}-{hit[2]}"), svg)
 
 
 def write(chart: Any, path: Path) -> None:
@@ -129,22 +156,25 @@ def write(chart: Any, path: Path) -> None:
 class Drawer:
     """A process that draws charts while others work; pictures land in a folder under their specification's name.
 
-    A picture that was drawn before, by any build on this machine, is taken from a cache.
+    A picture that was drawn before is taken from the store, where it is what was put there and holds nothing but a
+    picture.
 
     Parameters
     ----------
     folder : Path
         Where pictures go.
-    cache : Path, optional
-        Folder of the cache; the user's by default.
+    store : Store, optional
+        Where pictures are kept; the book's own by default.
     """
 
-    def __init__(self, folder: Path, cache: Path | None = None):
+    def __init__(self, folder: Path, store: Store | None = None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.cache = folder, cache or cache_folder()
+        self.folder, self.store = folder, store or Store()
+        self._known: set[str] = set()
         self._asked: set[str] = set()
         command = [sys.executable, "-m", "hopperbook.report.drawer", str(folder)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+        self._process = subprocess.Popen(command, **pipes, process_group=0)  # Ctrl-C is for this process, which ends it
 
     def ask(self, spec: dict[str, Any]) -> None:
         """Ask for the pictures of a chart, unless they were asked for before."""
@@ -152,66 +182,70 @@ class Drawer:
             name = digest(each)
             if name not in self._asked:
                 self._asked.add(name)
-                if self._known(name):
+                if self._is_known(name):
                     continue
                 _pipe(self._process).write(json.dumps(each) + "\n")
                 _pipe(self._process).flush()
 
-    def _known(self, name: str) -> bool:
-        """Take a picture from the cache; return whether it was there."""
-        with contextlib.suppress(OSError):
-            shutil.copyfile(self.cache / f"{name}.svg", self.folder / f"{name}.part")
-            os.rename(self.folder / f"{name}.part", self.folder / f"{name}.svg")
-            return True
-        return False
+    def _is_known(self, name: str) -> bool:
+        """Take a picture from the store; return whether it was there."""
+        picture = self.store.get("pictures", _key(name))
+        if not isinstance(picture, str) or not harmless(picture):
+            return False
+        part = self.folder / f"{name}.part"
+        part.write_text(picture, encoding="utf-8")
+        os.rename(part, self.folder / f"{name}.svg")
+        self._known.add(name)
+        return True
 
     def close(self) -> None:
         """Say that no more will be asked; drawing goes on."""
         _pipe(self._process).close()
 
     def stop(self) -> None:
-        """End the process and keep what it has drawn in the cache."""
+        """End the process and keep what it has drawn."""
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             _pipe(self._process).close()
-        with contextlib.suppress(OSError):
-            keep(self.folder, self.cache)
+        for path in self.folder.glob("*.svg"):
+            if path.stem not in self._known:
+                self.store.put("pictures", _key(path.stem), path.read_text(encoding="utf-8"))
 
 
-def cache_folder() -> Path:
-    """Return the folder of the user's cache for this version of the drawing library.
-
-    Returns
-    -------
-    Path
-        A folder that need not exist.
-    """
+def _key(name: str) -> str:
+    """Return the name of a picture in the store: that of its specification, and who drew it."""
     from importlib.metadata import version
 
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "hopperbook" / f"pictures-{version('vl-convert-python')}"
+    return hashlib.sha256(f"{name}, own names, {version('vl-convert-python')}".encode()).hexdigest()
 
 
-def keep(folder: Path, cache: Path, most: int = 4000) -> None:
-    """Copy new pictures into a cache, and drop the oldest where there are too many.
+def harmless(picture: str) -> bool:
+    """Return whether an SVG is only a picture: no script, no handler, no page in it, nothing loaded from anywhere.
 
     Parameters
     ----------
-    folder, cache : Path
-        From where, to where.
-    most : int
-        Pictures kept.
+    picture : str
+        SVG.
+
+    Returns
+    -------
+    bool
+        False in any doubt.
+
+    Examples
+    --------
+    >>> harmless('<svg><text>a</text></svg>'), harmless('<svg onload="x()"></svg>'), harmless("<svg><script/></svg>")
+    (True, False, False)
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    for picture in folder.glob("*.svg"):
-        if not (cache / picture.name).exists():
-            aside = cache / f"{picture.stem}.{os.getpid()}.part"
-            shutil.copyfile(picture, aside)
-            os.rename(aside, cache / picture.name)
-    kept = sorted(cache.glob("*.svg"), key=lambda path: path.stat().st_mtime)
-    for picture in kept[: max(0, len(kept) - most)]:
-        picture.unlink(missing_ok=True)
+    bad = r"<\s*(script|foreignobject|iframe|object|embed|animate|set|style)\b|<[^>]*\son\w+\s*=|javascript:|<!|<\?"
+    links = re.findall(r"""(?:href|url)\s*[=(]\s*["']?\s*([^"')\s>]*)""", picture, re.IGNORECASE)
+    return picture.startswith("<svg") and not re.search(bad, picture, re.IGNORECASE) and all(map(_own, links))
+
+
+def _own(link: str) -> bool:
+    """Return whether a link stays within its picture."""
+    return link.startswith(("#", "data:image/png;base64,"))
 
 
 def _pipe(process: subprocess.Popen[str]) -> IO[str]:

@@ -4,7 +4,7 @@ from hopperbook.serving.campaigns import published_budget, published_requests
 from hopperbook.serving.capacity import budget, kv_capacity_tokens
 from hopperbook.serving.clock import Clock
 from hopperbook.serving.demand import Answer, Demand, Targets, answer, largest, largest_range
-from hopperbook.serving.deployment import Deployment, deploy, with_engine, without_windows
+from hopperbook.serving.deployment import Deployment, deploy, with_engine
 from hopperbook.serving.engines import Engine, engine, engines
 from hopperbook.serving.queue import Lengths, first_cut
 from hopperbook.serving.simulation import Loop, at_concurrency, closed_loop
@@ -49,5 +49,4 @@ __all__ = [
     "sweep",
     "unstreamed",
     "with_engine",
-    "without_windows",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from hopperbook import memory
-from hopperbook.models import kv_bytes, kv_bytes_per_token
-from hopperbook.serving.deployment import Deployment, without_windows
+from hopperbook.models import kv_bytes_per_token, without_windows
+from hopperbook.serving.deployment import Deployment
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +58,7 @@ def budget(d: Deployment, context_tokens: float) -> memory.Budget:
         activations_bytes=step,
         runtime_bytes=engine.runtime_bytes,
         kv_bytes_per_token=kv_bytes_per_token(held, d.kv_precision) * copies,
-        kv_user_bytes=float(kv_bytes(held, context_tokens, d.kv_precision)) * copies,
+        kv_user_bytes=memory.rank_cache_bytes(held, context_tokens, d.kv_precision, tp=tp, pp=d.pp),
         groups=d.attention_dp,
     )
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.models import Model, linear_layers, precision_name, stored_formats
+from hopperbook.models import Model, linear_layers, own_format, precision_name, stored_formats, without_windows
 from hopperbook.serving.engines import Engine, engine, engines, on_card
 
 
@@ -57,18 +56,14 @@ class Deployment:
     @property
     def weights(self) -> str:
         """The format to ask for to get these weights: the experts' own where they alone are small."""
+        if (self.precision, self.moe_precision) == (self.model.precision, self.model.moe_precision):
+            return own_format(self.model)
         return self.moe_precision if self.model.experts and self.moe_precision == "mxfp4" else self.precision
 
     @property
     def attention_tp(self) -> int:
         """GPUs that share one sequence's attention."""
         return max(1, self.tp // self.attention_dp)
-
-
-@lru_cache(maxsize=64)
-def without_windows(model: Model) -> Model:
-    """Return a model all of whose layers see the whole context."""
-    return replace(model, window=0, window_layers=0)
 
 
 def deploy(

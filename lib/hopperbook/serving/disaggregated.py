@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hopperbook.errors import InputError
-from hopperbook.models import kv_bytes
+from hopperbook.models import cache_bytes
 from hopperbook.serving.demand import (
     Answer,
     Demand,
@@ -56,7 +56,7 @@ def transfer_s(d: Deployment, prompt_tokens: float, bytes_per_s: float) -> float
     >>> round(1e3 * transfer_s(d, 2048, 50e9), 1)  # milliseconds: 336 MB over four ports of 400 Gb/s
     1.7
     """
-    return float(kv_bytes(d.model, prompt_tokens, d.kv_precision)) / (d.gpus * bytes_per_s)
+    return float(cache_bytes(d.model, prompt_tokens, d.kv_precision)) / (d.gpus * bytes_per_s)
 
 
 def divided(d: Deployment, requests: Requests, readers: int, writers: int, bytes_per_s: float) -> Run:

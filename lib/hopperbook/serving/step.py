@@ -14,21 +14,16 @@ from numpy.typing import ArrayLike
 
 from hopperbook import facts, kernels
 from hopperbook.kernels import collectives
-from hopperbook.kernels.roofline import shares
-from hopperbook.models import linear_layers
-from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats, read
+from hopperbook.models import Feedforward, linear_layers, matrix_format
+from hopperbook.serving.clock import BATCH, TOKENS, Clock, Floats, read
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.drafts import tokens_per_step
+from hopperbook.serving.mixing import mixing_s
 
 #: Rows at which a captured graph runs: whole tiles, to which smaller batches are padded.
 GRAPH_ROWS = np.unique(
     np.r_[1:17, 32:129:16, 160:257:32, 384, 512, 768, np.arange(1024, 4353, 256), 2 ** np.arange(13, 18)]
 ).astype(float)
-#: Axes of the grids of prompts, by kind: prompts, new tokens of each, tokens cached before them.
-_PROMPT_AXES: dict[str, tuple[ArrayLike, ArrayLike, ArrayLike]] = {
-    "context": (PROMPTS[:, None], NEW_TOKENS[None, :], 0),
-    "cached": (1, NEW_TOKENS[:, None], CONTEXT[None, :]),
-}
 
 
 def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
@@ -36,7 +31,7 @@ def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
     for w in linear_layers(d.model, d.attention_tp):
         if w.name == "lm_head":
             continue
-        precision = "bf16" if w.name == "router" else d.precision
+        precision = matrix_format(d.model, w.name, d.precision)
         times = kernels.gemm_s(d.gpu, precision, tokens, w.n, w.k, d.engine.tables)
         seconds = times.seconds
         if precision == "fp8_block":  # one table has a floor of 60-90 us that a captured graph does not pay
@@ -44,37 +39,41 @@ def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
                 d.gpu, precision, tokens, w.n, w.k, "trtllm" if d.engine.tables == "vllm" else "vllm"
             )
             seconds = np.minimum(seconds, other.seconds)
-        if d.engine.gemm_excess_s and precision in ("fp8", "fp8_block"):
+        scaled = precision in ("fp8", "fp8_block") or kernels.multiplies_fp4(d.gpu, precision)
+        if d.engine.gemm_excess_s and scaled:
             seconds = np.maximum(seconds - d.engine.gemm_excess_s, 0.4 * seconds)
         total += w.layers * seconds
         flagged.append(times.beyond.mean())
-        if precision in ("fp8", "fp8_block") and d.engine.dynamic_scales and w.name == "o":
+        if scaled and d.engine.dynamic_scales and w.name == "o":
             # the other casts are fused with the norm or activation before them
             total += w.layers * kernels.quantise_s(d.gpu, tokens, w.k, dynamic=d.precision != "fp8_block").seconds
     return total, float(np.mean(flagged))
 
 
 def _experts_s(d: Deployment, tokens: Floats) -> Floats:
-    m = d.model
-    if not m.moe_layers:
-        return np.zeros_like(tokens)
-    few_experts = m.experts <= facts.read_yaml("constants/serving.yaml")["few_experts"]["value"]
+    return sum((mlp.layers * _layer_of_experts_s(d, mlp, tokens) for mlp in d.model.mlps if mlp.experts), 0 * tokens)
+
+
+def _layer_of_experts_s(d: Deployment, mlp: Feedforward, tokens: Floats) -> Floats:
+    few_experts = mlp.experts <= facts.read_yaml("constants/serving.yaml")["few_experts"]["value"]
     even = "balanced" if d.engine.tables == "vllm" and few_experts else "power_law_1.2"
-    layer = (tokens, m.hidden, m.expert_ffn, m.experts, m.experts_per_token, d.moe_tp, d.moe_ep, d.engine.tables, even)
+    sizes = (mlp.latent or d.model.hidden, mlp.expert_ffn, mlp.experts, mlp.experts_per_token)
+    layer = (tokens, *sizes, d.moe_tp, d.moe_ep, d.engine.tables, even)
     seconds = kernels.moe_s(d.gpu, d.moe_precision, *layer).seconds
     if d.moe_precision == "fp8" and d.engine.tables == "vllm":  # its kernel for one scale a tensor was timed untuned
         seconds = np.minimum(seconds, kernels.moe_s(d.gpu, "fp8_block", *layer).seconds)
     weight = np.clip(np.log2(tokens / 64) / 6, 0, 1)  # from decode's factor to prefill's between 64 and 4,096 tokens
     few, many = d.engine.moe_decode, d.engine.moe_prefill
-    if d.moe_precision in ("mxfp4", "fp4"):
+    if d.moe_precision in ("mxfp4", "fp4") and not kernels.multiplies_fp4(d.gpu, d.moe_precision):
         few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
-    return m.moe_layers * seconds * few ** (1 - weight) * many**weight
+    return seconds * few ** (1 - weight) * many**weight
 
 
 def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:
     m, tp = d.model, d.attention_tp
-    width = m.heads * m.head_dim + 2 * m.kv_heads * m.head_dim
-    mlp = m.ffn * (m.layers - m.moe_layers) / m.layers + m.shared_ffn * m.moe_layers / m.layers
+    width = sum(a.layers * (a.heads + 2 * a.kv_heads) * a.head_dim for a in m.attentions) / m.layers
+    width += sum(r.layers * w.n for r in m.recurrents for w in r.matrices) / m.layers
+    mlp = sum(g.layers * (g.ffn + g.shared_ffn) for g in m.mlps) / m.layers
     a_token = 2.0 * (2 * 4 * m.hidden + 3 * width / tp + 3 * mlp / tp)
     launches = 2 + 2 + (1 if mlp else 0) + (4 if m.moe_layers else 0)
     return m.layers * kernels.elementwise_s(d.gpu, a_token * tokens, launches)
@@ -86,13 +85,13 @@ def _communication_s(d: Deployment, tokens: Floats) -> Floats:
     nodes: dict[str, Any] = {"engine": d.engine.tables, "fabric": d.fabric}
     total = np.zeros_like(tokens)
     if d.attention_tp > 1:
-        total += m.layers * collectives.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
+        total += m.mixing_layers * collectives.collective_s("all_reduce", size, d.attention_tp, d.gpu, **nodes).seconds
     if d.attention_dp > 1:
         for op in ("all_gather", "reduce_scatter"):
             whole = size * d.attention_dp
-            total += m.layers * collectives.collective_s(op, whole, d.tp, d.gpu, **nodes).seconds
+            total += m.widening_layers * collectives.collective_s(op, whole, d.tp, d.gpu, **nodes).seconds
     elif d.tp > 1:
-        total += m.layers * collectives.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
+        total += m.widening_layers * collectives.collective_s("all_reduce", size, d.tp, d.gpu, **nodes).seconds
     if d.pp > 1:
         near = 8 if d.gpus <= 8 else 1  # stages of a larger group stand in servers of their own
         total += (d.pp - 1) * collectives.collective_s("p2p", size, 2, d.gpu, gpus_per_node=near, **nodes).seconds
@@ -103,59 +102,6 @@ def _head_s(d: Deployment, batch: Floats) -> Floats:
     m = d.model
     head = kernels.gemm_s(d.gpu, "bf16", batch, max(1, m.vocab // d.tp), m.hidden, d.engine.tables).seconds
     return head + d.engine.host_s + d.engine.sequence_s * batch
-
-
-def _attention(d: Deployment, kind: str) -> Floats:
-    m, tp = d.model, d.attention_tp
-    heads, kv = m.heads // tp, max(1, m.kv_heads // tp)
-    if m.mla:
-        return _mla_attention(d, kind)
-    small = d.engine.tables == "trtllm" and d.kv_precision == "fp8" and d.gpu.transformer_engine
-    multiply = "fp8" if small else "bf16"  # this engine multiplies prompts in the cache's format
-    tables = "trtllm" if m.heads == m.kv_heads else d.engine.tables  # only this one holds a head of keys for each query
-    total: Any = 0.0
-    for window, layers in ((0, m.layers - m.window_layers), (m.window, m.window_layers)):
-        if not layers:
-            continue
-        if kind == "generation":
-            batch, tokens = BATCH[:, None], CONTEXT[None, :]
-            times = kernels.generation_attention_s(
-                d.gpu, batch, tokens, heads, kv, m.head_dim, d.kv_precision, window, tables
-            )
-            value = 1.0 if d.kv_precision in ("fp8", "int8") else 2.0
-            seen = np.minimum(tokens, window) if window else tokens
-            least = 2.0 * batch * seen * kv * m.head_dim * value
-            rate = d.engine.attention_bandwidth_share * d.gpu.memory_bandwidth_bytes_per_s
-            total = total + layers * np.maximum(times.seconds, least / rate)
-        else:
-            prompts, new, before = _PROMPT_AXES[kind]
-            times = kernels.context_attention_s(
-                d.gpu, prompts, new, before, heads, kv, m.head_dim, multiply, d.kv_precision, window, tables
-            )
-            total = total + layers * times.seconds
-    return total
-
-
-def _mla_attention(d: Deployment, kind: str) -> Floats:
-    """Attention of MLA without its projections (those are counted with the linear layers)."""
-    m, peak = d.model, d.gpu.dense_flop_per_s["bf16"]
-    c, s = facts.read_yaml("constants/serving.yaml")["mla_split"], shares("mla_module")
-    heads = m.heads // d.attention_tp
-    if kind == "generation":
-        batch, tokens = BATCH[:, None], CONTEXT[None, :]
-        module = kernels.mla_generation_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
-        start = kernels.mla_generation_s(d.gpu, batch, 2.0, heads, d.kv_precision, d.precision).seconds
-    else:
-        cached = kind != "context"
-        batch = np.ones((1, 1)) if cached else PROMPTS[:, None]
-        tokens = NEW_TOKENS[:, None] if cached else NEW_TOKENS[None, :]
-        module = kernels.mla_context_s(d.gpu, batch, tokens, heads, d.kv_precision, d.precision).seconds
-        width = s["q_rank"] + s["kv_rank"] + s["rope"] + heads * c["head_width"]
-        start = 2.0 * batch * tokens * s["hidden"] * width / (c["projection_flop"] * peak)
-        if cached:
-            pairs, widths = tokens * CONTEXT[None, :], s["nope"] + s["rope"] + s["value"]
-            module = module + 2.0 * heads * widths * pairs / (c["cached_flop"] * peak)
-    return m.layers * np.maximum(module - c["removed"] * start, c["least"] * module)
 
 
 @lru_cache(maxsize=512)
@@ -181,12 +127,12 @@ def clock_of(d: Deployment) -> Clock:
         "elementwise": slow * _elementwise_s(d, TOKENS),
     }
     decode = sum(parts.values(), np.zeros_like(TOKENS))
-    head, generation = _head_s(d, BATCH), slow * _attention(d, "generation")
+    head, generation = _head_s(d, BATCH), slow * mixing_s(d, "generation")
     mixed = np.maximum(decode - parts["linear"] + slow * linear, d.engine.eager_layer_s * d.model.layers)
     if d.engine.drafts:
         decode, head, generation = _with_drafts(d, decode, head, generation)
     return Clock(
-        d, decode, mixed, head, generation, slow * _attention(d, "context"), slow * _attention(d, "cached"), parts,
+        d, decode, mixed, head, generation, slow * mixing_s(d, "context"), slow * mixing_s(d, "cached"), parts,
         beyond,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +13,15 @@ from hopperbook.customer import Customer
 from hopperbook.display import Option
 from hopperbook.errors import InputError
 from hopperbook.models import load, parameters
-from hopperbook.planner import Configuration, Plan, TrainingRun
+from hopperbook.planner import Configuration, Plan, TrainingRun, ties
 from hopperbook.planner.borders import Map, rented
 from hopperbook.planner.configuration import run_of_row
 from hopperbook.planner.reject import Rejected
 from hopperbook.planner.runs import describe
+from hopperbook.planner.tenure import market_price
 
 #: Ways to have a GPU, as a sentence about the map says them.
-HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought"}
+HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought", "kept": "kept"}
 COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLEARLY_FASTER = 0.95  # of the recommendation's time per token, at most
 
@@ -89,7 +91,7 @@ def costs(plan: Plan) -> Three:
     --------
     >>> from hopperbook.customer import default
     >>> [round(usd, -2) for usd in costs(planner.plan(default()))]  # typical, low, high
-    [12700.0, 7300.0, 30500.0]
+    [9600.0, 6400.0, 13100.0]
     """
     return plan.usd_per_month("typical"), plan.usd_per_month("low"), plan.usd_per_month("high")
 
@@ -373,7 +375,7 @@ def other_runs(plan: Plan, most: int = 4) -> list[TrainingRun]:
     >>> from hopperbook.customer import default
     >>> plan = planner.plan(default())
     >>> plan.training.gpu, [run.gpu for run in other_runs(plan)]
-    ('H100 SXM', ['A100 SXM 80GB', 'H200 SXM', 'H100 NVL', 'A100 PCIe 80GB'])
+    ('H100 SXM', ['A100 SXM 80GB', 'H100 NVL', 'H200 SXM', 'H200 NVL'])
     """
     options = [run_of_row(row) for _, row in plan.training_options.iterrows()]
     return [run for run in options if plan.training is None or run.gpu != plan.training.gpu][:most]
@@ -440,15 +442,53 @@ def near(customer: Customer) -> Near:
     )
 
 
-def usd_per_hour(part: str, market: str) -> float:
+#: Options that cost about as much as the recommendation and are named on the first page.
+MOST_CLOSE = 2
+
+
+def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
+    """Say which options cost about as much as the recommendation, how sure that is, and what would decide.
+
+    Parameters
+    ----------
+    row : Configuration
+        The recommendation.
+    options : sequence of Tie
+        Those that are close.
+
+    Returns
+    -------
+    str
+        A clause an option.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner import plan
+    >>> made = plan(default())
+    >>> close_words(made.recommendation, ties.ties(made)[:1])[:60]
+    '8 × H200 SXM, bought, costs $9,730 a month and is dearer in '
+    """
+    return "; ".join(_close(row, each) for each in options)
+
+
+def _close(row: Configuration, each: ties.Tie) -> str:
+    other = each.row
+    what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, costs {units.money(other.usd)} a month"
+    regret = f"{units.money(each.regret_usd)} a month is what the wrong choice costs on average"
+    odds = f"is dearer in {units.percent(each.cheaper, 2)} of price scenarios"
+    return f"{what} and {odds}; {ties.choose_by(row, each)} ({regret})"
+
+
+def usd_per_hour(part: str, customer: Customer) -> float:
     """Return the typical price of an hour of a GPU on demand.
 
     Parameters
     ----------
     part : str
         The GPU.
-    market : str
-        ``other`` or ``hyperscaler``.
+    customer : Customer
+        Market and day.
 
     Returns
     -------
@@ -457,22 +497,23 @@ def usd_per_hour(part: str, market: str) -> float:
 
     Examples
     --------
-    >>> usd_per_hour("H100 SXM", "other"), usd_per_hour("H200 NVL", "other")
-    (2.534, nan)
+    >>> from hopperbook.customer import default
+    >>> usd_per_hour("H100 SXM", default()), usd_per_hour("A800 SXM", default())
+    (3.2999, nan)
     """
     try:
-        return facts.price(part, market).typical
+        return market_price(customer, part).typical
     except InputError:
         return math.nan
 
 
-def price_dates(market: str) -> str:
+def price_dates(customer: Customer) -> str:
     """Return the dates of the prices that the map rests on.
 
     Parameters
     ----------
-    market : str
-        ``other`` or ``hyperscaler``.
+    customer : Customer
+        Market and day.
 
     Returns
     -------
@@ -481,13 +522,14 @@ def price_dates(market: str) -> str:
 
     Examples
     --------
-    >>> price_dates("other")
-    '2024-12-13 to 2026-03-03'
+    >>> from hopperbook.customer import default
+    >>> price_dates(default())
+    '2026-05-08 to 2026-08-23'
     """
     days: list[str] = []
     for part in facts.drawn():
         try:
-            days += facts.price(part, market).date.split(" to ")
+            days += market_price(customer, part).date.split(" to ")
         except InputError:
             continue
     first, last = min(days, default=""), max(days, default="")

@@ -14,7 +14,7 @@ from hopperbook import cost, facts, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, runs, spot
-from hopperbook.planner.tenure import Tenure, ownership, tenures
+from hopperbook.planner.tenure import Tenure, market_price, ownership, tenures
 from hopperbook.units import HOUR_S, MONTH_H
 
 ENDS = ("low", "typical", "high")
@@ -111,7 +111,7 @@ def monthly_usd(fleet: PaidFleet) -> dict[str, float]:
     >>> from hopperbook.customer import default
     >>> usd = monthly_usd(paid_fleet(default(), "H100 SXM", 8))
     >>> round(usd["reserved"] / usd["on_demand"], 2)
-    0.83
+    0.68
     """
     whole = fleet.servers * fleet.own["typical"].gpus
     ways = {kind: way for kind, way in fleet.tenures.items() if kind != "kept"}
@@ -136,7 +136,7 @@ def flip_usd_per_hour(fleet: PaidFleet) -> float:
     >>> from hopperbook.customer import default
     >>> fleet = paid_fleet(default(), "H100 SXM", 8)
     >>> round(flip_usd_per_hour(fleet) / fleet.on_demand.typical, 2)
-    0.83
+    0.47
     """
     monthly = monthly_usd(fleet)
     others = [usd for kind, usd in monthly.items() if kind != "on_demand"]
@@ -171,7 +171,7 @@ def payback_months(fleet: PaidFleet) -> Payback:
     >>> from hopperbook.customer import default
     >>> found = payback_months(paid_fleet(default(), "H100 SXM", 8))
     >>> [round(months) for months in found]
-    [2, 15, 40]
+    [2, 5, 16]
     """
     low, typical, high = (
         cost.break_even_month(
@@ -351,10 +351,10 @@ def usd_per_million(
     --------
     >>> from hopperbook.customer import default
     >>> fleet = paid_fleet(default(), "H100 SXM", 8)
-    >>> round(usd_per_million(fleet, 2000.0), 2)  # 8 x 2.534 USD over 3,600 s x 2,000 tokens x a load of 0.5
-    5.63
+    >>> round(usd_per_million(fleet, 2000.0), 2)  # 8 x 3.30 USD over 3,600 s x 2,000 tokens x a load of 0.5
+    7.33
     >>> round(usd_per_million(fleet, 2000.0, load=2 * fleet.load), 2)
-    2.82
+    3.67
     """
     paid = cost.rent_usd_per_month(fleet.gpus, fleet.on_demand.typical if price is None else price)
     return float(cost.usd_per_million_tokens(paid, tokens_per_s * engine, fleet.load if load is None else load))
@@ -391,7 +391,7 @@ def swings(fleet: PaidFleet, tokens_per_s: float, engine_factors: tuple[float, f
     --------
     >>> from hopperbook.customer import default
     >>> [swing.item for swing in swings(paid_fleet(default(), "H100 SXM", 8), 2000.0, (0.95, 1.05))]
-    ['price', 'load', 'engine']
+    ['load', 'price', 'engine']
     """
     rent, load = fleet.on_demand, fleet.load
     base = {"price": rent.typical, "load": load, "engine": 1.0}
@@ -460,7 +460,7 @@ def markets(customer: Customer) -> pd.DataFrame:
     >>> from hopperbook.customer import default
     >>> prices = markets(default())
     >>> prices[prices.gpu == "H100 SXM"][["market", "on_demand", "spot"]].round(2).values.tolist()
-    [['other', 2.53, 1.09], ['hyperscaler', 10.76, 3.69]]
+    [['other', 3.3, 1.83], ['hyperscaler', 10.53, 3.69]]
     """
     rows = []
     for gpu in facts.drawn():
@@ -468,16 +468,16 @@ def markets(customer: Customer) -> pd.DataFrame:
             "own": _owned_usd_per_hour(gpu, customer.horizon_months, customer.busy_fraction)
         }
         for market in facts.MARKETS:
-            rows.append({"gpu": gpu, "market": market} | _asked(gpu, market) | own)
+            rows.append({"gpu": gpu, "market": market} | _asked(gpu, market, customer.as_of) | own)
     return pd.DataFrame(rows)
 
 
-def _asked(gpu: str, market: str) -> dict[str, float | int | str]:
+def _asked(gpu: str, market: str, as_of: str) -> dict[str, float | int | str]:
     """Return the prices of a part in a market, on demand and on spot, missing where nobody asks one."""
     found: dict[str, float | int | str] = {}
     for tenure in ("on_demand", "spot"):
         try:
-            p = facts.price(gpu, market, tenure)
+            p = facts.price(gpu, market, tenure, as_of)
         except InputError:
             found |= {tenure: math.nan, f"{tenure}_low": math.nan, f"{tenure}_high": math.nan}
             continue
@@ -492,6 +492,46 @@ def _owned_usd_per_hour(gpu: str, months: int, load: float) -> float:
         return owned_month(ownership(gpu, months), load).usd_per_gpu_hour
     except InputError:
         return math.nan
+
+
+#: Months of prices that are drawn.
+HISTORY_MONTHS = 36
+
+
+def price_history(customer: Customer) -> pd.DataFrame:
+    """Follow what the parts that the book draws rented for on demand, month by month, in the customer's market.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day.
+
+    Returns
+    -------
+    DataFrame
+        ``x`` (the year, as a number), ``y`` (USD per GPU-hour), ``series`` (the part) and ``providers``; months in
+        which fewer than three providers had quoted within four months are left out.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> rows = price_history(default())
+    >>> h100 = rows[rows.series == "H100"]
+    >>> round(float(h100.y.min()), 2), round(float(h100.y.iloc[-1]), 2)  # the lowest, and now
+    (2.26, 3.3)
+    """
+    today = pd.Timestamp(customer.as_of or facts.newest_price_date())
+    rows = []
+    for day in [*pd.date_range(end=today, periods=HISTORY_MONTHS, freq="ME"), today]:
+        for part in facts.drawn():
+            try:
+                p = facts.price(part, customer.market, as_of=str(day.date()))
+            except InputError:
+                continue
+            if p.count >= facts.FEW and facts.age_days(p.date, str(day.date())) <= facts.YOUNG_DAYS:
+                year = day.year + (day.day_of_year - 1) / 365.25
+                rows.append((year, p.typical, facts.gpu(part).short, p.count))
+    return pd.DataFrame(rows, columns=["x", "y", "series", "providers"])
 
 
 class MarketGap(NamedTuple):
@@ -594,7 +634,7 @@ def spot_borders(run: SpotRun) -> dict[str, float]:
     >>> from hopperbook.planner import plan
     >>> found = spot_borders(spot_run(plan(default())))
     >>> {kind: round(rate, 1) for kind, rate in found.items()}  # losses a node and hour
-    {'on_demand': 1.7, 'reserved': 1.3}
+    {'on_demand': 1.2, 'reserved': 0.4}
     """
     usd = run.offers["spot"].usd
     others = {kind: run.offers[kind].typical for kind in ("on_demand", "reserved") if kind in run.offers}
@@ -624,7 +664,7 @@ def spot_usd(run: SpotRun, per_node_hour: ArrayLike) -> NDArray[np.float64]:
     >>> from hopperbook.planner import plan
     >>> run = spot_run(plan(default()))
     >>> spot_usd(run, np.array([0.0, 0.1, 0.5])).round(2).tolist()  # undisturbed: the price itself
-    [1.09, 1.15, 1.41]
+    [1.83, 1.93, 2.37]
     """
     undisturbed = spot.stretch(run.gpus, run.checkpoint_bytes, 0.0)
     return run.offers["spot"].usd * spot.stretch(run.gpus, run.checkpoint_bytes, per_node_hour) / undisturbed
@@ -681,7 +721,7 @@ def spot_table(run: SpotRun) -> pd.DataFrame:
     >>> from hopperbook.planner import plan
     >>> offers = spot_table(spot_run(plan(default())))
     >>> offers.set_index("way").progress.round(2).to_dict()
-    {'on_demand': 2.53, 'reserved': 2.1, 'own': 2.14, 'spot': 1.09}
+    {'on_demand': 3.3, 'reserved': 2.25, 'own': 1.57, 'spot': 1.84}
     """
     rows = [
         {
@@ -735,7 +775,7 @@ def spot_fleet(customer: Customer, gpu: str, gpus: int, needed: int, per_node_ho
     9
     """
     try:
-        price = facts.price(gpu, customer.market, "spot")
+        price = market_price(customer, gpu, "spot")
     except InputError:
         return None
     replicas = spot.fleet_replicas(needed, per_node_hour)
@@ -754,7 +794,7 @@ def bounds() -> pd.DataFrame:
     --------
     >>> lines = bounds()
     >>> lines.round(2).values.tolist()[1:]
-    [['H100 SXM', 0.37, 1.77, 2.53], ['H200 SXM', 0.36, 1.83, 3.04]]
+    [['H100 SXM', 0.37, 1.42, 3.3], ['H200 SXM', 0.36, 1.51, 4.38]]
     """
     rows = []
     for gpu in facts.drawn():

@@ -15,7 +15,7 @@ from hopperbook.memory.training import state_bytes
 from hopperbook.models import (
     Linear,
     Model,
-    kv_bytes,
+    cache_bytes,
     linear_layers,
     load,
     parameters,
@@ -669,7 +669,7 @@ def memory_table(replica: Served, case: Trained, gain: StepGain) -> pd.DataFrame
     states = {p: state_bytes(parameters(case.model), precision=p) for p in ("bf16", "fp8")}
     rows = {
         "weights_served": [weight_bytes(replica.model, p, p) for p in states],
-        "cache": [replica.users * float(kv_bytes(replica.model, replica.context_tokens, p)) for p in states],
+        "cache": [replica.users * float(cache_bytes(replica.model, replica.context_tokens, p)) for p in states],
         "weights_trained": [float(state.weights_bytes) for state in states.values()],
         "optimizer": [float(state.optimizer_bytes) for state in states.values()],
         "peak": [gain.bf16.memory_bytes, gain.fp8.memory_bytes],

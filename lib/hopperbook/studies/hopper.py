@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import evidence, facts, kernels, units
+from hopperbook import evidence, facts, kernels, planner, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.models import Linear, Model, kv_bytes, linear_layers, load, weight_bytes
+from hopperbook.evidence.beyond import serving_band
+from hopperbook.models import Linear, Model, cache_bytes, linear_layers, load, weight_bytes
 
 PREFILL_TOKENS = 8192  # rows of a product when a prompt is read
 RATE_ROWS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -176,7 +177,7 @@ def _part_row(gpu: facts.GPU) -> dict[str, Any]:
         "arch": f"{gpu.architecture}, {gpu.sms} SMs",
         "bf16": dense["bf16"] / 1e12,
         "fp8": dense.get("fp8", np.nan) / 1e12,
-        "fp64t": dense["fp64_tensor"] / 1e12,
+        "fp64t": dense.get("fp64_tensor", np.nan) / 1e12,
         "mem": gpu.memory_gb,
         "memt": gpu.memory_type,
         "bw": gpu.memory_bandwidth_bytes_per_s / 1e12,
@@ -372,7 +373,7 @@ def decode_read_bytes(customer: Customer, precision: str, kv_precision: str, use
     96.8
     """
     model, context_tokens = load(customer.model), customer.prompt_tokens + customer.output_tokens / 2
-    return weight_bytes(model, precision) + users * float(kv_bytes(model, context_tokens, kv_precision))
+    return weight_bytes(model, precision) + users * float(cache_bytes(model, context_tokens, kv_precision))
 
 
 def read_s(gpu: facts.GPU, read_bytes: float, gpus: int = 1) -> float:
@@ -400,6 +401,119 @@ def read_s(gpu: facts.GPU, read_bytes: float, gpus: int = 1) -> float:
     10.0
     """
     return read_bytes / gpus / gpu.memory_bandwidth_bytes_per_s
+
+
+def newer_parts(than: str) -> tuple[str, ...]:
+    """Return the parts that run the same kernels and compute more, in the order of ``data/gpus.yaml``.
+
+    Parameters
+    ----------
+    than : str
+        Name of a part.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Examples
+    --------
+    >>> newer_parts("H200 SXM")
+    ('B200 SXM', 'B300 SXM', 'GB200', 'GB300')
+    """
+    least = facts.gpu(than).dense_flop_per_s["bf16"]
+    names = (str(row["name"]) for row in facts.records("gpus"))
+    return tuple(n for n in names if facts.gpu(n).cuda and facts.gpu(n).dense_flop_per_s["bf16"] > least)
+
+
+def context_table(customer: Customer, names: Sequence[str], row: planner.Configuration) -> pd.DataFrame:
+    """Time one replica of the plan on other parts, with ranges that grow where another part's kernels time them.
+
+    Parameters
+    ----------
+    customer : Customer
+        Model, lengths and market.
+    names : sequence of str
+        Names of parts.
+    row : Configuration
+        Whose layout, formats and requests in flight are taken.
+
+    Returns
+    -------
+    DataFrame
+        ``gpu by``; dense peaks ``fp8 fp4`` in TFLOP/s; ``mem`` in GB; ``bw`` in TB/s; ``prefill`` (milliseconds of a
+        prompt) and ``token`` (milliseconds of a decode step), ``usd`` (a rented GPU-hour), each with its ends.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> shop = default()
+    >>> table = context_table(shop, ["H200 SXM", "B200 SXM"], planner.plan(shop).explained)
+    >>> (table.token_high / table.token).round(2).tolist()  # measured, and by another generation's kernels
+    [1.12, 1.23]
+    """
+    return pd.DataFrame([_context_row(customer, facts.gpu(name), row) for name in names])
+
+
+def _context_row(customer: Customer, gpu: facts.GPU, row: planner.Configuration) -> dict[str, Any]:
+    """Return one part of the table."""
+    model, users = load(customer.model), max(1, int(row.users))
+    weights = planner.counterpart(row.precision, gpu, model)
+    d = serving.deploy(model, gpu, tp=int(row.tp), precision=weights, kv_precision=row.kv_precision)
+    found: dict[str, Any] = {
+        "gpu": gpu.name,
+        "by": f"by {gpu.kernels_of}" if gpu.stand_in["serving"] else "measured",
+        "fp8": gpu.dense_flop_per_s.get("fp8", np.nan) / 1e12,
+        "fp4": gpu.dense_flop_per_s.get("fp4", np.nan) / 1e12,
+        "mem": gpu.memory_gb,
+        "bw": gpu.memory_bandwidth_bytes_per_s / 1e12,
+    }
+    held = customer.held_tokens - customer.output_tokens / 2
+    times = {
+        "prefill": (serving.prefill_s(d, customer.prompt_tokens), serving_band(d, "ttft_ms")),
+        "token": (serving.decode_step_s(d, users, held), serving_band(d, "tpot_ms")),
+    }
+    for name, (seconds, band) in times.items():
+        ends = {name: 1.0, name + "_low": band.low, name + "_high": band.high}
+        found |= {key: 1e3 * float(seconds) * factor for key, factor in ends.items()}
+    try:
+        price = facts.price(gpu.name, customer.market)
+    except InputError:
+        return found | dict.fromkeys(("usd", "usd_low", "usd_high"), np.nan)
+    return found | {"usd": price.typical, "usd_low": price.low, "usd_high": price.high}
+
+
+def published_blackwell() -> pd.DataFrame:
+    """Set published offline throughput of Blackwell parts beside predictions by Hopper's kernels.
+
+    Returns
+    -------
+    DataFrame
+        ``gpu gpus model``; ``predicted measured`` in thousand output tokens a second of all, ``low`` and ``high``,
+        ``error``; ``source``, a key. One GPU holds a replica.
+
+    Notes
+    -----
+    Source: ``azure-2025-gb200-mlperf``, ``ainews247-2025-mlperf``.
+
+    Examples
+    --------
+    >>> check = published_blackwell()
+    >>> bool((check.error.abs() < 0.2).all()), len(check)
+    (True, 2)
+    """
+    rows = []
+    for run in facts.records("blackwell"):
+        d = serving.deploy(
+            load(run["model"]), run["gpu"], precision=run["precision"], kv_precision=run["kv_precision"],
+            engine_name=run["engine"],
+        )  # fmt: skip
+        rate, _ = serving.offline(d, run["input_tokens"], run["output_tokens"], run["requests"] // run["gpus"])
+        made, band = rate * run["gpus"] / 1e3, serving_band(d, "tpot_ms")
+        rows.append((run["gpu"], run["gpus"], run["model"], made, run["output_tokens_per_s"] / 1e3, made / band.high,
+                     made / band.low, run["source"]))  # fmt: skip
+    table = pd.DataFrame(rows, columns=["gpu", "gpus", "model", "predicted", "measured", "low", "high", "source"])
+    return table.assign(error=table.predicted / table.measured - 1)
 
 
 def published_rates() -> pd.DataFrame:

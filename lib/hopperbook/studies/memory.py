@@ -9,9 +9,18 @@ import pandas as pd
 
 from hopperbook import facts, memory, serving
 from hopperbook.customer import Customer
-from hopperbook.models import Model, kv_bytes, kv_bytes_per_token, load, parameters, weight_bytes
+from hopperbook.models import (
+    Model,
+    cache_bytes,
+    kv_bytes_per_token,
+    load,
+    parameters,
+    recurrent_state_bytes,
+    weight_bytes,
+)
+from hopperbook.sizing import attention_kind
 from hopperbook.studies.serving import neighbours
-from hopperbook.units import GIB
+from hopperbook.units import GIB, KIB, MIB
 
 #: The least headroom that is advised.
 LEAST_HEADROOM = 0.05
@@ -26,9 +35,16 @@ KINDS = (
     "meta-llama/Llama-3.3-70B-Instruct",
     "google/gemma-2-27b",
     "openai/gpt-oss-120b",
+    "google/gemma-4-26B-A4B",
     "deepseek-ai/DeepSeek-V3",
+    "deepseek-ai/DeepSeek-V3.2",
+    "deepseek-ai/DeepSeek-V4-Pro",
+    "Qwen/Qwen3.5-35B-A3B",
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
 )
-KINDS_TOKENS = 32768
+KINDS_TOKENS, LONG_TOKENS = 32768, 131072
+#: Models whose caches are drawn as they grow: every head its own, groups, windows, latent, compressed, recurrent.
+DRAWN_KINDS = tuple(KINDS[i] for i in (0, 1, 4, 6, 8, 10))
 #: Ways to train on one server: task, sharding, recompute.
 WAYS = (
     ("pretrain", "none", "none"),
@@ -243,7 +259,12 @@ def used_share(held: memory.Budget, model: Model, users: int, context_tokens: in
     >>> used_share(held, load("llama-3.1-8b"), 100, 5000, 5000)
     1.0
     """
-    cache = users * held.kv_user_bytes * float(kv_bytes(model, context_tokens)) / float(kv_bytes(model, counted_tokens))
+    cache = (
+        users
+        * held.kv_user_bytes
+        * float(cache_bytes(model, context_tokens))
+        / float(cache_bytes(model, counted_tokens))
+    )
     fixed = held.capacity_bytes - held.kv_room_bytes - held.reserve_bytes
     return (fixed + cache) / (held.capacity_bytes - held.reserve_bytes)
 
@@ -285,18 +306,18 @@ def fit_map(held: memory.Budget, model: Model, users: int, context_tokens: int) 
 
 
 def cache_kinds(customer: Customer) -> pd.DataFrame:
-    """Lay out what a token costs in the cache, by the attention of a model.
+    """Count the cache of a token, and of two lengths, by architecture.
 
     Parameters
     ----------
     customer : Customer
-        Its model comes first.
+        The model served, which is the first row.
 
     Returns
     -------
     DataFrame
-        ``model attention kib gib32 gib32_fp8 weights``: id, kind of attention, KiB a token in 16 bits, GiB of 32,768
-        tokens in 16 and in 8 bits, GiB of weights in 16 bits.
+        ``model attention kib gib32 gib131 gib32_fp8 state weights``: KiB a token in 16 bits while every layer sees it,
+        GiB of one sequence in 16 bits and in FP8, MiB of recurrent state, GiB of weights in BF16.
 
     Examples
     --------
@@ -304,6 +325,8 @@ def cache_kinds(customer: Customer) -> pd.DataFrame:
     >>> kinds = cache_kinds(default()).set_index("model")
     >>> float(kinds.kib["meta-llama/Llama-3.1-8B"]), kinds.attention["deepseek-ai/DeepSeek-V3"]
     (128.0, 'MLA')
+    >>> round(float(kinds.state["nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"]), 1)  # MiB, at any length
+    47.1
     """
     rows = []
     for name in dict.fromkeys((customer.model, *KINDS)):
@@ -311,37 +334,38 @@ def cache_kinds(customer: Customer) -> pd.DataFrame:
         rows.append(
             {
                 "model": name,
-                "attention": attention_kind(model) + (f", window {model.window}" if model.window_layers else ""),
-                "kib": kv_bytes_per_token(model) / 1024,
-                "gib32": float(kv_bytes(model, KINDS_TOKENS)) / GIB,
-                "gib32_fp8": float(kv_bytes(model, KINDS_TOKENS, "fp8")) / GIB,
+                "attention": attention_kind(model),
+                "kib": kv_bytes_per_token(model) / KIB,
+                "gib32": float(cache_bytes(model, KINDS_TOKENS)) / GIB,
+                "gib131": float(cache_bytes(model, LONG_TOKENS)) / GIB,
+                "gib32_fp8": float(cache_bytes(model, KINDS_TOKENS, "fp8")) / GIB,
+                "state": recurrent_state_bytes(model) / MIB,
                 "weights": weight_bytes(model, "bf16") / GIB,
             }
         )
     return pd.DataFrame(rows)
 
 
-def attention_kind(model: Model) -> str:
-    """Name how a model's heads share keys and values.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
+def cache_growth() -> pd.DataFrame:
+    """Follow the cache of one sequence as it grows, by architecture.
 
     Returns
     -------
-    str
-        ``MLA`` (latent), ``MHA`` (every head its own) or ``GQA`` (groups of heads share).
+    DataFrame
+        ``x y series``: tokens, GiB in 16 bits, model.
 
     Examples
     --------
-    >>> attention_kind(load("llama-3.1-8b")), attention_kind(load("meta-llama/Llama-2-13b-hf"))
-    ('GQA', 'MHA')
+    >>> grown = cache_growth().set_index(["series", "x"]).y
+    >>> name = "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"
+    >>> [round(float(grown[name, n]), 3) for n in (1024, 131072)]  # most of the first is state
+    [0.052, 0.796]
     """
-    if model.mla:
-        return "MLA"
-    return "MHA" if model.kv_heads == model.heads else "GQA"
+    lengths = [2**i for i in range(10, 18)]
+    rows = [
+        {"x": n, "y": float(cache_bytes(load(name), n)) / GIB, "series": name} for name in DRAWN_KINDS for n in lengths
+    ]
+    return pd.DataFrame(rows)
 
 
 def unshared_bytes_per_token(model: Model) -> float:

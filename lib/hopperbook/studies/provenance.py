@@ -87,7 +87,7 @@ def held() -> Held:
     --------
     >>> found = held()
     >>> round(found.facts, -2), round(found.measurements, -3), round(found.models, -1)
-    (500, 4000, 40)
+    (1000, 4000, 50)
     """
     rows = fact_table()
     measured = sum(len(table) for table in _measurements().values())

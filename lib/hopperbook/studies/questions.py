@@ -13,6 +13,7 @@ from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner.borders import Border, Map, rented
 from hopperbook.planner.explore import Explored, choice
+from hopperbook.planner.tenure import market_price
 from hopperbook.planner.upgrade import tokens_per_s_per_gpu
 from hopperbook.studies.answer import HAD, capital, usd_per_hour
 
@@ -204,9 +205,9 @@ def price_ratio(customer: Customer, new: str, old: str) -> float:
     --------
     >>> from hopperbook.customer import default
     >>> round(price_ratio(default(), "H200 SXM", "H100 SXM"), 2)
-    1.2
+    1.33
     """
-    return facts.price(new, customer.market).typical / facts.price(old, customer.market).typical
+    return market_price(customer, new).typical / market_price(customer, old).typical
 
 
 def inference_gains(customer: Customer, parts: Sequence[str], models: Sequence[str] = LADDER) -> pd.DataFrame:
@@ -240,7 +241,7 @@ def inference_gains(customer: Customer, parts: Sequence[str], models: Sequence[s
     for model in models:
         rates = [tokens_per_s_per_gpu(customer, part, model) for part in parts]
         for part, rate in zip(parts, rates, strict=True):
-            usd = 1e6 * usd_per_hour(part, customer.market) / units.HOUR_S / rate if rate else math.nan
+            usd = 1e6 * usd_per_hour(part, customer) / units.HOUR_S / rate if rate else math.nan
             lines.append((model, part, rate, usd, rate / rates[0] if rates[0] else math.nan))
     return pd.DataFrame(lines, columns=["model", "gpu", "output_tokens_per_s", "usd_per_million", "gain"])
 
@@ -264,7 +265,7 @@ def premium(customer: Customer, new: str, old: str) -> Premium:
     --------
     >>> from hopperbook.customer import default
     >>> [round(ratio, 2) for ratio in premium(default(), "H200 SXM", "H100 SXM")]
-    [1.16, 1.2, 1.05]
+    [1.16, 1.33, 1.09]
     """
     mine, base = tokens_per_s_per_gpu(customer, new), tokens_per_s_per_gpu(customer, old)
     servers = [facts.purchase(str(facts.gpu(part).server)).typical for part in (new, old)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hopperbook import facts, planner, serving, units
 from hopperbook.customer import Customer
-from hopperbook.models import Model, forward_flop, kv_bytes, weight_bytes
+from hopperbook.models import Model, cache_bytes, forward_flop, weight_bytes
 from hopperbook.planner.fleet import TENSOR_PARALLEL
 from hopperbook.planner.load import demand
 from hopperbook.planner.stress import changed, dividing, drafting
@@ -87,7 +87,7 @@ def floor(d: serving.Deployment, model: Model, running: float, lengths: serving.
     4.8
     """
     weights = weight_bytes(model, d.weights)
-    cache = running * float(kv_bytes(model, lengths.met, d.kv_precision))
+    cache = running * float(cache_bytes(model, lengths.met, d.kv_precision))
     peaks = d.gpu.dense_flop_per_s
     flop = float(forward_flop(model, lengths.new, lengths.cached))
     return Floor(

@@ -11,7 +11,7 @@ import pandas as pd
 from hopperbook import facts, mig, serving
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.models import kv_bytes, load, weight_bytes
+from hopperbook.models import cache_bytes, load, weight_bytes
 from hopperbook.planner import Plan
 from hopperbook.planner.small import SERVICE_USERS, pack_small, service_tokens, small_service_bytes
 from hopperbook.units import GIB
@@ -246,7 +246,7 @@ def cached_bytes(customer: Customer) -> float:
     >>> round(cached_bytes(default()) / GIB, 2)
     2.5
     """
-    return SERVICE_USERS * float(kv_bytes(load(customer.small_model), service_tokens(customer)))
+    return SERVICE_USERS * float(cache_bytes(load(customer.small_model), service_tokens(customer)))
 
 
 def least_token_s(customer: Customer, gpu: facts.GPU) -> float:

@@ -298,7 +298,7 @@ def like_for_like(customer: Customer, gpus: int) -> pd.DataFrame:
                         "mfu": float(row.mfu),
                         "memory_bytes": float(row.memory_bytes),
                         "days": days,
-                        "usd": float(row.gpus) * usd_per_hour(gpu, customer.market) * 24 * days,
+                        "usd": float(row.gpus) * usd_per_hour(gpu, customer) * 24 * days,
                     }
                 )
     return pd.DataFrame(lines)

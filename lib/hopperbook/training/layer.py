@@ -145,8 +145,10 @@ def sustained_flop_per_s(gpu: facts.GPU, precision: str) -> float:
     if key not in table[like] or key not in gpu.dense_flop_per_s:
         raise InputError("precision", precision, f"a format that {gpu.name} computes in", ["bf16"])
     reference = facts.gpu(like)
-    power = min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"]
-    return table[like][key] * 1e12 * min(power, gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key])
+    ratio = gpu.dense_flop_per_s[key] / reference.dense_flop_per_s[key]
+    if gpu.compute_capability == reference.compute_capability:  # a card of one generation is slowed by its power limit
+        ratio = min(ratio, min(1.0, gpu.tdp_w / reference.tdp_w) ** constants()["power_exponent"])
+    return table[like][key] * 1e12 * ratio
 
 
 class Cut(NamedTuple):
@@ -305,16 +307,14 @@ def _attention_s(model: Model, gpu: facts.GPU, f: Framework, cut: Cut, task: str
     factor = f.attention_factor_a100 if gpu.architecture == "Ampere" else f.attention_factor
     factor *= f.document_share if task == "pretrain" else f.tuning_document_share
     seconds = np.zeros_like(batch)
-    full = model.layers - model.window_layers
     for tp in np.unique(cut.tp):
         at = cut.tp == tp
-        heads, kv = model.heads // int(tp), max(1, model.kv_heads // int(tp))
-        shape = (gpu, batch[at], length[at], 0.0, heads, kv, model.head_dim)
-        whole = kernels.context_attention_s(*shape).seconds
-        if model.window_layers:
-            near = kernels.context_attention_s(*shape, window=model.window).seconds
-            whole = (full * whole + model.window_layers * near) / model.layers
-        seconds[at] = whole
+        for a in model.attentions:
+            heads, kv = a.heads // int(tp), max(1, a.kv_heads // int(tp))
+            seen = min(a.window, a.selected) if a.window and a.selected else a.window or a.selected
+            shape = (gpu, batch[at], length[at], 0.0, heads, kv, a.head_dim)
+            times = kernels.context_attention_s(*shape, window=seen).seconds
+            seconds[at] = seconds[at] + a.layers * times / model.layers
     return seconds * factor / cut.cp * np.where(cut.cp > 1, 1.0 + f.cp_overhead, 1.0)
 
 

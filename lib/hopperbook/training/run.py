@@ -15,6 +15,7 @@ from hopperbook.errors import InputError
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model
 from hopperbook.training.layer import Floats, framework
+from hopperbook.training.network import GPUS_PER_NODE
 from hopperbook.training.steps import LAYOUT_COLUMNS, step
 from hopperbook.units import DAY_S, HOUR_S
 
@@ -149,7 +150,7 @@ def sweep(
     11.2
     """
     part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
-    per_node = part.nvlink_gpus if part.nvlink_bytes_per_s_per_direction else 1
+    per_node = min(part.nvlink_gpus, GPUS_PER_NODE) if part.nvlink_bytes_per_s_per_direction else 1
     grid = layouts(model, gpus, global_batch, per_node=max(1, per_node))
     room = usable_bytes(part)
     whole = replace(framework(), tuning_document_share=1.0)  # the customer's sequences, not a benchmark's short samples

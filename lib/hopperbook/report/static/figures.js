@@ -23,7 +23,7 @@
       place.dataset.live = "yes";
       const embed = await load();
       const view = document.createElement("div");
-      const made = await embed(view, Object.assign({}, specs.common, specs[kind]), { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
+      const made = await embed(view, Object.assign({}, specs.common, specs[kind]), { actions: false, ast: true, renderer: "svg", tooltip: { disableDefaultStyle: true } });
       const bound = view.querySelector(".vega-bind");
       if (bound) place.setAttribute("role", "group");
       view.querySelectorAll('.vega-bind input[type="range"]').forEach(function (slider) { speak(slider, made.view); });

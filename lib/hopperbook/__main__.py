@@ -1,0 +1,26 @@
+"""The command's first steps, before anything heavy is loaded: note what is read, and end in good order on a signal."""
+
+from __future__ import annotations
+
+import sys
+
+from hopperbook import reads
+
+
+def main() -> None:
+    """Run the command; INT, TERM and HUP end it with exit code 130."""
+    reads.watch(early=True)
+    try:
+        from hopperbook.report.processes import stopped_by_signals
+
+        with stopped_by_signals():
+            from hopperbook import cli
+
+            cli.main()
+    except KeyboardInterrupt:
+        print("hopperbook: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""What to do on Monday: the commands, manifests and scripts of a plan, as text ready to be run."""
+
+from hopperbook.deploy.files import WHAT, files
+
+__all__ = ["WHAT", "files"]

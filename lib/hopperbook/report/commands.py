@@ -1,0 +1,136 @@
+"""The commands that look after reports: batch, verify, diff, rollback, doctor, clean."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+REPORTS = Path("reports")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+Report = Annotated[Path, typer.Argument(help="Folder of a built report")]
+Reports = Annotated[Path, typer.Option("--reports", help="Folder that holds reports")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line.
+
+    Parameters
+    ----------
+    app : Typer
+        The command line.
+    """
+    app.callback()(_options)
+    for command in (batch, verify, diff, rollback, doctor, clean):
+        app.command()(command)
+
+
+def _options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, nothing on the way")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print each step as a line of JSON")] = False,
+) -> None:
+    """Which GPUs to buy or rent, computed from sourced facts."""
+    from hopperbook.report import log
+
+    log.show(verbose, quiet)
+
+
+def batch(
+    customers: Annotated[list[Path], typer.Argument(help="Customers' YAML files, or folders of them")],
+    out: Annotated[Path, typer.Option(help="Folder for the reports and their index")] = REPORTS,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://host:8786")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local workers; default: one a processor")] = None,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds that a report may take")] = 900.0,
+    retries: Annotated[int, typer.Option(min=0, max=10, help="Tries again where a worker died")] = 2,
+    memory: Annotated[float, typer.Option(min=0.5, help="GiB of memory of a local worker and what it starts")] = 6.0,
+    json_: AsJson = False,
+) -> None:
+    """Build the reports of many customers, side by side, with an index page; start it again and it goes on."""
+    from hopperbook.report import batch as many
+
+    made = many.run(customers, out, scheduler, workers, timeout, retries, memory, progress=not json_)
+    if json_:
+        print(json.dumps([asdict(each) for each in made], indent=1))
+    else:
+        print(many.sentence(made, out))
+    if any(each.state == "failed" for each in made):
+        raise typer.Exit(1)
+
+
+def verify(report: Report) -> None:
+    """Build a report again from what its manifest says and compare every byte."""
+    from hopperbook.report import compare
+
+    found = compare.verify(report)
+    for line in found:
+        print(line)
+    if found:
+        raise typer.Exit(1)
+    print(f"{report}: every byte comes out the same")
+
+
+def diff(
+    one: Report,
+    other: Annotated[Path, typer.Argument(help="Folder of another built report")],
+    json_: AsJson = False,
+) -> None:
+    """Say in figures what is different in the second of two reports, and why."""
+    from hopperbook.report import compare
+
+    changes = compare.diff(one, other)
+    if json_:
+        print(json.dumps([asdict(change) for change in changes], indent=1))
+        return
+    print(compare.sentence(changes))
+    for change in changes:
+        print(f"  {change.what:9s} {change.name}: {change.words}")
+
+
+def rollback(report: Report) -> None:
+    """Put the report before the present one in its place; once more puts the present one back."""
+    from hopperbook.report import publish
+
+    print(f"The earlier report stands in its place again: open {publish.rollback(report) / 'index.html'}")
+
+
+def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:
+    """Say what this machine has and lacks for builds: software, browser, fonts, disk, permissions, left folders."""
+    from hopperbook.report import upkeep
+
+    found = upkeep.examine(reports)
+    if json_:
+        print(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        for each in found:
+            print(f"{'ok  ' if each.ok else 'FAIL'} {each.what}: {each.words}")
+    if not all(each.ok for each in found):
+        raise typer.Exit(1)
+
+
+def clean(reports: Reports = REPORTS) -> None:
+    """Remove what no report needs: kept work, folders of killed builds, earlier reports."""
+    from hopperbook.report import upkeep
+
+    print(f"Freed {upkeep.clean(reports) / 2**20:.0f} MiB; the reports stay")
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Print the profile of a build.
+
+    Parameters
+    ----------
+    rows : list of dict
+        ``step`` and ``seconds``.
+
+    Examples
+    --------
+    >>> table([{"step": "pages", "seconds": 1.25}])
+      1.25 s  pages
+    """
+    for row in rows:
+        print(f"{row['seconds']:6.2f} s  {row['step']}")

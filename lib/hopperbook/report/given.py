@@ -1,0 +1,98 @@
+"""The customer of a report, read so that chapters rest on the fields, not on the file that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hopperbook import customer as customers
+from hopperbook import reads
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> customers.Customer:
+    """Read and check a customer's file.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML file.
+    overrides : mapping, optional
+        Fields that replace those of the file.
+
+    Returns
+    -------
+    Customer
+        As :func:`hopperbook.customer.load`; the facts that the check reads are noted, the file is not.
+    """
+    with reads.unnoted():
+        values = customers.read(path)
+    return customers.check({**values, **(overrides or {})})
+
+
+def own_files(parameters: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the files that a customer names in place of a model.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    dict of Path
+        By field; a folder stands for the ``config.json`` in it.
+
+    Examples
+    --------
+    >>> own_files({"model": "meta-llama/Llama-3.1-8B", "concurrency": 8})
+    {}
+    """
+    named = {
+        name: Path(value) for name, value in parameters.items() if name.endswith("model") and isinstance(value, str)
+    }
+    files = {name: path / "config.json" if path.is_dir() else path for name, path in named.items() if path.name}
+    return {name: path.absolute() for name, path in files.items() if path.is_file()}
+
+
+def shown(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a customer's fields as a report shows them: of a file of her own its name, not where it lies.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    dict
+        The same fields.
+
+    Examples
+    --------
+    >>> shown({"model": "llama-3.1-8b"})
+    {'model': 'llama-3.1-8b'}
+    """
+    return {**parameters, **{name: path.name for name, path in own_files(parameters).items()}}
+
+
+def without_paths(text: str, parameters: Mapping[str, Any]) -> str:
+    """Return a text of JSON in which the files of a customer's own are named, without where they lie.
+
+    Parameters
+    ----------
+    text : str
+        JSON, such as a notebook.
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
+    for name, path in own_files(parameters).items():
+        for written in {str(parameters[name]), repr(str(parameters[name]))[1:-1], str(path)}:
+            text = text.replace(json.dumps(written, ensure_ascii=False)[1:-1], path.name)
+    return text

@@ -1,0 +1,164 @@
+"""A process that builds one report after another, and whoever asks it: one for each worker of a batch.
+
+A worker of Dask has threads, and a process with threads must not fork; this one has none.  It can be ended when a
+report takes too long or too much, without harm to the worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hopperbook import reads
+
+reads.watch(early="hopperbook.facts" not in sys.modules)
+
+#: A builder that holds more than this after a report is replaced by a new one.
+MOST_BYTES = 2 << 30
+_builders: list[subprocess.Popen[bytes]] = []
+_one_at_a_time = threading.Lock()
+
+
+def build_one(request: dict[str, Any]) -> dict[str, Any]:
+    """Build a customer's report in this worker's builder; called by Dask.
+
+    Parameters
+    ----------
+    request : dict
+        ``file``, ``out``, ``chapters``, ``workers``, ``timeout_s``, ``memory_bytes``, ``retries``.
+
+    Returns
+    -------
+    dict
+        ``state`` (``built``, ``unchanged`` or ``failed``), ``seconds``, ``sentence``, ``headline``.
+    """
+    with _one_at_a_time:
+        begun, sentence = time.monotonic(), ""
+        for _ in range(1 + int(request["retries"])):
+            try:
+                answer = _ask(request)
+            except TimeoutError:
+                sentence = f"it took longer than {request['timeout_s']:g} s"
+                break
+            except (OSError, ValueError):
+                sentence = "the process that built it ended, or the book's files were changed"
+                continue
+            return answer | {"seconds": round(time.monotonic() - begun, 2)}
+        return {"state": "failed", "sentence": sentence, "seconds": round(time.monotonic() - begun, 2)}
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
+    """Send a request to the builder and return its answer; a builder that does not answer in time is ended."""
+    builder = _builder()
+    assert builder.stdin is not None and builder.stdout is not None
+    try:
+        builder.stdin.write(json.dumps(request).encode() + b"\n")
+        builder.stdin.flush()
+        line = _line(builder.stdout.fileno(), time.monotonic() + request["timeout_s"])
+        answer = json.loads(line)
+    except BaseException:
+        _end(builder)
+        raise
+    if answer.pop("held_bytes", 0) > MOST_BYTES or answer.get("stale"):
+        _end(builder)
+    if answer.pop("stale", False):
+        raise ValueError("facts or code were changed since the builder began")
+    return answer
+
+
+def _line(pipe: int, end: float) -> bytes:
+    """Read one line from a pipe until a moment."""
+    held = b""
+    while not held.endswith(b"\n"):
+        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError
+        chunk = os.read(pipe, 1 << 16)
+        if not chunk:
+            raise OSError("the builder ended")
+        held += chunk
+    return held
+
+
+def _builder() -> subprocess.Popen[bytes]:
+    """Return this process's builder, started where there is none."""
+    if not _builders or _builders[0].poll() is not None:
+        _builders[:] = [
+            subprocess.Popen(
+                [sys.executable, "-m", "hopperbook.report.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        ]
+    return _builders[0]
+
+
+def _end(builder: subprocess.Popen[bytes]) -> None:
+    """End a builder and forget it."""
+    builder.kill()
+    builder.wait()
+    for pipe in (builder.stdin, builder.stdout):
+        with suppress(OSError):
+            if pipe:
+                pipe.close()
+    _builders.clear()
+
+
+def serve() -> None:
+    """Build what is asked for on standard input, a line of JSON each, and answer on standard output."""
+    from hopperbook.report import processes
+
+    processes.leave_signals_to_parent()
+    processes.end_with_parent(os.getppid())
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever is printed goes to the error stream
+    limited = False
+    for line in sys.stdin:
+        request = json.loads(line)
+        if not limited:
+            processes.limit_memory(int(request["memory_bytes"]))
+            limited = True
+        answer = _built(request) | {"held_bytes": _held_bytes()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _built(request: dict[str, Any]) -> dict[str, Any]:
+    """Build one report; whatever goes wrong is said in a sentence."""
+    from hopperbook.errors import InputError
+    from hopperbook.report import headline
+    from hopperbook.report.kept import inputs
+
+    if inputs.changed():
+        return {"stale": True}
+    try:
+        return headline.build(
+            Path(request["file"]), Path(request["out"]), int(request["workers"]), Path(request["chapters"])
+        )
+    except InputError as error:
+        sentence = str(error)
+    except MemoryError:
+        sentence = "it needs more memory than it may take"
+    except OSError as error:
+        sentence = ": ".join(filter(None, (error.strerror, Path(error.filename or "").name)))
+    except Exception as error:
+        sentence = f"{type(error).__name__}: {error}"
+    return {"state": "failed", "sentence": " ".join(sentence.split())[:400]}
+
+
+def _held_bytes() -> int:
+    """Return the memory that this process holds."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+if __name__ == "__main__":
+    serve()

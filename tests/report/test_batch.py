@@ -1,0 +1,87 @@
+"""A batch: every customer's report, an index of them all, and a sentence for each that cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from tests.report import book
+
+from hopperbook import facts
+from hopperbook.errors import Failed, InputError
+from hopperbook.report import batch, index, worker
+
+CUSTOMER = facts.DATA / "customers" / "default.yaml"
+
+
+@pytest.fixture(autouse=True)
+def no_builder_left() -> Iterator[None]:
+    yield
+    for builder in list(worker._builders):
+        worker._end(builder)
+
+
+def request(tmp_path: Path, **more: object) -> dict[str, object]:
+    """Return what a worker is asked for the small book."""
+    chapters = book.write(tmp_path / "chapters")
+    asked = {"file": str(CUSTOMER), "out": str(tmp_path / "reports" / "a"), "chapters": str(chapters), "workers": 1}
+    return asked | {"timeout_s": 120.0, "memory_bytes": 6 << 30, "retries": 1} | more
+
+
+def test_a_worker_outlives_whatever_a_report_does(tmp_path: Path) -> None:
+    slow = request(tmp_path / "slow", timeout_s=3.0)
+    hang = [("markdown", "# Slow"), ("code", "import time\ntime.sleep(60)")]
+    (tmp_path / "slow" / "chapters" / "02-slow.ipynb").write_text(book.notebook(hang))
+    assert worker.build_one(slow) | {"seconds": 0} == {
+        "state": "failed",
+        "sentence": "it took longer than 3 s",
+        "seconds": 0,
+    }
+    bad = request(tmp_path / "bad", file=str(tmp_path / "none.yaml"))
+    assert "an existing YAML file" in worker.build_one(bad)["sentence"]
+
+
+def test_two_customers_of_one_name_get_a_folder_each(tmp_path: Path) -> None:
+    for name, users in (("a", 8), ("b", 9)):
+        (tmp_path / f"{name}.yaml").write_text(f"name: One & Two\nmodel: llama-3.1-8b\nconcurrency: {users}\n")
+    (tmp_path / "c.yaml").write_text("name: [")
+    listed = list(batch._listed([tmp_path]))
+    assert isinstance(listed[2][1], InputError)
+    folders = batch._tasks(listed[:2])
+    assert len(set(folders.values())) == 2 and all(name.startswith("one-two-") for name in folders.values())
+
+
+def test_an_index_that_is_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>my page</h1>")
+    with pytest.raises(InputError, match="this one holds another page"):
+        batch.run([CUSTOMER], tmp_path)
+    assert (tmp_path / "index.html").read_text() == "<h1>my page</h1>"
+
+
+def test_no_files_and_no_scheduler_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="customers: .* folders that hold some"):
+        batch.run([tmp_path], tmp_path / "out")
+    with pytest.raises(Failed, match="^the scheduler nonsense does not answer"):
+        batch.run([CUSTOMER], tmp_path / "out", scheduler="nonsense")
+
+
+def test_the_index_says_what_each_report_says(tmp_path: Path) -> None:
+    about = {"name": "A & B", "gpu": "H200 SXM", "gpus": 8, "usd_per_month": [1e4, 12745.1, 3e4]}
+    about |= {"prices_as_of": "2026-03-03", "cheaper": "H200 NVL"}
+    made = [batch.Made("a.yaml", "a-b", "built", "", 2.5, about), batch.Made("x.yaml", "", "failed", "name: no", 0.1)]
+    index.write(tmp_path, made)
+    page = unescape((tmp_path / "index.html").read_text(encoding="utf-8"))
+    for words in (
+        "A & B",
+        'href="a-b/index.html"',
+        "8 × H200 SXM",
+        "$12,700",
+        "changes to H200 NVL",
+        "failed: name: no",
+    ):
+        assert words in page, words
+    index.check_place(tmp_path)
+    assert json.dumps(about) not in page

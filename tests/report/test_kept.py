@@ -1,0 +1,240 @@
+"""Nothing is computed twice, and nothing stale is ever used."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.report import book
+
+from hopperbook import report
+from hopperbook.errors import Failed
+from hopperbook.report import execute, manifest, pipeline
+from hopperbook.report.kept import chapters as kept_chapters
+from hopperbook.report.kept import fields, inputs, modules
+from hopperbook.report.kept.chapters import Chapters
+from hopperbook.report.kept.store import Store, digest
+
+COUNT = "from pathlib import Path\nwith Path({log!r}).open('a') as file:\n    file.write('{name} ')\n"
+
+
+def small(folder: Path, log: Path) -> Path:
+    """Write a book whose chapters say each time they run: one reads ``users``, one ``name``, one neither."""
+    chapters = book.write(folder)
+    for name, more in (("02-users", "print(users + 1)"), ("03-name", "print(name)"), ("04-none", "print('same')")):
+        cells = [("markdown", f"# {name}"), ("code", "users = 1\nname = 'a'", ["parameters"])]
+        code = COUNT.format(log=str(log), name=name) + more
+        (chapters / f"{name}.ipynb").write_text(book.notebook([*cells, ("code", code)]))
+    return chapters
+
+
+def ran(log: Path) -> list[str]:
+    words = sorted(log.read_text().split()) if log.exists() else []
+    log.unlink(missing_ok=True)
+    return words
+
+
+@pytest.fixture
+def keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "settled", lambda: True)
+
+
+@pytest.mark.usefixtures("keeps")
+def test_only_chapters_that_read_a_changed_value_run_again(tmp_path: Path) -> None:
+    log, out = tmp_path / "log", tmp_path / "report"
+    chapters = small(tmp_path / "chapters", log)
+
+    def build(**parameters: object) -> list[str]:
+        report.build(parameters, out, chapters_dir=chapters)
+        return ran(log)
+
+    everything = ["02-users", "03-name", "04-none"]
+    assert build(users=1, name="a") == everything
+    before = manifest.listing(out)
+    assert build(users=1, name="a") == []
+    assert build(users=2, name="a") == ["02-users"]
+    assert build(users=2, name="b") == ["03-name"]
+    assert build(users=1, name="a") == []
+    assert manifest.listing(out) == before  # a kept chapter holds the values of whoever asks
+    assert (
+        json.loads((out / "_sources" / "04-none.ipynb").read_text())["cells"][2]["source"][-1].strip() == 'name = "a"'
+    )
+    text = (chapters / "04-none.ipynb").read_text()
+    (chapters / "04-none.ipynb").write_text(text.replace("'same'", "'other'"))
+    assert build(users=1, name="a") == ["04-none"]
+
+
+@pytest.mark.usefixtures("keeps")
+def test_an_unchanged_report_is_left_as_it_is_and_a_spoilt_one_is_not(tmp_path: Path) -> None:
+    out, chapters = tmp_path / "report", book.write(tmp_path / "chapters")
+    report.build({"users": 1}, out, chapters_dir=chapters)
+    made = (out / "index.html").stat().st_ino
+    report.build({"users": 1}, out, chapters_dir=chapters)
+    assert (out / "index.html").stat().st_ino == made
+    (out / "index.html").write_text("half")
+    report.build({"users": 1}, out, chapters_dir=chapters)
+    assert (out / "index.html").read_text() != "half"
+
+
+def test_a_file_that_a_chapter_read_counts(tmp_path: Path) -> None:
+    source, model = book.write(tmp_path / "chapters") / "01-hopper.ipynb", tmp_path / "config.json"
+    model.write_text("{}")
+    given = {"users": 1, "model": str(model)}
+    kept = Chapters(given, Store(tmp_path / "store"))
+    done = execute.run_one(source, given, tmp_path / "out.ipynb").read_text()
+    kept.keep(source, {"fields": [], "files": [str(inputs.REPOSITORY / "data" / "prices.csv")]}, done)
+    assert Chapters(given, kept.store).find(source) == done
+    model.write_text('{"other": 1}')
+    assert Chapters(given, kept.store).find(source) is None
+
+
+def test_a_changed_fact_or_module_is_another_chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = book.write(tmp_path / "chapters") / "01-hopper.ipynb"
+    store = Store(tmp_path / "store")
+    done = execute.run_one(source, {"users": 1}, tmp_path / "out.ipynb").read_text()
+    Chapters({"users": 1}, store).keep(
+        source, {"fields": [], "files": [str(inputs.REPOSITORY / "data/prices.csv")]}, done
+    )
+    start = dict(inputs.at_start())
+
+    def found(**changed: str) -> bool:
+        monkeypatch.setattr(inputs, "at_start", lambda: start | {n.replace("__", "/"): v for n, v in changed.items()})
+        kept_chapters.ground.cache_clear()
+        kept_chapters._code_digest.cache_clear()
+        return Chapters({"users": 1}, store).find(source) is not None
+
+    assert found()
+    assert not found(**{"data/prices.csv": "x"})
+    assert found(**{"data/costs.csv": "x"})
+    assert not found(**{"lib/hopperbook/charts/base.py": "x"})
+    assert found(**{"lib/hopperbook/planner/spot.py": "x"})
+    assert not found(**{"requirements.lock": "x"})
+    assert not found(**{"data/new.csv": "x"})
+    monkeypatch.undo()
+    kept_chapters.ground.cache_clear()
+    kept_chapters._code_digest.cache_clear()
+
+
+def test_a_spoilt_entry_is_computed_again(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), digest("question")
+    store.put("answers", key, {"gpu": "H100"})
+    path = store._path("answers", key)
+    for spoil in (b"", b"x" * 40, path.read_bytes()[:-3], path.read_bytes().replace(b"\n", b"\nx", 1)):
+        store.put("answers", key, {"gpu": "H100"})
+        path.write_bytes(spoil)
+        assert store.get("answers", key) is None and not path.exists()
+    store.put("answers", key, {"gpu": "H100"})
+    other = store._path("answers", digest("other"))
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(path.read_bytes())  # an answer under the name of another question
+    assert store.get("answers", digest("other")) is None
+
+
+def test_the_store_stays_within_its_room(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number in range(6):
+        store.put("answers", digest(number), list(range(2000 + number)))
+        time.sleep(0.01)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert store.prune(size // 2) > 0
+    assert store.get("answers", digest(5)) is not None and store.get("answers", digest(0)) is None
+
+
+def test_files_changed_during_a_build_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "changed", lambda: ["data/prices.csv"])
+    with pytest.raises(Failed, match="data/prices.csv was changed while the report was being built"):
+        report.build({"users": 1}, tmp_path / "report", chapters_dir=book.write(tmp_path / "chapters"))
+    assert not (tmp_path / "report").exists()
+
+
+def test_modules_are_followed_wherever_they_are_imported() -> None:
+    names = {
+        path.relative_to(inputs.PACKAGE).as_posix() for path in modules.reached(["import hopperbook.planner.spot"])
+    }
+    assert {"planner/spot.py", "customer.py", "facts/tables.py", "serving/demand.py"} <= names
+    assert "report/pipeline.py" not in names and "cli.py" not in names
+    assert modules.reached(["%load_ext nothing"]) == modules.everything()
+    assert modules.reached(["__import__('hopperbook.hpc')"]) == modules.everything()
+
+
+def test_fields_are_seen_however_they_are_read() -> None:
+    code = (
+        "from hopperbook import customer; from hopperbook.report.kept import fields\n"
+        "who = customer.default(); fields.watch()\n"
+        "hash(who); who == who; other = who.model_copy(update={'concurrency': 7})\n"
+        "assert fields.read() == frozenset(), fields.read()\n"
+        "other.concurrency; who.held_tokens\n"
+        "assert fields.read() == {'concurrency', 'context_tokens', 'prompt_tokens', 'output_tokens'}, fields.read()\n"
+        "who.digest()\n"
+        "assert fields.read() == frozenset(customer.FIELDS)\n"
+    )
+    for way in ("who.digest()", "who.model_dump()", "dict(who)", "repr(who)", "vars(who)", "who.model_dump_json()"):
+        subprocess.run([sys.executable, "-c", code.replace("who.digest()", way)], check=True)
+
+
+def test_the_books_own_chapters_can_be_told_apart() -> None:
+    for chapter in pipeline.find_chapters(pipeline.CHAPTERS):
+        code, assigned = kept_chapters.cells(chapter)
+        assert len(fields.named(code, assigned)) < 5, chapter.stem  # a loop's variable may bear a field's name
+
+
+def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_used(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from hopperbook import reads; reads.watch(early=True)\n"
+        "from hopperbook.models import load; from hopperbook.serving import Lengths, demand, deploy\n"
+        "from hopperbook.report.kept import simulations, store; store.ROOT = Path(sys.argv[1])\n"
+        "plain = demand.at_rate; simulations.install(); calls = []\n"
+        "simulations._put = lambda key, known, put=simulations._put: (calls.append(key), put(key, known))\n"
+        "d = deploy(load('llama-3.1-8b'), 'H100 SXM')\n"
+        "seen = demand.at_rate(d, Lengths(2048, 512), 2.0)\n"
+        "same = plain(d, Lengths(2048, 512), 2.0)\n"
+        "kinds = [[type(v) for v in vars(x).values()] + [type(v) for v in x.ttft] for x in (seen, same)]\n"
+        "files = {Path(path).name for path in reads.files()}\n"
+        "assert repr(seen) == repr(same) and kinds[0] == kinds[1] and {'gpus.yaml', 'serving.yaml'} <= files\n"
+        "print(len(calls))"
+    )
+
+    def computed() -> str:
+        done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert [computed(), computed()] == ["1", "0"]
+    with sqlite3.connect(tmp_path / "simulations.sqlite") as kept:
+        kept.execute("update answers set answer = replace(answer, '0', '1')")
+    assert [computed(), computed()] == ["1", "0"]
+    (tmp_path / "simulations.sqlite").write_bytes(b"no database" * 1000)
+    assert [computed(), computed()] == ["1", "0"]
+
+
+def test_simulations_read_no_fact_that_does_not_count() -> None:
+    code = (
+        "from hopperbook import reads; reads.watch(early=True)\n"
+        "from hopperbook.models import load; from hopperbook.serving import Lengths, demand, deploy\n"
+        "from hopperbook.report.kept import simulations\n"
+        "for part in ('A100 SXM 80GB', 'H200 SXM'):\n"
+        "    demand.at_rate(deploy(load('mixtral-8x7b'), part, tp=2), Lengths(512, 128), 1.0)\n"
+        "print([p for p in reads.files() if '/data/' in p and p not in simulations._files()])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_where_a_customers_own_model_lies_is_not_told(tmp_path: Path) -> None:
+    secret = tmp_path / "secret-folder" / "config.json"
+    secret.parent.mkdir()
+    secret.write_text("{}")
+    chapters = book.write(tmp_path / "chapters")
+    cells = [("markdown", "# M"), ("code", "model = 'a'", ["parameters"]), ("code", "print('model', model)")]
+    (chapters / "02-fp8.ipynb").write_text(book.notebook(cells))
+    for store in (Store(tmp_path / "store"), Store(tmp_path / "store")):
+        out = tmp_path / f"report-{time.monotonic_ns()}"
+        report.build({"name": "A", "model": str(secret)}, out, chapters_dir=chapters, store=store)
+        assert json.loads((out / "results.json").read_text())["parameters"]["model"] == "config.json"
+        assert "model config.json" in (out / "02-fp8.html").read_text()
+        texts = {path: path.read_text(errors="replace") for path in out.rglob("*") if path.is_file()}
+        assert [path for path, text in texts.items() if "secret-folder" in text] == []
