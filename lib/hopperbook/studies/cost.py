@@ -496,6 +496,7 @@ def _owned_usd_per_hour(gpu: str, months: int, load: float) -> float:
 
 #: Months of prices that are drawn.
 HISTORY_MONTHS = 36
+DAYS_A_MONTH = 365.25 / 12
 
 
 def price_history(customer: Customer) -> pd.DataFrame:
@@ -509,8 +510,8 @@ def price_history(customer: Customer) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``x`` (the year, as a number), ``y`` (USD per GPU-hour), ``series`` (the part) and ``providers``; months in
-        which fewer than three providers had quoted within four months are left out.
+        ``x`` (months, 0 on the customer's day), ``y`` (USD per GPU-hour), ``series`` (the part) and ``providers``;
+        months in which fewer than three providers had quoted within four months are left out.
 
     Examples
     --------
@@ -529,8 +530,8 @@ def price_history(customer: Customer) -> pd.DataFrame:
             except InputError:
                 continue
             if p.count >= facts.FEW and facts.age_days(p.date, str(day.date())) <= facts.YOUNG_DAYS:
-                year = day.year + (day.day_of_year - 1) / 365.25
-                rows.append((year, p.typical, facts.gpu(part).short, p.count))
+                months = (day - today).days / DAYS_A_MONTH
+                rows.append((months, p.typical, facts.gpu(part).short, p.count))
     return pd.DataFrame(rows, columns=["x", "y", "series", "providers"])
 
 
