@@ -7,6 +7,7 @@ import pytest
 from hopperbook import customer, facts, planner, serving, sizing, units
 from hopperbook.errors import InputError
 from hopperbook.models import load, model_names
+from hopperbook.planner import verify
 from hopperbook.units import GIB
 
 
@@ -109,6 +110,20 @@ def test_size_and_plan_answer_one_question_alike(part):
         assert row.memory_gib * units.GIB == pytest.approx(budget.used_bytes(row.users))
         left = answer["free_gib_per_gpu"] * units.GIB
         assert left == pytest.approx(budget.kv_room_bytes - row.users * budget.kv_user_bytes)
+
+
+def test_size_and_plan_agree_on_several_replicas():
+    """Without a history requests go to the least loaded replica, in both."""
+    one = sizing.size("llama-3.1-8b", "A100 SXM 80GB", concurrency=400, context_tokens=2048, output_tokens=256, tp=1)
+    row = one["gpus"][0]
+    assert row["replicas"] > 1
+    chat = {"name": "A", "model": "llama-3.1-8b", "concurrency": 400, "prompt_tokens": 1792, "output_tokens": 256}
+    d = serving.deploy(load("llama-3.1-8b"), "A100 SXM 80GB")
+    seen = verify.answered(d, row["replicas"], customer.check(chat))
+    assert row["ttft_ms"]["value"] == pytest.approx(1e3 * seen.ttft.mean)
+    assert row["ttft_p95_ms"]["value"] == pytest.approx(1e3 * seen.ttft.p95)
+    assert row["tpot_ms"]["value"] == pytest.approx(1e3 * seen.tpot.mean)
+    assert row["output_tokens_per_s"]["value"] == pytest.approx(row["replicas"] * seen.output_tokens_per_s)
 
 
 def _saved(folder, config, **sidecar):

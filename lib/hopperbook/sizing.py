@@ -269,20 +269,21 @@ def _on(
         "timed_by": part.kernels_of if part.stand_in["serving"] else None,
     }
     try:
-        return row | _speed(d, users, load_)
+        return row | _speed(d, replicas, load_)
     except InputError as problem:  # no kernel of this format on this part
         return row | {"reason": str(problem)}
 
 
-def _speed(d: serving.Deployment, users: float, load_: dict[str, int]) -> dict[str, Range]:
-    """Mean latency and throughput with their 80 % ranges: the simulated replica that a plan asks."""
+def _speed(d: serving.Deployment, replicas: int, load_: dict[str, int]) -> dict[str, Range]:
+    """Mean latency and throughput with their 80 % ranges: the simulated replicas that a plan asks, without history."""
     lengths = serving.Lengths(load_["context"] - load_["output"], load_["output"])
-    seen, ranges = serving.answer(d, serving.Demand(lengths, users=users)), bands(d)
+    asked = serving.Demand(lengths, users=load_["concurrency"], routing="least_loaded")
+    seen, ranges = serving.answer(d, asked.share(replicas)), bands(d)
     values = {
         "ttft_ms": (1e3 * seen.ttft.mean, ranges["ttft"]),
         "ttft_p95_ms": (1e3 * seen.ttft.p95, ranges["ttft"]),
         "tpot_ms": (1e3 * seen.tpot.mean, ranges["tpot"]),
-        "output_tokens_per_s": (seen.output_tokens_per_s * load_["concurrency"] / users, ranges["throughput"]),
+        "output_tokens_per_s": (seen.output_tokens_per_s * replicas, ranges["throughput"]),
     }
     return {name: {"value": x, "low": x * low, "high": x * high} for name, (x, (low, high)) in values.items()}
 

@@ -402,7 +402,7 @@ def first_token_curve(d: serving.Deployment, asked: Demand) -> pd.DataFrame:
     rates = np.maximum.accumulate(cut.rate_per_s[inside])
     rows = []
     for rate in rates[-1] * np.linspace(1 / CURVE_POINTS, 1, CURVE_POINTS):
-        seen = at_rate(d, asked.lengths, float(f"{rate:.5g}"), asked.variation)
+        seen = at_rate(d, asked.lengths, float(f"{rate:.5g}"), asked.variation, 0, asked.pool)
         closed = (np.interp(rate, rates, x[inside]) for x in (cut.ttft.mean, cut.ttft.at("p95"), cut.tpot.mean))
         rows.append((rate, *map(float, closed), seen.ttft.mean, seen.ttft.p95, seen.tpot.mean))
     names = ["ttft_mean", "ttft_p95", "tpot_mean"]
