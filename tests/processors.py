@@ -1,7 +1,7 @@
 """Run the chapters' nbval again as other processors would: narrower vectors in NumPy, other kernels of OpenBLAS.
 
 What a notebook stores is rounded, and no decision may hang on a last bit; this holds the book to both.  Each way is
-tried where this processor has what it takes; its own widest vectors were tried by nbval before.
+tried where this processor has what it takes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def ways() -> dict[str, dict[str, str]]:
     if {"X86_V3", "AVX2"} & set(FOUND):
         narrow = {"NPY_DISABLE_CPU_FEATURES": " ".join(WIDER_THAN_V3), "OPENBLAS_CORETYPE": "Haswell"}
         found["AVX2"] = narrow
+    if {"X86_V4", "AVX512_SKX"} & set(FOUND):
+        found["AVX-512"] = {"OPENBLAS_CORETYPE": "SkylakeX"}
     return found
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.drills.drill import CUSTOMER, SHARE, Place, times
+from tests.drills.drill import CUSTOMER, Place, times
 from tests.report import book
 
 from hopperbook.report import ChapterError, execute, processes
@@ -86,7 +86,6 @@ def test_two_builds_of_one_customer_at_once(tmp_path: Path) -> None:
         assert place.whole() and place.works() == []
 
 
-@pytest.mark.skipif(not SHARE, reason="half a minute: make drill")
 def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
     place = Place(tmp_path)
     assert place.build()[0] == 0
@@ -97,7 +96,6 @@ def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
     assert place.whole() and json.loads((place.out / "results.json").read_text())["parameters"]["concurrency"] == 2
 
 
-@pytest.mark.skipif(not SHARE, reason="half a minute: make drill")
 def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
     place, chance = Place(tmp_path), random.Random(23)
     folder, out = tmp_path / "customers", tmp_path / "many"
