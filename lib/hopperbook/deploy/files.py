@@ -89,7 +89,7 @@ def expected(plan: Plan) -> dict[str, object]:
 WHAT = {
     "README.md": "says what each file is for",
     "serve.sh": "starts one replica",
-    "kubernetes.yaml": "starts all replicas and a service before them; pin the image to a version before production",
+    "kubernetes.yaml": "starts all replicas and a service before them",
     "mig-parted.yaml": "cuts the small services' cards: `nvidia-mig-parted apply -f mig-parted.yaml -c small-services`",
     "train.sh": "trains: `TOKENIZER=... DATA=... CHECKPOINTS=... sbatch train.sh`, in Megatron-LM's folder",
     "expected.json": "the traffic that was planned for, and the figures that were expected",

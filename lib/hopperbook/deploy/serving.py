@@ -6,21 +6,12 @@ from typing import Any
 
 import yaml
 
+from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.models import conversion, load
 from hopperbook.planner.configuration import Configuration
 
 PORT = 8000
-#: What the NVIDIA device plugin labels a node with, by the part.
-PRODUCTS = {
-    "A100 SXM 80GB": "NVIDIA-A100-SXM4-80GB",
-    "A100 PCIe 80GB": "NVIDIA-A100-PCIE-80GB",
-    "H100 SXM": "NVIDIA-H100-80GB-HBM3",
-    "H100 PCIe": "NVIDIA-H100-PCIe",
-    "H100 NVL": "NVIDIA-H100-NVL",
-    "H200 SXM": "NVIDIA-H200",
-    "H200 NVL": "NVIDIA-H200-NVL",
-}
 
 
 def arguments(row: Configuration, customer: Customer) -> dict[str, str]:
@@ -115,7 +106,7 @@ def manifest(row: Configuration, customer: Customer) -> str:
     flags = [part for flag, value in arguments(row, customer).items() for part in (flag, value) if part]
     container: dict[str, Any] = {
         "name": "vllm",
-        "image": "vllm/vllm-openai:latest",
+        "image": facts.read_yaml("engine_flags.yaml")["vllm serve"]["image"],
         "args": ["--model", load(customer.model).name, *flags],
         "ports": [{"containerPort": PORT}],
         "resources": {"limits": {"nvidia.com/gpu": row.deployment.gpus}},
@@ -126,8 +117,8 @@ def manifest(row: Configuration, customer: Customer) -> str:
         "containers": [container],
         "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}],
     }
-    if row.gpu in PRODUCTS:
-        pod["nodeSelector"] = {"nvidia.com/gpu.product": PRODUCTS[row.gpu]}
+    if product := facts.read_yaml("engine_flags.yaml")["node labels"]["products"].get(row.gpu):
+        pod["nodeSelector"] = {"nvidia.com/gpu.product": product}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -27,7 +27,6 @@ from hopperbook.facts.prices import (
     FEW,
     MARKETS,
     TENURES,
-    YOUNG_DAYS,
     Price,
     Range,
     age_days,
@@ -39,6 +38,7 @@ from hopperbook.facts.prices import (
     price_summary,
     purchase,
     scaled,
+    young_days,
 )
 from hopperbook.facts.tables import DATA, read_yaml, records, references, table
 
@@ -48,7 +48,6 @@ __all__ = [
     "GPU",
     "MARKETS",
     "TENURES",
-    "YOUNG_DAYS",
     "Fabric",
     "MigProfile",
     "Price",
@@ -79,4 +78,5 @@ __all__ = [
     "system",
     "systems",
     "table",
+    "young_days",
 ]

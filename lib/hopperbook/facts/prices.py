@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from hopperbook.errors import InputError
 from hopperbook.facts.parts import System, gpu, system, systems
-from hopperbook.facts.tables import table
+from hopperbook.facts.tables import read_yaml, table
 
 MARKETS = ("other", "hyperscaler")
 TENURES = ("on_demand", "spot", "marketplace", "reserved_1y", "reserved_3y")
 QUANTILES = (0.1, 0.5, 0.9)
 FEW = 3  # below this many providers the range is that of their rows
-YOUNG_DAYS = 120  # a market of GPUs moves by a third in half a year
-OFFER_MONTHS = 30  # a purchase price older than this is no offer, where there is a younger one
 SERVER_GPUS = 8
 
 
@@ -71,6 +69,17 @@ def _dates(values: Sequence[str]) -> str:
 
 def _sources(values: Sequence[str]) -> str:
     return ", ".join(sorted(set(values)))
+
+
+def young_days() -> float:
+    """Return for how many days a rental quote votes, from ``data/constants/cost.yaml``.
+
+    Examples
+    --------
+    >>> young_days()
+    120.0
+    """
+    return float(read_yaml("constants/cost.yaml")["young_days"]["value"])
 
 
 @cache
@@ -132,7 +141,7 @@ def young(rows: pd.DataFrame, as_of: str) -> pd.DataFrame:
     today = pd.Timestamp(as_of)
     known = rows[rows.day <= today]
     newest = known[known.day == known.groupby("provider").day.transform("max")]
-    reach = pd.Timedelta(days=YOUNG_DAYS)
+    reach = pd.Timedelta(days=young_days())
     while newest[newest.day >= today - reach].provider.nunique() < min(FEW, newest.provider.nunique()):
         reach *= 2
     return newest[newest.day >= today - reach]
@@ -357,7 +366,8 @@ def _offers(item: str, of: str) -> Range:
     """
     costs = table("costs")
     rows = costs[(costs["item"] == item) & (costs["of"] == of) & (costs.weight > 0)]
-    oldest = pd.Timestamp(newest_price_date()) - pd.DateOffset(months=OFFER_MONTHS)
+    months = int(read_yaml("constants/cost.yaml")["offer_months"]["value"])
+    oldest = pd.Timestamp(newest_price_date()) - pd.DateOffset(months=months)
     late = rows[pd.to_datetime(rows.date, format="ISO8601", errors="coerce") >= oldest]
     found = _range(item, of, late if len(late) else rows)
     if found.count >= FEW:

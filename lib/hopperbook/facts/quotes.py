@@ -18,7 +18,6 @@ from hopperbook.facts.parts import gpu, gpus
 
 NEEDED = ("provider", "gpu", "usd_per_gpu_hour", "date")
 OPTIONAL = ("market", "tenure", "gpus", "region", "instance", "currency", "note")
-HYPERSCALERS = ("aws", "azure", "gcp", "oracle")
 MOST_ROWS = 100_000
 EARLIEST = date(2020, 1, 1)
 #: A price this many times above the highest or below the lowest on file is a mistake of units.
@@ -138,7 +137,7 @@ def _quote(row: Row, file: str, known: pd.DataFrame, today: date) -> dict[str, o
         part = gpu(row.cell("gpu")).name
     except InputError:
         raise row.refuse("gpu", "a GPU on file", gpus()) from None
-    likely = "hyperscaler" if provider in HYPERSCALERS else "other"
+    likely = "hyperscaler" if provider in set(known.provider[known.market == "hyperscaler"]) else "other"
     return {
         "provider": provider, "broker": "", "market": row.one_of("market", prices.MARKETS, likely), "gpu": part,
         "gpus": int(count), "tenure": row.one_of("tenure", prices.TENURES, "on_demand"),

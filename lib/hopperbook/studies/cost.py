@@ -529,7 +529,7 @@ def price_history(customer: Customer) -> pd.DataFrame:
                 p = facts.price(part, customer.market, as_of=str(day.date()))
             except InputError:
                 continue
-            if p.count >= facts.FEW and facts.age_days(p.date, str(day.date())) <= facts.YOUNG_DAYS:
+            if p.count >= facts.FEW and facts.age_days(p.date, str(day.date())) <= facts.young_days():
                 months = (day - today).days / DAYS_A_MONTH
                 rows.append((months, p.typical, facts.gpu(part).short, p.count))
     return pd.DataFrame(rows, columns=["x", "y", "series", "providers"])
