@@ -36,22 +36,21 @@ def install() -> None:
     """Let simulations at a rate be looked up before they are run; from here on, in this process and its children."""
     from hopperbook.serving import demand
 
-    plain = demand.at_rate.__wrapped__
-
-    @functools.lru_cache(maxsize=16384)
-    @functools.wraps(plain)
-    def looked_up(d: Any, lengths: Any, rate_per_s: float, variation: float = 1.0, seed: int = 0, pool: int = 1) -> Any:
+    def looked_up(
+        d: demand.Deployment, lengths: demand.Lengths, rate_per_s: float, variation: float, seed: int, pool: int
+    ) -> demand.Answer:
         for path in _files():
             reads.add(path)
         asked = [float(rate_per_s), float(variation), seed, pool]
         key = digest([_ground(), _name(d), [float(each) for each in lengths[:-1]], list(lengths.sample), asked])
-        known = _get(key)
+        known: demand.Answer | None = _get(key)
         if known is None:
-            known = plain(d, lengths, rate_per_s, variation, seed, pool)
+            known = demand.simulated(d, lengths, rate_per_s, variation, seed, pool)
             _put(key, known)
         return known
 
-    demand.at_rate = looked_up
+    demand.simulator = looked_up
+    demand.at_rate.cache_clear()
 
 
 @functools.cache
