@@ -88,7 +88,7 @@ def file(name: str, text: str, note: str) -> None:
     text : str
         What it holds.
     note : str
-        What it is for, plain.
+        What it is for, Markdown.
 
     Raises
     ------
@@ -98,13 +98,14 @@ def file(name: str, text: str, note: str) -> None:
     Examples
     --------
     >>> file("serve.sh", "exec vllm serve a\\n", "starts one replica")
-    deploy/serve.sh: starts one replica
+    `deploy/serve.sh` starts one replica
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,60}", name):
         raise InputError("name", name, "letters, digits, dots and dashes")
-    body = f"<summary><code>deploy/{escape(name)}</code> {escape(note)}</summary><pre>{escape(text)}</pre>"
-    html = block("fold", f"<details>{body}</details>")
-    publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": f"deploy/{name}: {note}"})
+    said, plain = markdown(f"`deploy/{name}` " + note, {})
+    body = f"{said}<details><summary>Show the file</summary><pre>{escape(text)}</pre></details>"
+    html = block("fold", body)
+    publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": plain})
 
 
 def rerun(
