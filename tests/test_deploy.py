@@ -142,3 +142,27 @@ def test_the_replay_sends_the_planned_traffic_and_evidence_reads_its_rows(tmp_pa
 
 def test_nothing_recommended_is_nothing_to_start():
     assert files(planner.plan(customer.check(WHO | {"tpot_target_ms": 0.01}))) == {}
+
+
+def test_a_hostile_name_of_a_model_stays_a_word(tmp_path):
+    folder = tmp_path / "a; touch ${HOME} `x` $(y)"
+    folder.mkdir()
+    (folder / "config.json").write_text(
+        json.dumps(
+            {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32,
+             "intermediate_size": 8192, "vocab_size": 32000, "max_position_embeddings": 8192}
+        )
+    )  # fmt: skip
+    made = files(planner.plan(customer.check({"name": "A", "model": str(folder)})))
+    words = shlex.split(made["serve.sh"].split("exec ")[1].replace("\\\n", " "))
+    assert words[:3] == ["vllm", "serve", folder.name] and words[words.index("--served-model-name") + 1] == folder.name
+    deployment = next(yaml.safe_load_all(made["kubernetes.yaml"]))
+    assert folder.name in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_training_beside_serving_stays_in_a_server():
+    """Replicas of one server each are had without a network, so no run spans several of them."""
+    shop = {"requests_per_s": 300.0, "busy_fraction": 0.2, "training_task": "sft", "training_tokens": 1e9}
+    made = planner.plan(customer.check(WHO | shop))
+    shared = made.training_table[made.training_table.tenure == "shared"]
+    assert made.recommendation.gpus > 16 and len(shared) and (shared.gpus <= 8).all()

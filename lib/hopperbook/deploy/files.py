@@ -93,8 +93,9 @@ WHAT = {
     "mig-parted.yaml": "cuts the small services' cards: `nvidia-mig-parted apply -f mig-parted.yaml -c small-services`",
     "train.sh": "trains: `TOKENIZER=... DATA=... CHECKPOINTS=... sbatch train.sh`, in Megatron-LM's folder",
     "expected.json": "the traffic that was planned for, and the figures that were expected",
-    "replay.py": "replays that traffic: `python replay.py http://HOST:8000`, prints its figures beside the plan's, and"
-    " writes `measured.csv`, which `hopperbook evidence measured.csv` reads",
+    "replay.py": "replays that traffic, at random times and with log-normal lengths: `python replay.py"
+    " http://HOST:8000`, prints its figures beside the plan's, and writes `measured.csv`, which"
+    " `hopperbook evidence measured.csv` reads",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import yaml
@@ -79,11 +80,11 @@ def command(row: Configuration, customer: Customer) -> str:
     str
         A script for POSIX shells.
     """
-    lines = [f"{flag} {value}".strip() for flag, value in arguments(row, customer).items()]
+    lines = [f"{flag} {shlex.quote(value)}" if value else flag for flag, value in arguments(row, customer).items()]
     d = row.deployment
     note = conversion(d.model, d.weights)
     head = ["#!/bin/sh", f"# One of {row.replicas} replicas: {d.gpus} x {row.gpu}.", *([f"# {note}"] if note else [])]
-    start = [f"exec vllm serve {load(customer.model).name} \\", "  " + " \\\n  ".join(lines)]
+    start = [f"exec vllm serve {shlex.quote(load(customer.model).name)} \\", "  " + " \\\n  ".join(lines)]
     return "\n".join([*head, "set -eu", *start]) + "\n"
 
 

@@ -135,13 +135,18 @@ def cheapest(
 
 
 def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None, customer: Customer) -> pd.DataFrame:
-    """Return the runs on GPUs that serve, in the hours in which serving does not need them, at no further cost."""
+    """Return the runs on GPUs that serve, in the hours in which serving does not need them, at no further cost.
+
+    Servers whose replicas work each for itself are had without a network between them: a run stays in one.
+    """
     if serving is None:
         return rows.iloc[:0]
-    same = rows[(rows.gpu == serving.gpu) & (rows.gpus < serving.gpus)].sort_values("days", kind="stable")
+    each = serving.deployment.gpus
+    possible = (rows.gpu == serving.gpu) & (rows.gpus < serving.gpus) & (rows.gpus <= max(each, 8))
+    same = rows[possible].sort_values("days", kind="stable")
     same = same.drop_duplicates(["precision", "gpus"])
     taken = serving.day_hours * serving.gpus
-    hours = {g: free_hours_beside(customer, serving.replicas, serving.tp, g, taken)[0] for g in same.gpus.unique()}
+    hours = {g: free_hours_beside(customer, serving.replicas, each, g, taken)[0] for g in same.gpus.unique()}
     free = same.gpus.map(hours).astype(float)
     same, free = same[free > 0], free[free > 0]
     cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
