@@ -127,6 +127,9 @@ def test_every_chapter_has_the_anatomy_of_one(chapter):
     outputs = [output.get("data", {}) for cell in chapter.cells for output in cell.get("outputs", [])]
     html = ["".join(data.get("text/html", "")) for data in outputs]
     first = next(text for text in html if text)
+    if "hb-glossary" in first:  # the lists that other pages link to answer no question
+        assert any("hb-references" in text for text in html)
+        return
     assert "hb-answer" in first or "hb-title" in first
     assert any(
         "application/vnd.vegalite.v5+json" in data or "<table" in text for data, text in zip(outputs, html, strict=True)

@@ -20,7 +20,6 @@ from hopperbook import facts
 from hopperbook.errors import Failed, InputError
 from hopperbook.reads import STARTED_S
 from hopperbook.report import commands, given
-from hopperbook.report.publish import slug
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 prices = typer.Typer(help="Rental prices: show them with their age, import quotes.", no_args_is_help=True)
@@ -89,7 +88,7 @@ def build(
     who = _load(customer, set_, parts)
     if trace:
         who = planner.of_trace(who, trace)[0]
-    target = out or REPORTS / slug(who.name)
+    target = out or REPORTS / customers.slug(who.name)
     begun = time.perf_counter()
     index = report.build(who.model_dump(), target, progress=not json_ and not log.is_quiet() and sys.stderr.isatty())
     if profile:
@@ -429,7 +428,7 @@ def check(
     if not folders:
         for name in ("default", "inference-saas"):
             who = customers.load(facts.DATA / "customers" / f"{name}.yaml")
-            folders.append(REPORTS / slug(who.name))
+            folders.append(REPORTS / customers.slug(who.name))
             report.build(who.model_dump(), folders[-1])
     for built in folders:
         problems = report.check(built, browser=browser, screenshots=screenshots)

@@ -192,6 +192,11 @@ class Customer(BaseModel):
         return _sample(self.length_sample)
 
     @property
+    def file_name(self) -> str:
+        """Name of the file that a report hands out, to run it again."""
+        return f"{slug(self.name)}.yaml"
+
+    @property
     def load_words(self) -> str:
         """The load in words: users, or requests a second."""
         return f"{self.requests_per_s:g} requests a second" if self.requests_per_s else f"{self.concurrency:,} users"
@@ -503,6 +508,28 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Customer:
     32768
     """
     return check({**read(path), **(overrides or {})})
+
+
+def slug(name: str) -> str:
+    """Turn a name into the name of a folder: letters, digits and dashes.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        At most 40 characters, never empty.
+
+    Examples
+    --------
+    >>> slug("Lingua Shop"), slug("../..")
+    ('lingua-shop', 'customer')
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
 
 
 def default() -> Customer:

@@ -48,7 +48,7 @@ HOPPER = [
         'display.figure(chart, "bandwidth", "H100 reads faster", "TB/s", "Data sheets.", "Two bars.")\n'
         'display.table(rows, name="numbers", source="Data sheets.")\n'
         'display.fold("Why **{n}**?", "Because.", n=users)\n'
-        'display.rerun("01-hopper", {"users": 2}, ("00-the-answer", "What is the answer?"))',
+        'display.rerun("lingua-shop.yaml", {"users": 2})',
     ),
 ]
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.report import book
 
 from hopperbook import report
@@ -56,7 +57,9 @@ def test_results_data_and_notebooks_are_there(built: Path) -> None:
     assert (built / "data/01-hopper/bandwidth.csv").read_text() == "item,value\nA100,2.0\nH100,3.35\n"
     page = (built / "01-hopper.html").read_text(encoding="utf-8")
     assert 'href="data/01-hopper/numbers.csv"' in page and 'href="_sources/01-hopper.ipynb"' in page
-    assert 'href="index.html">Next question' in page
+    (handed,) = built.glob("*.yaml")
+    assert yaml.safe_load(handed.read_text(encoding="utf-8"))["name"] == results["parameters"]["name"]
+    assert f'href="{handed.name}" download' in page
     assert "<h1>1. What is new?" in page
 
 

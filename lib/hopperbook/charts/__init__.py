@@ -1,21 +1,23 @@
 """The book's charts: each takes tidy rows and returns a specification that `hopperbook.display.figure` shows.
 
-| question | chart |
-|---|---|
-| bound by compute or bandwidth? | `roofline` |
-| does it fit? | `memory_stack` |
-| what fits where? | `fit_map` |
-| which options are not dominated? | `pareto` |
-| where does the step go? | `timeline` |
-| can we trust it? | `predicted_measured`, `error_strip` |
-| what matters most? | `tornado` |
-| which GPU for my load? | `decision_map` |
-| when does buying pay? | `break_even` |
-| how to cut a card? | `mig_placement` |
-| how is it wired? | `topology` |
-| what does FP8 lose? | `number_line` |
-| what if my load or the price were another? | `what_if` |
-| anything else | `lines`, `bars`, `histogram` |
+==========================================  =======================================
+question                                    chart
+==========================================  =======================================
+bound by compute or bandwidth?              ``roofline``
+does it fit?                                ``memory_stack``
+what fits where?                            ``fit_map``
+which options are not dominated?            ``pareto``
+where does the step go?                     ``timeline``
+can we trust it?                            ``predicted_measured``, ``error_strip``
+what matters most?                          ``tornado``
+which GPU for my load?                      ``decision_map``
+when does buying pay?                       ``break_even``
+how to cut a card?                          ``mig_placement``
+how is it wired?                            ``topology``
+what does FP8 lose?                         ``number_line``
+what if my load or the price were another?  ``what_if``
+anything else                               ``lines``, ``bars``, ``histogram``
+==========================================  =======================================
 """
 
 from hopperbook.charts.base import HALF, NARROW, WIDE, Spec, gpu_style

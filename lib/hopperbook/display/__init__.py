@@ -13,6 +13,7 @@ are ``[words](04-network.ipynb)``.  Code is folded below what it shows; the tag 
 from hopperbook.display.boxes import Estimate, Flip, answer, cards, flips
 from hopperbook.display.core import text
 from hopperbook.display.figure import figure, result
+from hopperbook.display.lists import Reference, glossary, references
 from hopperbook.display.page import file, fold, notes, rerun, stamp, title
 from hopperbook.display.tables import Column, Input, Option, formula, inputs, options, table
 
@@ -22,6 +23,7 @@ __all__ = [
     "Flip",
     "Input",
     "Option",
+    "Reference",
     "answer",
     "cards",
     "figure",
@@ -29,9 +31,11 @@ __all__ = [
     "flips",
     "fold",
     "formula",
+    "glossary",
     "inputs",
     "notes",
     "options",
+    "references",
     "rerun",
     "result",
     "stamp",

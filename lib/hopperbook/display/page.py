@@ -108,34 +108,25 @@ def file(name: str, text: str, note: str) -> None:
     publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": plain})
 
 
-def rerun(
-    chapter: str, parameters: Mapping[str, object] | None = None, following: tuple[str, str] | None = None
-) -> None:
-    """Show the command that reruns a chapter; the page adds links to its data, its notebook and the next question.
+def rerun(file_name: str, settings: Mapping[str, object] | None = None) -> None:
+    """Show the command that builds the report again; the page adds links to its data, notebook and next question.
 
     Parameters
     ----------
-    chapter : str
-        The notebook's name without its ending: ``03-memory-maths``.
-    parameters : mapping, optional
-        Parameters to set, as the reader would type them.
-    following : tuple of str, optional
-        ``(chapter, question)`` of the next chapter.
+    file_name : str
+        The customer's file, which the report hands out.
+    settings : mapping, optional
+        Fields to change, as the reader would type them.
 
     Examples
     --------
-    >>> rerun("03-memory-maths", {"kv_precision": "bf16"}, ("04-network", "Is the network fast enough?"))
-    papermill chapters/03-memory-maths.ipynb mine.ipynb -p kv_precision bf16
-    Next question: Is the network fast enough?
+    >>> rerun("lingua-shop.yaml", {"kv_precision": "bf16"})
+    hopperbook build --customer lingua-shop.yaml --set kv_precision=bf16
     """
-    words = [f"-p {shlex.quote(name)} {shlex.quote(str(value))}" for name, value in (parameters or {}).items()]
-    command = " ".join(["papermill", f"chapters/{chapter}.ipynb", "mine.ipynb", *words])
-    body, plain = f'<pre class="hb-command" tabindex="0">{escape(command)}</pre>', command
-    body += '<div class="hb-links"><!--hb:links-->'
-    if following:
-        body += f'<a class="hb-next" href="{escape(following[0])}.ipynb">Next question: {escape(following[1])} →</a>'
-        plain += f"\nNext question: {following[1]}"
-    show(block("rerun", body + "</div>"), plain)
+    words = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in (settings or {}).items()]
+    command = " ".join(["hopperbook build", "--customer", shlex.quote(file_name), *words])
+    body = f'<pre class="hb-command" tabindex="0">{escape(command)}</pre><div class="hb-links"><!--hb:links--></div>'
+    show(block("rerun", body), command)
 
 
 def stamp(facts: Mapping[str, str], note: str = "") -> None:

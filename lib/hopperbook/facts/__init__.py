@@ -40,7 +40,7 @@ from hopperbook.facts.prices import (
     scaled,
     young_days,
 )
-from hopperbook.facts.tables import DATA, read_yaml, records, references, table
+from hopperbook.facts.tables import DATA, Term, glossary, read_yaml, records, references, table
 
 __all__ = [
     "DATA",
@@ -54,6 +54,7 @@ __all__ = [
     "Range",
     "Style",
     "System",
+    "Term",
     "age_days",
     "as_json",
     "cost",
@@ -61,6 +62,7 @@ __all__ = [
     "fabric",
     "fabrics",
     "finite",
+    "glossary",
     "gpu",
     "gpus",
     "mig_profiles",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -169,3 +169,41 @@ def references() -> Mapping[str, Mapping[str, str]]:
             if found.setdefault(key, entry).get("title") != entry.get("title"):
                 raise InputError("reference", key, "a key that stands for one source only")
     return MappingProxyType(dict(sorted(found.items())))
+
+
+class Term(NamedTuple):
+    """A word of the field: how the glossary lists it, what it means, and the forms in which pages write it."""
+
+    term: str
+    meaning: str
+    forms: tuple[str, ...]
+
+
+@cache
+def glossary() -> tuple[Term, ...]:
+    """Return the words of the field that the book uses.
+
+    Returns
+    -------
+    tuple of Term
+        The entries of ``data/glossary.yaml``, in its order.
+
+    Raises
+    ------
+    InputError
+        If a form stands for two terms.
+
+    Examples
+    --------
+    >>> next(each.meaning for each in glossary() if each.term == "prefill")
+    'Reading the prompt; all its tokens are computed together, so arithmetic sets the pace.'
+    """
+    found: list[Term] = []
+    owners: dict[str, str] = {}
+    for entry in read_yaml("glossary.yaml"):
+        forms = tuple(entry.get("match", [entry["term"]]))
+        for form in forms:
+            if owners.setdefault(form, entry["term"]) != entry["term"]:
+                raise InputError("glossary", form, f"a form of one term only (also of {owners[form]})")
+        found.append(Term(entry["term"], entry["meaning"], forms))
+    return tuple(found)

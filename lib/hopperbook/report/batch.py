@@ -141,7 +141,7 @@ def _refused(path: Path, error: InputError) -> Made:
 
 def _tasks(listed: Sequence[tuple[Path, customers.Customer]]) -> dict[Path, str]:
     """Return the folder of each customer's report: by the name; where two share it, with the customer's digest."""
-    names = [publish.slug(who.name) for _, who in listed]
+    names = [customers.slug(who.name) for _, who in listed]
     return {
         path: name if names.count(name) == 1 else f"{name}-{who.digest()}"
         for (path, who), name in zip(listed, names, strict=True)

@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 from sphinx.application import Sphinx
 
-from hopperbook.report import collect, mime, policy
+from hopperbook.report import collect, linking, mime, policy
 from hopperbook.report.kept.store import Store, digest
 
 STATIC = Path(__file__).parent / "static"
 CSV_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+)\.csv"')
 CHAPTER_LINK = re.compile(r'href="([0-9]{2}-[a-z0-9-]+)\.ipynb(#[^"]*)?"')
 LINKS = "<!--hb:links-->"
+TAG = re.compile(r"<[^>]+>")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -36,6 +37,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """
     app.add_config_value("hopperbook_pictures", "", "html")
     app.add_config_value("hopperbook_notebooks", "", "html")
+    app.add_config_value("hopperbook_customer", "", "html")
+    app.add_config_value("hopperbook_places", {}, "html")
     app.add_config_value("hopperbook_root", "00-the-answer", "html")
     app.connect("config-inited", add_static, priority=900)
     app.connect("html-page-context", remember, priority=1)
@@ -48,6 +51,7 @@ def add_static(app: Sphinx, config: Any) -> None:
     """Add our files late, so that no other extension turns every script among them into a tag on every page."""
     config.html_static_path.append(str(STATIC))
     app.add_css_file("hopperbook.css", priority=900)
+    app.add_js_file("page.js", loading_method="defer", priority=900)
 
 
 def remember(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -118,7 +122,9 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     names = write_data(content, Path(app.outdir) / "data" / page)
     body = CSV_LINK.sub(rf'href="{_up(page)}data/{page}/\1.csv"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
-    context["body"] = body.replace(LINKS, _links(page, names))
+    if linking.PAGE in app.env.found_docs and page != linking.PAGE:
+        body = linking.link(body, app.config.hopperbook_places)
+    context["body"] = body.replace(LINKS, _links(app, page, names, context.get("next")))
 
 
 def _notebook(app: Sphinx, page: str) -> Path | None:
@@ -139,11 +145,17 @@ def _up(page: str) -> str:
     return "../" * page.count("/")
 
 
-def _links(page: str, names: list[str]) -> str:
-    """Return the links to a page's data and notebook."""
+def _links(app: Sphinx, page: str, names: list[str], following: dict[str, str] | None) -> str:
+    """Return the links to a page's data and notebook, and to the next question."""
     links = [(f"{_up(page)}data/{page}/{name}.csv", f"{name}.csv") for name in names]
     links.append((f"{_up(page)}_sources/{page}.ipynb", f"{page.split('/')[-1]}.ipynb"))
-    return "".join(f'<a href="{escape(href)}" download>{escape(words)}</a>' for href, words in links)
+    if app.config.hopperbook_customer:
+        links.insert(0, (f"{_up(page)}{app.config.hopperbook_customer}", app.config.hopperbook_customer))
+    shown = "".join(f'<a href="{escape(href)}" download>{escape(words)}</a>' for href, words in links)
+    if following:
+        title = TAG.sub("", following["title"])
+        shown += f'<a class="hb-next" href="{escape(following["link"])}">Next: {title} →</a>'
+    return shown
 
 
 def write_data(notebook: dict[str, Any], folder: Path) -> list[str]:

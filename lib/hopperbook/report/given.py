@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hopperbook import customer as customers
 from hopperbook import reads
 
@@ -75,6 +77,51 @@ def shown(parameters: Mapping[str, Any]) -> dict[str, Any]:
     {'model': 'llama-3.1-8b'}
     """
     return {**parameters, **{name: path.name for name, path in own_files(parameters).items()}}
+
+
+def file_name(parameters: Mapping[str, Any]) -> str:
+    """Return the name of the customer's file that the report hands out.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    str
+        Letters, digits and dashes before its ending.
+
+    Examples
+    --------
+    >>> file_name({"name": "Lingua Shop"})
+    'lingua-shop.yaml'
+    """
+    return f"{customers.slug(str(parameters.get('name', '')))}.yaml"
+
+
+def write(site: Path, parameters: Mapping[str, Any]) -> Path:
+    """Write the customer's file that the report hands out, for the command that its pages print.
+
+    Parameters
+    ----------
+    site : Path
+        The report.
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    Path
+        The file; it leaves out what a file without it would mean too.
+    """
+    fields = customers.Customer.model_fields
+    stated = {
+        name: value for name, value in shown(parameters).items() if name in fields and value != fields[name].default
+    }
+    path = site / file_name(parameters)
+    path.write_text(yaml.safe_dump(stated, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
 
 
 def without_paths(text: str, parameters: Mapping[str, Any]) -> str:

@@ -86,8 +86,9 @@ def _build(
     if store is None and manifest.is_current(out_dir, source):
         log.event("unchanged")
         return out_dir / "index.html"
-    from hopperbook.report import collect, render
+    from hopperbook.report import collect, linking, reference, render
 
+    whole = any(path.stem == linking.PAGE for path in chapters)
     kept = Chapters(parameters, store)
     with publish.workshop(out_dir, waiting=_tell if progress else None) as work:
         if store is None and manifest.is_current(out_dir, source):  # another process has built it meanwhile
@@ -104,10 +105,21 @@ def _build(
             drawer.close()
             done(WAIT)
             with log.step("pages"):
-                site = render.html(work / "notebooks", work / "site", title, drawer.folder, strict=strict)
+                site = render.html(
+                    work / "notebooks",
+                    work / "site",
+                    title,
+                    drawer.folder,
+                    strict=strict,
+                    customer_file=given.file_name(parameters),
+                    places=reference.names(chapters) if whole else None,
+                )
         with log.step("checks and disk"):
             _write_results(site, parameters, notebooks)
             _write_files(site, notebooks)
+            given.write(site, parameters)
+            if whole:
+                reference.write(site, chapters)
             manifest.write(site, source | manifest.about(parameters))
             _refuse_faults(site)
             _keep(kept, chapters, notebooks)

@@ -20,31 +20,11 @@ from hopperbook.report import locks
 
 MARK = "results.json"
 HOUSE = ".hopperbook"
+#: Folders of a report that hold the same files for every customer.
+SHARED = ("_static", "reference")
 #: Earlier reports that are kept.
 KEPT = 2
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
-
-def slug(name: str) -> str:
-    """Turn a name into the name of a folder: letters, digits and dashes.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-
-    Returns
-    -------
-    str
-        At most 40 characters, never empty.
-
-    Examples
-    --------
-    >>> slug("Lingua Shop"), slug("../..")
-    ('lingua-shop', 'customer')
-    """
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
-    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
 
 
 def room(final: Path) -> Path:
@@ -254,13 +234,13 @@ def share(built: Path, final: Path) -> None:
     Parameters
     ----------
     built : Path
-        The new report; the files below its ``_static`` are replaced.
+        The new report; the files below its ``_static`` and ``reference`` are replaced.
     final : Path
         Where it is to stand.
     """
     pool = final.parent / HOUSE / "files"
     pool.mkdir(parents=True, exist_ok=True)
-    for path in sorted((built / "_static").rglob("*")):
+    for path in sorted(each for name in SHARED for each in (built / name).rglob("*")):
         if path.is_file() and not path.is_symlink():
             content = path.read_bytes()
             one = pool / hashlib.sha256(content).hexdigest()

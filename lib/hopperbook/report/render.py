@@ -22,6 +22,9 @@ from hopperbook.report import collect, mime
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = "00-the-answer"
 TOC = REPOSITORY / "_toc.yml"
+WORKSHOP_TITLE = "The workshop"
+#: Sections that a page shows below the line, in the order of their chapter.
+WORKSHOP = ("What goes in", "The check", "What is left out, and where it breaks", "Run it again")
 TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
 
 
@@ -37,6 +40,8 @@ def html(
     config: Path = REPOSITORY / "_config.yml",
     strict: bool = True,
     builder: str = "html",
+    customer_file: str = "",
+    places: Mapping[str, str] | None = None,
 ) -> Path:
     """Make the site of a folder of executed notebooks.
 
@@ -56,6 +61,10 @@ def html(
         True to fail on a warning.
     builder : str
         ``html``, or ``singlehtml`` for one page to print.
+    customer_file : str
+        Name of the customer's file, which will stand beside the pages.
+    places : mapping of str, optional
+        Where each calculator is explained, by its name, below the site.
 
     Returns
     -------
@@ -74,7 +83,8 @@ def html(
         chapters = prepare(notebooks_dir, source)
         (source / "_toc.yml").write_text(yaml.safe_dump(contents(chapters), sort_keys=False), encoding="utf-8")
         overrides: dict[str, Any] = {"hopperbook_pictures": str(pictures or ""), "hopperbook_root": ROOT}
-        overrides |= {"hopperbook_notebooks": str(notebooks_dir.resolve())}
+        overrides |= {"hopperbook_notebooks": str(notebooks_dir.resolve()), "hopperbook_customer": customer_file}
+        overrides |= {"hopperbook_places": dict(places or {})}
         if title:
             overrides |= {"html_title": title}
         site = Path(folder) / "site"
@@ -119,7 +129,7 @@ def prepare(notebooks_dir: Path, source: Path) -> list[str]:
         page = "index" if path.stem == ROOT else path.stem
         for cell in notebook["cells"]:
             _prepare_cell(cell)
-        notebook["cells"] = _joined(notebook["cells"])
+        notebook["cells"] = _workshop_last(_joined(notebook["cells"]))
         _number_title(notebook["cells"], int(path.stem[:2]))
         text = json.dumps(notebook, ensure_ascii=False)
         (source / f"{page}.ipynb").write_text(text, encoding="utf-8")
@@ -161,6 +171,23 @@ def _shown_once(run: list[dict[str, Any]]) -> list[dict[str, Any]]:
         last = found.pop() if found else run[-1] | {"source": ""}
         found.append(last | {"source": "\n\n".join([last["source"], *waiting]).lstrip("\n")})
     return found
+
+
+def _workshop_last(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put inputs, check, limits and rerun below the answer and its reasons: a notebook runs in another order."""
+    main: list[dict[str, Any]] = []
+    workshop: list[dict[str, Any]] = []
+    place = main
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown" and source.startswith("## "):
+            place = workshop if source.split("\n")[0].removeprefix("## ") in WORKSHOP else main
+            cell = cell | {"source": f"#{source}"} if place is workshop else cell
+        place.append(cell)
+    if not workshop:
+        return main
+    heading = {"cell_type": "markdown", "id": "workshop", "metadata": {}, "source": f"## {WORKSHOP_TITLE}"}
+    return [*main, heading, *workshop]
 
 
 def _folds(cell: dict[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import unicodedata
 from functools import cache
 from importlib import metadata
 from types import ModuleType
@@ -11,6 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from hopperbook import cost, facts, fp8, hpc, kernels, memory, mig, models, serving, training, units
+from hopperbook.display import Reference
 
 #: Tables of facts in ``data/``, in words.
 TABLES = {
@@ -41,29 +44,7 @@ PACKAGES = (
 )
 #: Calculators, in the order of the interface.
 ROOMS: tuple[ModuleType, ...] = (models, fp8, memory, kernels, training, serving, hpc, mig, cost)
-#: The field's words, each with what it means.
-GLOSSARY = {
-    "busbw": "bus bandwidth: an all-reduce's speed as nccl-tests counts it, comparable with a link's",
-    "context parallel, CP": "one sequence's tokens split over GPUs",
-    "data parallel, DP": "copies of the model, each with its share of the batch",
-    "decode": "making one token for each sequence; reads all weights",
-    "dense / sparse": "a peak without, and with, two of four weights skipped",
-    "E4M3, E5M2": "the two FP8 formats: more precision, or more range",
-    "goodput": "the share of a run that is progress, failures taken off",
-    "GQA": "grouped-query attention: several heads share keys and values",
-    "KV cache": "keys and values of the tokens so far",
-    "MFU": "model FLOPs utilisation: useful FLOP over the dense peak",
-    "MIG": "a card cut into instances in hardware",
-    "MLA": "latent attention: a compressed cache",
-    "pipeline parallel, PP": "layers split over GPUs in stages",
-    "prefill": "reading a prompt; computes",
-    "SXM, PCIe, NVL": "forms of a GPU: on a board with NVSwitch, a card, cards joined by bridges",
-    "tensor parallel, TP": "each layer's matrices split over GPUs",
-    "TPOT": "time per output token after the first",
-    "TTFT": "time to first token",
-    "ZeRO, FSDP": "states of training split over data-parallel GPUs",
-}
-SOURCE_LETTERS, AUTHOR_LETTERS = 70, 48  # shown of a title and of authors in tables
+SOURCE_LETTERS = 70  # shown of a title in tables
 
 
 class Held(NamedTuple):
@@ -156,49 +137,33 @@ def version_table() -> pd.DataFrame:
     return pd.DataFrame({"package": name, "version": metadata.version(name)} for name in PACKAGES)
 
 
-def reference_table() -> pd.DataFrame:
-    """List the references by key.
+def reference_list() -> list[Reference]:
+    """List the references by title.
 
     Returns
     -------
-    DataFrame
-        ``key title who year``; authors cut after 48 letters.
+    list of Reference
+        Key, authors, title, year, address and note of each.
 
     Examples
     --------
-    >>> reference_table().set_index("key").year["williams-2009-roofline"]
+    >>> next(each.year for each in reference_list() if each.key == "williams-2009-roofline")
     '2009'
     """
-    return pd.DataFrame(
-        {
-            "key": key,
-            "title": _plain(entry.get("title", "")),
-            "who": _plain(entry.get("author", entry.get("organization", "")))[:AUTHOR_LETTERS],
-            "year": entry.get("year", ""),
-        }
-        for key, entry in sorted(facts.references().items())
-    )
+    found = []
+    for key, entry in facts.references().items():
+        who = _plain(entry.get("author", entry.get("organization", ""))).replace(" and others", " et al.")
+        fields = (entry.get("title", ""), entry.get("year", ""), entry.get("url", ""), entry.get("note", ""))
+        found.append(Reference(key, who.replace(" and ", ", "), *map(_plain, fields)))
+    return sorted(found, key=lambda each: (each.who.lower(), each.title))
 
 
 def _plain(text: str) -> str:
-    """Drop BibTeX's braces."""
-    return text.replace("{", "").replace("}", "")
-
-
-def glossary() -> pd.DataFrame:
-    """List the field's words.
-
-    Returns
-    -------
-    DataFrame
-        ``word meaning``.
-
-    Examples
-    --------
-    >>> glossary().set_index("word").meaning["TTFT"]
-    'time to first token'
-    """
-    return pd.DataFrame(GLOSSARY.items(), columns=["word", "meaning"])
+    """Drop BibTeX's braces and accents' commands."""
+    accents = {r"\'": "\u0301", r"\"": "\u0308", r"\`": "\u0300", r"\^": "\u0302", r"\~": "\u0303"}
+    for command, mark in accents.items():
+        text = re.sub(re.escape(command) + r"\{?(\w)\}?", rf"\1{mark}", text)
+    return unicodedata.normalize("NFC", text.replace("{", "").replace("}", "").replace(r"\&", "&").replace("--", "–"))
 
 
 def interface() -> pd.DataFrame:

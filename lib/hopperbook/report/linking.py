@@ -1,0 +1,150 @@
+"""Links that nobody types: from sources, calculators and terms of the field to where they are explained.
+
+Only text is touched: headings, links, code, pictures and scripts stay as they are.  Sources and calculators are linked
+wherever they are named, a term where a page first uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from hopperbook import facts, story
+from hopperbook.display.core import escape
+from hopperbook.display.lists import anchor
+
+PAGE = "16-sources"
+SKIPPED = "script|style|svg|a|code|pre|h[1-6]|summary|button|title|nav|cite|dt|dd|th"
+HEADLINES = "verdict|number|label|title2|subtitle|key"
+PIECE = re.compile(
+    rf'<({SKIPPED})\b.*?</\1>|<p class="hb-(?:{HEADLINES})".*?</p>|<!--.*?-->|<[^>]+>|[^<]+', re.DOTALL | re.IGNORECASE
+)
+
+
+class Linked(NamedTuple):
+    """What a text may link to: a pattern that finds it, and the start tag of the link by what was found."""
+
+    pattern: re.Pattern[str]
+    tags: Mapping[str, str]
+
+
+@cache
+def sources() -> Linked:
+    """Return the sources as a page names them.
+
+    Returns
+    -------
+    Linked
+        Every title with its year, the longest first, so that no title is taken for the beginning of another.
+
+    Examples
+    --------
+    >>> sources().tags["Roofline: An Insightful Visual Performance Model for …, 2009"]
+    '<a class="hb-cite" href="16-sources.html#source-williams-2009-roofline">'
+    """
+    keys = {escape(story.cite(key)): key for key in facts.references()}
+    start = f'<a class="hb-cite" href="{PAGE}.html#'
+    return _linked({words: f'{start}{anchor("source", key)}">' for words, key in keys.items()}, whole=False)
+
+
+@cache
+def terms() -> Linked:
+    """Return the terms of the field in the forms that pages write.
+
+    Returns
+    -------
+    Linked
+        Each form with its link, which carries the meaning for those who point at it.
+
+    Examples
+    --------
+    >>> terms().tags["MIG"].split('"')[1::2][:2]
+    ['hb-term', '16-sources.html#word-mig']
+    """
+    tags = {}
+    for entry in facts.glossary():
+        href = f"{PAGE}.html#{anchor('word', entry.term)}"
+        for form in entry.forms:
+            tags[escape(form)] = f'<a class="hb-term" href="{href}" data-meaning="{escape(entry.meaning)}">'
+    return _linked(tags, whole=True)
+
+
+def _linked(tags: dict[str, str], whole: bool) -> Linked:
+    """Return a pattern that finds the longest of several words, as whole words if asked."""
+    words = "|".join(re.escape(word) for word in sorted(tags, key=len, reverse=True))
+    return Linked(re.compile(rf"(?<![\w.-])(?:{words})(?![\w-])" if whole else words), tags)
+
+
+def calculators(places: Mapping[str, str]) -> Linked:
+    """Return the calculators as a page names them.
+
+    Parameters
+    ----------
+    places : mapping of str
+        Address by name, such as ``memory.budget``.
+
+    Returns
+    -------
+    Linked
+        Each name with its link.
+
+    Examples
+    --------
+    >>> calculators({"planner.plan": "reference/planner.html"}).tags["planner.plan"]
+    '<a class="hb-call" href="reference/planner.html">'
+    """
+    return _linked({name: f'<a class="hb-call" href="{escape(place)}">' for name, place in places.items()}, whole=True)
+
+
+def link(body: str, places: Mapping[str, str] | None = None) -> str:
+    """Link the sources, the calculators and the terms in a page.
+
+    Parameters
+    ----------
+    body : str
+        HTML of the page.
+    places : mapping of str, optional
+        Where each calculator is explained, by its name.
+
+    Returns
+    -------
+    str
+        The page with links.
+
+    Examples
+    --------
+    >>> link("<p>One MIG slice, and MIG again.</p>").count("<a ")
+    1
+    """
+    seen: set[str] = set()
+
+    def once(tags: Mapping[str, str], found: str) -> str:
+        if tags[found] in seen:
+            return found
+        seen.add(tags[found])
+        return _anchor(tags, found)
+
+    rules = [(sources(), _anchor), (terms(), once)]
+    if places:
+        rules.insert(1, (calculators(places), _anchor))
+    pieces = (piece[0] for piece in PIECE.finditer(body))
+    return "".join(piece if piece[0] == "<" else _linked_text(piece, rules) for piece in pieces)
+
+
+def _anchor(tags: Mapping[str, str], found: str) -> str:
+    """Return a link around what was found."""
+    return f"{tags[found]}{found}</a>"
+
+
+def _linked_text(text: str, rules: Sequence[tuple[Linked, Callable[[Mapping[str, str], str], str]]]) -> str:
+    """Return a text in which each rule has made its links, the first rule first; no link holds another."""
+    if not rules or text.isspace():
+        return text
+    (linked, put), *rest = rules
+    parts, start = [], 0
+    for hit in linked.pattern.finditer(text):
+        parts += [_linked_text(text[start : hit.start()], rest), put(linked.tags, hit[0])]
+        start = hit.end()
+    return "".join([*parts, _linked_text(text[start:], rest)])
