@@ -20,7 +20,7 @@ FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
 ACCENT = "#0f6b63"
 
 PARTS = {"weights": "#5c94cc", "KV cache": "#998b45", "activations": "#994561", "runtime": "#7339e6"}
-PARTS |= {"gradients": "#998b45", "optimizer": "#7339e6"}
+PARTS |= {"gradients": "#998b45", "optimizer": "#7339e6", "kept free": "#8e8e8e"}
 
 CONFIG: dict[str, Any] = {
     "background": "transparent",

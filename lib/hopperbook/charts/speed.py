@@ -27,6 +27,28 @@ from hopperbook.charts.base import (
 )
 from hopperbook.charts.places import SIDES, along, pixels, sides, text_width
 
+#: What may tell one published run from another, in words, the most telling first.
+TOLD = {
+    "label": "run",
+    "model": "model",
+    "gpu": "GPU",
+    "collective": "exchange",
+    "concurrency": "users at once",
+    "engine": "engine",
+    "framework": "framework",
+    "gpus": "GPUs",
+    "precision": "format",
+    "task": "task",
+    "mode": "recomputed",
+    "size_bytes": "message, bytes",
+    "nodes": "servers",
+    "input_tokens": "prompt, tokens",
+    "seq_len": "sequence, tokens",
+    "micro_batch": "micro-batch",
+}
+#: Further columns of a run that its chart and its CSV keep.
+KEPT = ("gpu", "measured", "predicted", "low", "high", "error", "source")
+
 
 def words_at(
     table: pd.DataFrame,
@@ -301,6 +323,12 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:
     return responsive(draw, width)
 
 
+def _told(table: pd.DataFrame) -> dict[str, str]:
+    """Return what a pointed-at run says of itself: four at most of what tells its rows apart, in words."""
+    varying = [column for column in TOLD if column in table and table[column].nunique(dropna=True) > 1]
+    return {column: TOLD[column] for column in (varying or [c for c in TOLD if c in table])[:4]}
+
+
 def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE) -> Spec:
     """Draw predictions against measurements, with the diagonal and a band around it.
 
@@ -327,6 +355,8 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
     ['H100']
     """
     table = frame(rows, "measured", "predicted", "gpu")
+    told = _told(table)
+    table = table[[c for c in dict.fromkeys((*told, *KEPT)) if c in table]]
     low, high = spread([*table["measured"], *table["predicted"]], 1.3)
     names = in_order(table["gpu"])
     colors, _, shapes = gpu_scales(names)
@@ -349,8 +379,11 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
                 y=y,
                 color=alt.Color("gpu:N", scale=colors, legend=None),
                 shape=alt.Shape("gpu:N", scale=shapes, legend=None),
-                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if c not in ("measured", "predicted")]
-                + [alt.Tooltip("measured:Q", format=",.3~r"), alt.Tooltip("predicted:Q", format=",.3~r")],
+                tooltip=[alt.Tooltip(f"{column}:N", title=words) for column, words in told.items()]
+                + [
+                    alt.Tooltip(f"{column}:Q", format=",.3~r", title=f"{column}, {unit or quantity}".rstrip(", "))
+                    for column in ("measured", "predicted")
+                ],
             )
         )
         shade = base.mark_area(fill=INK, fillOpacity=0.09, clip=True).encode(
@@ -397,6 +430,8 @@ def error_strip(
     []
     """
     table = frame(rows, "gpu", "error")
+    told = _told(table)
+    table = table[[c for c in dict.fromkeys((*told, *KEPT)) if c in table]]
     table["_percent"] = 100 * table["error"].astype(float)
     names = in_order(table["gpu"])
     colors, _, shapes = gpu_scales(names)
@@ -431,8 +466,8 @@ def error_strip(
                 y=y,
                 color=alt.Color("gpu:N", scale=colors, legend=None),
                 shape=alt.Shape("gpu:N", scale=shapes, legend=None),
-                tooltip=[alt.Tooltip(f"{c}:N") for c in table.columns if not c.startswith("_") and c != "error"]
-                + [alt.Tooltip("error:Q", format="+.1%")],
+                tooltip=[alt.Tooltip(f"{column}:N", title=words) for column, words in told.items()]
+                + [alt.Tooltip("error:Q", format="+.1%", title="predicted over measured")],
             )
         )
         layers.append(

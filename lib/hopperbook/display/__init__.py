@@ -12,6 +12,7 @@ are ``[words](04-network.ipynb)``.  Code is folded below what it shows; the tag 
 
 from hopperbook.display.boxes import Estimate, Flip, answer, cards, flips
 from hopperbook.display.core import text
+from hopperbook.display.doors import Door
 from hopperbook.display.figure import figure, result
 from hopperbook.display.lists import Reference, glossary, references
 from hopperbook.display.page import file, fold, notes, rerun, stamp, title
@@ -19,6 +20,7 @@ from hopperbook.display.tables import Column, Input, Option, formula, inputs, op
 
 __all__ = [
     "Column",
+    "Door",
     "Estimate",
     "Flip",
     "Input",

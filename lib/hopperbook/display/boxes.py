@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hopperbook import units
 from hopperbook.display.core import block, escape, show, split_unit
+from hopperbook.display.doors import Door
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Estimate:
         Where the bar begins and ends; it ends by default beyond all it shows.
     coverage : float
         Share of cases that the range is meant to hold.
+    door : Door, optional
+        What stands behind the number; the page opens it by a click.
 
     Examples
     --------
@@ -50,6 +53,7 @@ class Estimate:
     start: float = 0.0
     end: float | None = None
     coverage: float = 0.8
+    door: Door | None = None
 
     def range_words(self) -> str:
         """Return the range in words, or nothing for an exact value."""
@@ -137,7 +141,8 @@ def _card(estimate: Estimate) -> str:
         html += f'<p class="hb-range">{coverage} range <b>{escape(estimate.range_words())}</b></p>'
     if estimate.range_words() or estimate.limit is not None:
         html += _estimate_bar(estimate)
-    return html + (f'<p class="hb-note">{escape(estimate.note)}</p>' if estimate.note else "")
+    html += f'<p class="hb-note">{escape(estimate.note)}</p>' if estimate.note else ""
+    return html + (estimate.door.html(estimate.label) if estimate.door else "")
 
 
 def _estimate_bar(estimate: Estimate) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from sphinx.application import Sphinx
 
-from hopperbook.report import collect, linking, mime, policy
+from hopperbook.report import collect, linking, mime, numbering, policy
 from hopperbook.report.kept.store import Store, digest
 
 STATIC = Path(__file__).parent / "static"
@@ -122,6 +122,7 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     names = write_data(content, Path(app.outdir) / "data" / page)
     body = CSV_LINK.sub(rf'href="{_up(page)}data/{page}/\1.csv"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
+    body = numbering.number(body, page)
     if linking.PAGE in app.env.found_docs and page != linking.PAGE:
         body = linking.link(body, app.config.hopperbook_places)
     context["body"] = body.replace(LINKS, _links(app, page, names, context.get("next")))

@@ -16,8 +16,8 @@ from hopperbook.display.core import escape
 from hopperbook.display.lists import anchor
 
 PAGE = "16-sources"
-SKIPPED = "script|style|svg|a|code|pre|h[1-6]|summary|button|title|nav|cite|dt|dd|th"
-HEADLINES = "verdict|number|label|title2|subtitle|key"
+SKIPPED = "script|style|svg|a|code|pre|h[1-6]|summary|button|title|nav|cite|dt|th"
+HEADLINES = "h1|verdict|number|label|title2|subtitle|key"
 PIECE = re.compile(
     rf'<({SKIPPED})\b.*?</\1>|<p class="hb-(?:{HEADLINES})".*?</p>|<!--.*?-->|<[^>]+>|[^<]+', re.DOTALL | re.IGNORECASE
 )

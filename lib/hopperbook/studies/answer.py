@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hopperbook import evidence, facts, planner, units
+from hopperbook import evidence, facts, planner, story, units
 from hopperbook.customer import Customer
 from hopperbook.display import Option
 from hopperbook.errors import InputError
@@ -72,6 +72,27 @@ def capital(words: str) -> str:
     'Eight H100 cost less'
     """
     return words[0].upper() + words[1:]
+
+
+def most_requests(percentile: str) -> str:
+    """Say of how many requests a percentile speaks, to begin a sentence.
+
+    Parameters
+    ----------
+    percentile : str
+        ``mean``, ``p50``, ``p90``, ``p95`` or ``p99``.
+
+    Returns
+    -------
+    str
+        Words.
+
+    Examples
+    --------
+    >>> most_requests("p95"), most_requests("mean")
+    ('95 in 100 requests', 'On average requests')
+    """
+    return f"{story.most_words(percentile)} requests"
 
 
 def costs(plan: Plan) -> Three:

@@ -1,0 +1,38 @@
+"""The panels behind headline numbers: the formula's parts add up to the number that the page shows."""
+
+import re
+
+import pytest
+
+from hopperbook import customer, display, facts, planner, units
+from hopperbook.studies import doors
+
+
+@pytest.mark.parametrize("settings", [{}, {"tenure": "on_demand"}])
+def test_the_parts_of_a_cost_add_up_to_it(settings):
+    plan = planner.plan(customer.load(facts.DATA / "customers" / "default.yaml", settings))
+    row = plan.recommendation
+    door = doors.cost(plan, row)
+    assert units.money(row.usd) in door.formula
+    if row.tenure == "own":
+        parts = [float(number.replace(",", "")) for number in re.findall(r"\$([\d,]+) (?!=)[a-z]", door.formula)]
+        assert sum(parts) == pytest.approx(row.usd, rel=0.01)
+    assert door.inputs
+    assert all(each.source for each in door.inputs)
+
+
+def test_every_door_names_a_calculator_an_error_and_how_to_run_it_again():
+    plan = planner.plan(customer.default())
+    for make in (doors.cost, doors.token, doors.cache_room):
+        door = make(plan, plan.recommendation)
+        html = door.html("A number")
+        assert html.count("<dt>") == 5
+        assert "hopperbook build --customer lingua-shop.yaml --set " in html
+        assert ": A number</span>" in html
+
+
+def test_a_door_shows_hostile_words_as_words():
+    door = display.Door("<script>1</script>", [display.Input("<b>", "<i>", "yours", '"')], file_name="a b.yaml")
+    assert "<script" not in door.html("<u>")
+    assert "<b><" not in door.html("<u>")
+    assert "&#x27;a b.yaml&#x27;" in door.html("<u>")
