@@ -13,6 +13,7 @@ from hopperbook import units
 from hopperbook.display.core import DATA_MIME, block, escape, show
 from hopperbook.errors import InputError
 
+PHONE_COLUMNS = 4  # beyond which a phone shows each row as a block
 KINDS = {"yours": "square", "vendor": "diamond", "measured": "disc", "assumed": "ring"}
 
 
@@ -67,7 +68,7 @@ def inputs(rows: Sequence[Input | tuple], note: str = "") -> None:
         if row.kind not in KINDS:
             raise InputError("kind", row.kind, "yours, vendor, measured or assumed", list(KINDS))
         body += (
-            f'<tr><td>{escape(row.name)}</td><td class="hb-num">{escape(row.value)}</td>'
+            f'<tr><th scope="row">{escape(row.name)}</th><td class="hb-num">{escape(row.value)}</td>'
             f'<td><span class="hb-mark hb-{KINDS[row.kind]}"></span>{row.kind}</td>'
             f'<td class="hb-muted">{escape(row.source)}</td>'
             + (f'<td class="hb-muted hb-date">{escape(row.date)}</td></tr>' if dated else "</tr>")
@@ -160,14 +161,14 @@ def table(
     body, lines = "", [" | ".join(column.label.replace("\n", " ") for column in picked)]
     for place, row in enumerate(frame.to_dict("records")):
         cells = [_cell(row, column) for column in picked]
-        pairs = zip(cells, sides, strict=True)
-        tds = "".join(f'<td class="hb-{side}">{_two_lines(*cell)}</td>' for cell, side in pairs)
+        tds = "".join(map(_table_cell, cells, sides, picked, range(len(picked))))
         body += f'<tr class="hb-strong">{tds}</tr>' if place in bold else f"<tr>{tds}</tr>"
         lines.append(" | ".join(first + (f" ({below})" if below else "") for first, below in cells))
     head = _head([(column.label, side) for column, side in zip(picked, sides, strict=True)])
+    kind = "table hb-many" if len(picked) > PHONE_COLUMNS else "table"
     html = _title(title, subtitle) + _scroll(f"<table>{head}<tbody>{body}</tbody></table>", title or name or "Table")
     extra = {DATA_MIME: _data(name, frame)} if name else None
-    show(block("table", html + _source(source, name)), "\n".join([title, *lines] if title else lines), extra)
+    show(block(kind, html + _source(source, name)), "\n".join([title, *lines] if title else lines), extra)
 
 
 def _side(frame: pd.DataFrame, column: Column) -> str:
@@ -199,6 +200,14 @@ def _format(value: Any, column: Column) -> str:
     if isinstance(value, str) or not hasattr(value, "__float__"):
         return str(value)
     return units.integer(value) if float(value).is_integer() and abs(value) < 1e15 else units.number(float(value), 3)
+
+
+def _table_cell(cell: tuple[str, str], side: str, column: Column, place: int) -> str:
+    """Return a cell: the first names its row; the others know their heads, for a phone."""
+    if place == 0:
+        return f'<th scope="row" class="hb-{side}">{_two_lines(*cell)}</th>'
+    head = escape(column.label.replace("\n", " "))
+    return f'<td class="hb-{side}" data-label="{head}">{_two_lines(*cell)}</td>'
 
 
 def _two_lines(first: str, below: str) -> str:
@@ -313,7 +322,7 @@ def _option_row(row: Option, columns: Sequence[str]) -> str:
     strong = ' class="hb-strong"' if row.mark == "disc" else ""
     mark = f'<span class="hb-mark hb-{row.mark}"></span>'
     return (
-        f'<tr role="row"{strong}><td role="cell" class="hb-verd">{mark}{escape(row.verdict)}</td>'
+        f'<tr role="row"{strong}><th role="rowheader" scope="row" class="hb-verd">{mark}{escape(row.verdict)}</th>'
         f'<td role="cell" class="hb-what">{_two_lines(row.name, row.detail)}</td>{numbers}'
         f'<td role="cell" class="hb-reason">{escape(row.reason)}</td></tr>'
     )
