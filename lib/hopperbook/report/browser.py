@@ -90,7 +90,7 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._receive(60.0)
+            answer = self._receive(120.0)
             if answer.get("id") == self._count:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -154,9 +154,18 @@ class Browser:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    def pdf(self, path: Path) -> None:
-        """Save the page as an A4 PDF, by its own print style."""
-        made = self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True, generateTaggedPDF=True)
+    def pdf(self, path: Path, footer: str = "") -> None:
+        """Save the page as an A4 PDF with bookmarks, by its own print style; with a footer, on every sheet."""
+        made = self.call(
+            "Page.printToPDF",
+            preferCSSPageSize=True,
+            printBackground=True,
+            generateTaggedPDF=True,
+            generateDocumentOutline=True,
+            displayHeaderFooter=bool(footer),
+            headerTemplate="<span></span>",
+            footerTemplate=footer,
+        )
         path.write_bytes(base64.b64decode(made["data"]))
 
     def problems(self) -> list[str]:

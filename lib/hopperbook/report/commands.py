@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
         The command line.
     """
     app.callback()(_options)
-    for command in (batch, verify, diff, rollback, doctor, clean):
+    for command in (batch, verify, diff, rollback, pdf, doctor, clean):
         app.command()(command)
 
 
@@ -96,6 +96,18 @@ def rollback(report: Report) -> None:
     from hopperbook.report import publish
 
     print(f"The earlier report stands in its place again: open {publish.rollback(report) / 'index.html'}")
+
+
+def pdf(
+    report: Report,
+    out: Annotated[Path | None, typer.Option(help="The file; default: beside the report")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="The first page alone")] = False,
+) -> None:
+    """Print a report as one PDF with contents, bookmarks and page numbers (needs Chromium)."""
+    from hopperbook.report import paper
+
+    file = out or report.resolve().with_suffix(".pdf")
+    print(f"{paper.write(report, file, brief)} is ready")
 
 
 def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:

@@ -102,7 +102,17 @@ def add_policies(app: Sphinx, failed: Exception | None) -> None:
     if not failed and app.builder.format == "html":
         for page in Path(app.outdir).rglob("*.html"):
             if "_static" not in page.parts:
+                _name_parts(page)
                 policy.put_in(page)
+
+
+def _name_parts(path: Path) -> None:
+    """Name the parts of a page that the theme leaves nameless, for those who hear it."""
+    page = path.read_text(encoding="utf-8")
+    page = page.replace(
+        '<div class="bd-sidebar-primary', '<div role="complementary" aria-label="Menu" class="bd-sidebar-primary', 1
+    )
+    path.write_text(page.replace(' aria-label="Toggle hidden content"', ""), encoding="utf-8")
 
 
 def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

@@ -1,4 +1,4 @@
-// What a page does beyond its words: one switch for all its code, and names for the controls of the theme.
+// One switch for all the code of a page; without this script each piece of code has a fold of its own.
 (function () {
   "use strict";
   const folds = document.querySelectorAll("details.above-input");
@@ -27,9 +27,4 @@
     if (place) place.after(button);
     document.documentElement.classList.add("hb-js");
   }
-
-  document.querySelectorAll('[aria-label="Toggle hidden content"], [title="Toggle hidden content"]').forEach(function (each) {
-    each.removeAttribute("title");
-    each.removeAttribute("aria-label");
-  });
 })();
