@@ -10,9 +10,19 @@ from hopperbook.display.core import escape
 from hopperbook.errors import InputError
 
 ARTICLE = re.compile(r'<article class="bd-article"[^>]*>(.*?)</article>', re.DOTALL)
-TITLE = re.compile(r"<h1>(.*?)<a class=\"headerlink\"", re.DOTALL)
+TITLE = re.compile(r"<h1>(.*?)</h1>", re.DOTALL)
+LINK = re.compile(r'<a class="headerlink".*?</a>', re.DOTALL)
 STYLES = re.compile(r'<link[^>]+rel="stylesheet"[^>]*>')
-SCRIPTS = re.compile(r'<script[^>]+src="_static/(?:mathjax|sphinx_highlight)[^"]*"[^>]*>\s*</script>')
+SCRIPTS = re.compile(
+    r'<script>window\.MathJax = [^<]*</script>|<script[^>]+src="_static/mathjax/[^"]*"[^>]*>\s*</script>'
+)
+#: Each chapter begins a sheet; what the style sheet says of a page's body holds for each part here.
+SHEETS = (
+    ".hb-part { break-before: page; zoom: .88 !important } .hb-part:first-child { break-before: auto }"
+    " .hb-part:has(.hb-title) { zoom: .7 !important }"
+    " .hb-part:not(:has(.hb-title)) h1 { position: static !important; width: auto !important; height: auto !important;"
+    " clip-path: none !important; white-space: normal !important; display: block !important }"
+)
 FOOTER = (
     '<div style="font: 8px Arial; width: 100%; padding: 0 13mm; display: flex; justify-content: space-between">'
     '<span class="title"></span><span><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>'
@@ -77,8 +87,7 @@ def document(site: Path, brief: bool = False) -> str:
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>{head}'
-        "<style>.hb-part { break-before: page } .hb-part:first-child { break-before: auto }</style>"
-        f'</head><body><main class="bd-content bd-article">{body}</main></body></html>'
+        f'<style>{SHEETS}</style></head><body><main class="bd-content">{body}</main></body></html>'
     )
 
 
@@ -96,16 +105,18 @@ def _part(stem: str, text: str, known: set[str]) -> str:
         return f'href="#{hit[1]}' + (f'--{hit[2]}"' if hit[2] else '"')
 
     body = re.sub(r'href="([\w-]+)\.html(?:#([^"]*))?"', inside, body)
+    body = re.sub(r'<script type="application/json".*?</script>|<a [^>]*>CSV</a>', "", body, flags=re.DOTALL)
     body = re.sub(r'href="(?!#|https?:)[^"]*"(?: download)?', "", body)
-    return f'<section class="hb-part" id="{stem}">{body}</section>'
+    return f'<section class="hb-part bd-article" id="{stem}">{body}</section>'
 
 
 def _contents(texts: dict[str, str]) -> str:
     """Return the list of chapters."""
-    found = {stem: TITLE.search(text) for stem, text in texts.items()}
+    articles = {stem: ARTICLE.search(text) for stem, text in texts.items()}
+    found = {stem: TITLE.search(LINK.sub("", part[1])) if part else None for stem, part in articles.items()}
     items = "".join(f'<li><a href="#{stem}">{hit[1] if hit else escape(stem)}</a></li>' for stem, hit in found.items())
     style = "list-style: none; padding: 0"
-    return f'<section class="hb-part hb-contents"><h1>Contents</h1><ul style="{style}">{items}</ul></section>'
+    return f'<section class="hb-part bd-article"><h1>Contents</h1><ul style="{style}">{items}</ul></section>'
 
 
 def write(site: Path, out: Path, brief: bool = False) -> Path:
