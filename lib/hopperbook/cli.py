@@ -119,6 +119,8 @@ def size(
     precision: Annotated[str | None, typer.Option(help="Weights; default: as the checkpoint stores them")] = None,
     kv_precision: Annotated[str | None, typer.Option(help="KV cache; default: 16 bits")] = None,
     tp: Annotated[int | None, typer.Option(help="Tensor parallel; default: the fewest GPUs that hold the load")] = None,
+    adapters: Annotated[int, typer.Option(help="LoRA adapters that each replica holds beside the model")] = 0,
+    adapter_rank: Annotated[int, typer.Option(help="Their rank")] = 16,
     json_: AsJson = False,
 ) -> None:
     """Size one model on one GPU, or on every GPU: memory, GPUs needed, latency."""
@@ -133,6 +135,8 @@ def size(
         precision=precision,
         kv_precision=kv_precision,
         tp=tp,
+        adapters=adapters,
+        adapter_rank=adapter_rank,
     )
     if json_:
         _print_json(answer)
@@ -371,7 +375,7 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
         "prompt_tokens": ("Tokens of a typical prompt", 2048),
         "output_tokens": ("Tokens of a typical answer", 512),
         "tpot_target_ms": ("Milliseconds a token, at most", 60.0),
-        "training_task": ("What is trained (none, pretrain, sft, lora)", "none"),
+        "training_task": ("What is trained (none, pretrain, sft, lora, dpo, grpo, distill)", "none"),
         "budget_usd_per_month": ("Budget, USD a month (0 = not stated)", 0.0),
     }
     for field, (question, default) in asked.items():

@@ -42,6 +42,12 @@ class Customer(BaseModel):
     model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = Field(
         description="Model served: Hugging Face id, short name, or path of a config.json"
     )
+    service: Literal["generate", "embed", "rerank"] = Field(
+        "generate", description="What the model does: writes answers, embeds texts, or scores texts for a query"
+    )
+    texts_per_request: Annotated[Count, Field(le=10_000)] = Field(
+        1, description="Texts of a request that embeds, or candidates of a query; each of prompt_tokens"
+    )
     concurrency: Annotated[Count, Field(le=100_000)] = Field(
         32, description="Users at once at the busy hour; without think_time_s, requests in flight"
     )
@@ -102,6 +108,10 @@ class Customer(BaseModel):
     disaggregation: Literal["no", "try"] = Field(
         "no", description="Whether some replicas may read prompts and others write answers"
     )
+    adapters: Annotated[int, Field(ge=0, le=10_000, strict=True)] = Field(
+        0, description="LoRA adapters served beside the model, each request naming one; 0 = the model alone"
+    )
+    adapter_rank: Annotated[Count, Field(le=512)] = Field(16, description="Rank of an adapter")
     day_curve: Text = Field(
         "", description="Load of 24 hours from midnight, separated by commas; empty = a smooth day with that mean"
     )
@@ -110,8 +120,17 @@ class Customer(BaseModel):
     fp8_recipe: Literal["delayed", "current", "row", "block"] = Field(
         "current", description="Scales of FP8 training: of earlier steps, or this step's by tensor, row or block"
     )
-    training_task: Literal["none", "pretrain", "sft", "lora"] = Field("none", description="What is trained")
+    training_task: Literal["none", "pretrain", "sft", "lora", "dpo", "grpo", "distill"] = Field(
+        "none", description="What is trained: all weights, adapters, by preferences, by roll-outs, or by a teacher"
+    )
     training_model: Text = Field("", description="Model trained; empty = the model served")
+    teacher_model: Text = Field("", description="Model that teaches, of the same vocabulary; empty = the model served")
+    rollout_prompt_tokens: Annotated[Count, Field(le=1_000_000)] = Field(
+        256, description="Tokens of a prompt that GRPO answers, mean"
+    )
+    rollout_tokens: Annotated[Count, Field(le=1_000_000)] = Field(
+        1024, description="Tokens of a roll-out, mean; the longest fills training_sequence_tokens"
+    )
     training_tokens: Annotated[float, Field(ge=0, le=1e15)] = Field(0.0, description="Tokens of the training run")
     training_sequence_tokens: Annotated[Count, Field(le=1_000_000)] = Field(4096, description="Tokens of a sequence")
     training_deadline_days: Annotated[float, Field(ge=0.001, le=3650)] = Field(30.0, description="The run ends within")
@@ -120,6 +139,24 @@ class Customer(BaseModel):
         0, description="Small services beside the main one"
     )
     small_model: Text = Field("meta-llama/Llama-3.2-3B", description="Model of a small service")
+    night_tokens: Annotated[float, Field(ge=0, le=1e13)] = Field(
+        0.0, description="Tokens written every night, or read where it only reads; lengths are the service's; 0 = none"
+    )
+    night_from: Annotated[int, Field(ge=0, le=23, strict=True)] = Field(22, description="Hour at which a night begins")
+    night_until: Annotated[int, Field(ge=0, le=23, strict=True)] = Field(6, description="Hour at which it ends")
+    night_model: Text = Field("", description="Model of the night's work; empty = the model served")
+    images_per_hour: Annotated[float, Field(ge=0, le=1e7)] = Field(
+        0.0, description="Images generated in the busiest hour; 0 = none"
+    )
+    image_model: Literal["flux.1-dev", "stable-diffusion-3.5-large"] = Field(
+        "flux.1-dev", description="Model that generates them"
+    )
+    image_side_pixels: Annotated[int, Field(ge=256, le=2048, multiple_of=16, strict=True)] = Field(
+        1024, description="Side of a square image, a multiple of 16"
+    )
+    image_steps: Annotated[int, Field(ge=0, le=200, strict=True)] = Field(
+        0, description="Denoising steps of an image; 0 = as the model's publisher shows"
+    )
     hpc_hours_per_day: Annotated[float, Field(ge=0, le=24)] = Field(
         0.0, description="Hours of FP64 or DPX work a day, as eight H100 SXM need them"
     )
@@ -157,7 +194,10 @@ class Customer(BaseModel):
             raise ValueError("plain text on one line, without ../ and the signs < > { } [ ] ` * # | $ _ \\ of markup")
         return value
 
-    @field_validator("business", "region", "small_model", "training_model", "model", "owned_gpu", "parts")
+    @field_validator(
+        "business", "region", "small_model", "training_model", "teacher_model", "night_model", "model",
+        "owned_gpu", "parts",
+    )  # fmt: skip
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
@@ -172,14 +212,29 @@ class Customer(BaseModel):
         return value
 
     @property
+    def only_reads(self) -> bool:
+        """Whether the model embeds or scores texts and writes nothing; one token stands for its answer."""
+        return self.service != "generate"
+
+    @property
+    def request_tokens(self) -> int:
+        """New tokens of a request: its prompt, or all its texts."""
+        return self.prompt_tokens * self.texts_per_request
+
+    @property
     def held_tokens(self) -> int:
         """Tokens a user holds in the cache: the context given, at least prompt and answer."""
-        return max(self.context_tokens, self.prompt_tokens + self.output_tokens)
+        return max(self.context_tokens, self.request_tokens + self.output_tokens)
 
     @property
     def history_tokens(self) -> int:
         """Tokens of a conversation before its new prompt."""
-        return self.held_tokens - self.prompt_tokens - self.output_tokens
+        return self.held_tokens - self.request_tokens - self.output_tokens
+
+    @property
+    def night_hours(self) -> int:
+        """Hours of a night; the whole day where it begins and ends at one hour."""
+        return (self.night_until - self.night_from) % 24 or 24
 
     @property
     def hourly_load(self) -> list[float]:
@@ -320,7 +375,7 @@ def check(values: dict[str, Any]) -> Customer:
     'meta-llama/Llama-3.3-70B-Instruct'
     """
     values = dict(values)
-    for field in ("model", "training_model", "small_model"):
+    for field in ("model", "training_model", "small_model", "teacher_model", "night_model"):
         value = values.get(field)
         if isinstance(value, str) and value:
             values[field] = models.find(value) or value
@@ -334,6 +389,7 @@ def check(values: dict[str, Any]) -> Customer:
         sample = facts.read_yaml("traffic.yaml")[customer.lengths]
         fields = ("length_sample", "prompt_tokens", "prompt_std_tokens", "output_tokens", "output_std_tokens")
         customer = customer.model_copy(update={field: sample[field] for field in fields})
+    customer = _as_reader(customer)
     if customer.day_curve:
         customer = _with_own_day(customer)
     _sample(customer.length_sample)
@@ -345,13 +401,22 @@ def check(values: dict[str, Any]) -> Customer:
         except ValueError:
             raise InputError("as_of", customer.as_of, "a day of the calendar", facts.newest_price_date()) from None
     served = _known("model", models.load, customer.model)
-    _known("training_model", models.load, customer.trained_model)
-    _known("small_model", models.load, customer.small_model)
+    for field in ("training_model", "small_model", "teacher_model", "night_model"):
+        _writes(field, _known(field, models.load, getattr(customer, field) or customer.model), customer)
+    if not customer.only_reads:
+        _writes("model", served, customer)
+    if customer.trains:
+        _check_training(customer)
     if customer.owned_gpu:
         _known("owned_gpu", facts.gpu, customer.owned_gpu)
     if customer.parts:
         customer = _with_known_parts(customer)
     limit = served.context_limit
+    if limit and customer.only_reads and customer.prompt_tokens > limit:
+        allowed = f"at most {limit:,} tokens of a text, which {served.name} reads"
+        raise InputError("prompt_tokens", customer.prompt_tokens, allowed, str(limit))
+    if customer.only_reads:
+        return customer
     if limit and customer.prompt_tokens + customer.output_tokens > limit:
         raise InputError(
             "prompt_tokens",
@@ -370,6 +435,51 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _as_reader(customer: Customer) -> Customer:
+    """Set what a service that only reads asks: no history, one token for its answer, due when the whole answer is."""
+    if not customer.only_reads:
+        if customer.texts_per_request > 1:
+            raise InputError("texts_per_request", customer.texts_per_request, "1 where the service generates", "1")
+        return customer
+    if customer.length_sample:
+        raise InputError("length_sample", customer.length_sample[:40], f"empty where the service is {customer.service}")
+    if customer.adapters:
+        raise InputError("adapters", customer.adapters, f"0 where the service is {customer.service}", "0")
+    whole = customer.request_target_ms or customer.ttft_target_ms
+    percentile = customer.request_percentile if customer.request_target_ms else customer.ttft_percentile
+    asked = {"output_tokens": 1, "output_std_tokens": 0.0, "context_tokens": 0, "shared_prompt_tokens": 0}
+    asked |= {"ttft_target_ms": whole, "request_target_ms": whole}
+    return customer.model_copy(update=asked | {"ttft_percentile": percentile, "request_percentile": percentile})
+
+
+def _writes(field: str, model: models.Model, customer: Customer) -> None:
+    """Refuse an encoder where a model must write, or be trained as one that does."""
+    reads = field == "night_model" and customer.only_reads
+    if not model.encoder or reads or (field != "model" and not getattr(customer, field)):
+        return
+    if field == "model":
+        allowed = f"embed or rerank, since {model.name} is an encoder and writes no text"
+        raise InputError("service", customer.service, allowed, ["embed", "rerank"])
+    raise InputError(field, model.name, "a decoder; this one is an encoder, which writes no text")
+
+
+def _check_training(customer: Customer) -> None:
+    """Refuse encoders, a teacher of another vocabulary, and roll-outs longer than their sequence."""
+    student = models.load(customer.trained_model)
+    if student.encoder:
+        raise InputError("training_model", student.name, "a decoder; the training of encoders is not timed")
+    if customer.training_task == "distill":
+        teacher = models.load(customer.teacher_model or customer.model)
+        if teacher.vocab != student.vocab:
+            allowed = f"a model with the {student.vocab:,} tokens of {student.name}; this one has {teacher.vocab:,}"
+            raise InputError("teacher_model", teacher.name, allowed)
+    longest = customer.training_sequence_tokens
+    if customer.training_task == "grpo" and customer.rollout_prompt_tokens + customer.rollout_tokens > longest:
+        most = longest - customer.rollout_prompt_tokens
+        allowed = f"at most {most:,}: training_sequence_tokens is {longest:,}, and prompts take the rest"
+        raise InputError("rollout_tokens", customer.rollout_tokens, allowed, str(most) if most > 0 else None)
 
 
 def _with_known_parts(customer: Customer) -> Customer:

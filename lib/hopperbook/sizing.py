@@ -167,6 +167,8 @@ def size(
     precision: str | None = None,
     kv_precision: str | None = None,
     tp: int | None = None,
+    adapters: int = 0,
+    adapter_rank: int = 16,
 ) -> dict[str, Any]:
     """Size a model on one GPU part, or on every part.
 
@@ -179,13 +181,16 @@ def size(
     concurrency : int
         Requests in flight.
     context_tokens : int, optional
-        Tokens each holds, prompt and answer; 8,192 by default, or what the model allows where that is less.
+        Tokens each holds, prompt and answer; 8,192 by default, or what the model allows where that is less. Of an
+        encoder, tokens of a text.
     output_tokens : int, optional
-        Of an answer; an eighth of the context by default.
+        Of an answer; an eighth of the context by default. An encoder writes none: one token stands for its answer.
     precision, kv_precision : str, optional
         Formats; the default is the checkpoint's own, and 16 bits.
     tp : int, optional
         Tensor parallel; the default is the fewest GPUs that hold the load, then more replicas.
+    adapters, adapter_rank : int
+        LoRA adapters that every replica holds beside the model, and their rank.
 
     Returns
     -------
@@ -203,9 +208,10 @@ def size(
     >>> answer["gpus"][0]["gpus"], answer["gpus"][0]["fits"]
     (1, True)
     """
-    m = load(model)
+    m, unstated = load(model), ""
     if context_tokens is None:
         context_tokens = min(DEFAULT_CONTEXT, m.context_limit or DEFAULT_CONTEXT)
+        unstated = "" if m.context_limit else f"its config states no longest context: {DEFAULT_CONTEXT:,} tokens taken"
     for name, value in (("concurrency", concurrency), ("context", context_tokens), ("tp", 1 if tp is None else tp)):
         if not 1 <= value <= 10_000_000:
             raise InputError(name, value, "a whole number from 1 to 10,000,000", "1" if value < 1 else "10000000")
@@ -218,13 +224,23 @@ def size(
         raise InputError(
             "context", context_tokens, f"at most {m.context_limit:,} tokens, which {m.name} reads", str(m.context_limit)
         )
+    if not 0 <= adapters <= 10_000 or not 1 <= adapter_rank <= m.hidden:
+        allowed = f"from 0 to 10,000, of rank 1 to {m.hidden:,}"
+        raise InputError("adapters", f"{adapters} of rank {adapter_rank}", allowed)
+    if m.encoder:
+        m, output_tokens = models.reader(m, context_tokens), 1
     output = max(1, context_tokens // 8) if output_tokens is None else output_tokens
     if not 1 <= output < max(2, context_tokens):
         raise InputError("output", output, f"a whole number from 1 to {context_tokens - 1}, less than the context")
-    load_ = {"concurrency": concurrency, "context": context_tokens, "output": output}
+    load_ = {"concurrency": concurrency, "context": context_tokens + m.encoder, "output": output}
+    load_ |= {"adapters": adapters, "rank": adapter_rank}
     parts = [facts.gpu(gpu)] if gpu is not None else [g for g in facts.gpus().values() if g.cuda]
     rows = [_on(m, part, load_, precision, kv_precision, tp, alone=gpu is not None) for part in parts]
-    return model_row(model, precision, kv_precision) | {
+    counted = model_row(model, precision, kv_precision)
+    return counted | {
+        "notes": [*counted["notes"], *([unstated] if unstated else [])],
+        "adapter_bytes": round(adapters * serving.adapter_bytes(m, adapter_rank)),
+        "adapters": adapters,
         "cache_bytes": round(float(models.cache_bytes(m, context_tokens, kv_precision))),
         "concurrency": concurrency,
         "context_tokens": context_tokens,
@@ -243,6 +259,7 @@ def _on(
     try:
         for ranks in tps:
             d = serving.deploy(m, part, tp=ranks, **formats)
+            d = serving.with_adapters(d, load_["adapters"], load_["rank"], load_["concurrency"])
             budget = serving.budget(d, load_["context"])
             if budget.users >= load_["concurrency"]:
                 break
@@ -275,7 +292,10 @@ def _on(
 
 
 def _speed(d: serving.Deployment, replicas: int, load_: dict[str, int]) -> dict[str, Range]:
-    """Mean latency and throughput with their 80 % ranges: the simulated replicas that a plan asks, without history."""
+    """Mean latency and throughput with their 80 % ranges: the simulated replicas that a plan asks, without history.
+
+    An encoder's tokens a second are those it reads; it has no time per token.
+    """
     lengths = serving.Lengths(load_["context"] - load_["output"], load_["output"])
     asked = serving.Demand(lengths, users=load_["concurrency"], routing="least_loaded")
     seen, ranges = serving.answer(d, asked.share(replicas)), bands(d)
@@ -285,6 +305,10 @@ def _speed(d: serving.Deployment, replicas: int, load_: dict[str, int]) -> dict[
         "tpot_ms": (1e3 * seen.tpot.mean, ranges["tpot"]),
         "output_tokens_per_s": (seen.output_tokens_per_s * replicas, ranges["throughput"]),
     }
+    if d.model.encoder:
+        del values["tpot_ms"]
+        read, ends = values["output_tokens_per_s"]
+        values["output_tokens_per_s"] = (read * lengths.new, ends)
     return {name: {"value": x, "low": x * low, "high": x * high} for name, (x, (low, high)) in values.items()}
 
 
@@ -382,6 +406,8 @@ def sentence(answer: dict[str, Any]) -> str:
     cache = f"{units.number(answer['kv_bytes_per_token'] / 1024, 3)} KiB of cache a token"
     if answer["state_bytes"]:
         cache += f" and {units.gib(answer['state_bytes'])} of state"
+    if answer["adapters"]:
+        cache += f", {units.gib(answer['adapter_bytes'])} of {answer['adapters']:,} adapters"
     many = "requests" if answer["concurrency"] > 1 else "request"
     asked = f"{answer['concurrency']:,} {many} of {answer['context_tokens']:,} tokens"
     whole = f"{answer['model']}: {units.parameters(answer['parameters'])} parameters, {weights}, {cache}; {asked}"

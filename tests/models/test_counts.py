@@ -47,6 +47,15 @@ PUBLISHED = {
     "deepseek-ai/DeepSeek-V4-Pro": 1_572_997_179_491 + 2_349_312,
     "google/gemma-4-26B-A4B": 25_233_141_760,
     "moonshotai/Kimi-K2.5": 1_026_408_209_408 + 23_040,
+    # encoders and embedding models: the totals of their safetensors
+    "BAAI/bge-base-en-v1.5": 109_482_240,
+    "BAAI/bge-large-en-v1.5": 335_141_888,
+    "BAAI/bge-m3": 567_754_752,
+    "BAAI/bge-reranker-v2-m3": 567_755_777,
+    "answerdotai/ModernBERT-base": 149_655_232,
+    "nomic-ai/nomic-embed-text-v1.5": 136_731_648,
+    "Qwen/Qwen3-Embedding-0.6B": 595_776_512,
+    "Qwen/Qwen3-Embedding-8B": 7_567_295_488 + 151_665 * 4096,  # its file is without the LM head that its config names
     # mosaicml-llm-foundry, column `parameters` of its published training table
     "llm-foundry/mpt-125m": 125_311_488,
     "llm-foundry/mpt-350m": 355_985_408,

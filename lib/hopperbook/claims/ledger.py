@@ -9,7 +9,7 @@ import pandas as pd
 from hopperbook import facts
 from hopperbook.claims import models, money, parts
 from hopperbook.claims.finding import VERDICTS, Finding
-from hopperbook.customer import Customer
+from hopperbook.customer import Customer, default
 from hopperbook.errors import InputError
 from hopperbook.planner.upgrade import eased
 
@@ -44,10 +44,24 @@ def decide(claim: str, customer: Customer) -> Finding:
     """
     if claim not in DECIDED_BY:
         raise InputError("claim", claim, "C01 to C29", DECIDED_BY)
-    found = DECIDED_BY[claim](eased(customer))  # no claim can be decided for targets that no part keeps
+    found = DECIDED_BY[claim](eased(_writing(customer)))  # no claim can be decided for targets that no part keeps
     if found.verdict not in VERDICTS:
         raise InputError("verdict", found.verdict, "one of " + ", ".join(VERDICTS), VERDICTS)
     return found
+
+
+#: What a service is asked, as the book's own customer asks it where hers writes nothing: the claims are of answers.
+LOAD = (
+    "service", "model", "texts_per_request", "concurrency", "requests_per_s", "prompt_tokens", "prompt_std_tokens",
+    "output_tokens", "context_tokens", "ttft_target_ms", "ttft_percentile", "request_target_ms",
+)  # fmt: skip
+
+
+def _writing(customer: Customer) -> Customer:
+    """Return a customer whose service writes: herself, or with the load of the book's customer in place of hers."""
+    if not customer.only_reads:
+        return customer
+    return customer.model_copy(update={field: getattr(default(), field) for field in LOAD})
 
 
 def ledger(customer: Customer) -> pd.DataFrame:

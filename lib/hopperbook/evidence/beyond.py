@@ -130,6 +130,8 @@ def serving_beyond(d: Deployment) -> dict[str, float]:
         found[f"no rows in {d.weights.upper()}"] = beyond_exponent()
     if d.pp > measured["pp"] or d.attention_dp > measured["attention_dp"]:
         found["no rows of pipeline stages or attention replicas"] = beyond_exponent()
+    if d.adapters:
+        found["no rows with adapters"] = beyond_exponent()
     for reason in d.model.unmeasured:
         found[reason] = beyond_exponent()
     return found

@@ -73,17 +73,22 @@ def table_names(precision: str) -> tuple[str, ...]:
     return _TABLE[precision]
 
 
-def multiplies_fp4(gpu: facts.GPU, precision: str) -> bool:
-    """Say whether a part multiplies this format in four bits: FP4 (NVFP4), on parts that print an FP4 peak.
+#: Rooflines of formats in four bits where a part has units for them. NVFP4 multiplies four bits by four; engines feed
+#: MXFP4 weights with activations in eight bits, which runs at the eight-bit peak.
+FOUR_BITS = {"fp4": "fp4", "mxfp4": "mxfp4_8"}
 
-    Such products are timed by the stand-in's FP8 kernels on a roofline with the part's FP4 peak and FP4's bytes.
+
+def multiplies_fp4(gpu: facts.GPU, precision: str) -> bool:
+    """Say whether a part feeds this format's four bits to its matrix units: NVFP4 or MXFP4, where it has an FP4 peak.
+
+    Such products are timed by the stand-in's FP8 kernels on the format's own roofline (``FOUR_BITS``).
 
     Examples
     --------
-    >>> [multiplies_fp4(facts.gpu(name), "fp4") for name in ("H200", "B200")]
-    [False, True]
+    >>> [multiplies_fp4(facts.gpu(name), form) for name in ("H200", "B200") for form in ("fp4", "mxfp4")]
+    [False, False, True, True]
     """
-    return precision == "fp4" and "fp4" in gpu.dense_flop_per_s
+    return precision in FOUR_BITS and "fp4" in gpu.dense_flop_per_s
 
 
 def wide_peaks(gpu: facts.GPU, precision: str) -> Chip | None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, multiplies_fp4, table_names, wide_peaks
+from hopperbook.kernels.engines import ENGINES, FOUR_BITS, as_gpu, engine_name, multiplies_fp4, table_names, wide_peaks
 from hopperbook.kernels.tables import Floats, Times, at, load, scaled
 
 
@@ -23,8 +23,8 @@ def gemm_s(
     gpu : str or GPU
         The part.
     precision : str
-        ``bf16 fp16 tf32 fp32 fp8 fp8_block int8`` (both operands) or ``int8_wo int4 fp4 mxfp4`` (weights alone; ``fp4``
-        both operands where the part has units for it).
+        ``bf16 fp16 tf32 fp32 fp8 fp8_block int8`` (both operands) or ``int8_wo int4 fp4 mxfp4`` (weights alone; where
+        the part has units for four bits, ``fp4`` both operands and ``mxfp4`` with activations in eight bits).
     m, n, k : int or array
         Sizes; broadcast together.
     engine : str
@@ -53,7 +53,7 @@ def gemm_s(
     part = as_gpu(gpu)
     engine = engine_name(engine)
     stand_in = part.kernels_of
-    instead = {"precision": "fp4"} if multiplies_fp4(part, precision) else {}
+    instead = {"precision": FOUR_BITS[precision]} if multiplies_fp4(part, precision) else {}
     precision = "fp8" if instead else precision
     first = table_names(precision)[0]
     for name in table_names(precision):

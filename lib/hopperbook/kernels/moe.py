@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name, multiplies_fp4, table_names
+from hopperbook.kernels.engines import ENGINES, FOUR_BITS, as_gpu, engine_name, multiplies_fp4, table_names
 from hopperbook.kernels.tables import Times, load, scaled
 
 #: No table holds experts in INT8: they are taken as stored in eight bits and multiplied in sixteen.
@@ -102,7 +102,7 @@ def moe_s(
     """
     part, engine = as_gpu(gpu), engine_name(engine)
     precision = _EXPERTS_AS.get(precision, precision)
-    in_four_bits = multiplies_fp4(part, precision)
+    in_four_bits = FOUR_BITS[precision] if multiplies_fp4(part, precision) else ""
     precision = "fp8_block" if in_four_bits else precision
     table, key, exact = _moe_key(
         engine, part.kernels_of, precision, hidden, ffn, experts_per_token, experts, tp, ep, load_shape
@@ -114,5 +114,5 @@ def moe_s(
     if key[0] != table_names(precision)[0]:
         instead["precision"] = table_names(precision)[0]  # another format's residual on this format's bytes
     if in_four_bits:
-        instead["precision"] = "fp4"
+        instead["precision"] = in_four_bits
     return scaled(table, "moe", part, key, [tokens], **instead)

@@ -175,6 +175,8 @@ def rank_cache_bytes(model: Model, tokens: float, precision: str | None = None, 
     """
     value_bytes = PRECISION_BITS[precision_name(precision or "bf16", "kv_precision")] / 8
     held = sum(a.layers * float(attention_values(a, tokens)) * _copies(a, tp) for a in model.attentions if a.cached)
+    if model.encoder:  # it keeps nothing but the text's hidden states while it reads
+        return 2.0 * model.hidden * tokens
     return (value_bytes * held + recurrent_state_bytes(model)) / (tp * pp)
 
 

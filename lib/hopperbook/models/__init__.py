@@ -23,6 +23,7 @@ from hopperbook.models.counts import (
     quantised_parameters,
     weight_bytes,
 )
+from hopperbook.models.encoders import reader
 from hopperbook.models.flops import (
     attended_pairs,
     attended_tokens,
@@ -94,6 +95,7 @@ __all__ = [
     "precision_name",
     "quantised_parameters",
     "read_config",
+    "reader",
     "recurrent_state_bytes",
     "stored_formats",
     "training_flop_per_token",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hopperbook.errors import InputError
-from hopperbook.models import hybrid, latent, layered, older
+from hopperbook.models import encoders, hybrid, latent, layered, older
 from hopperbook.models.checkpoint import stored_as
 from hopperbook.models.families import UNKNOWN, Family, family, known_kinds, why_unread
 from hopperbook.models.fields import Config, Fields
@@ -26,6 +26,7 @@ _READERS: dict[str, Callable[[Fields, Family], Model]] = {
     **layered.READERS,
     **hybrid.READERS,
     **older.READERS,
+    **encoders.READERS,
 }
 
 

@@ -79,7 +79,7 @@ def family(kind: str) -> Family | None:
 
     Examples
     --------
-    >>> family("gemma3_text").norms, family("bert")
+    >>> family("gemma3_text").norms, family("rwkv5")
     (4, None)
     """
     table = facts.read_yaml("model_families.yaml")

@@ -90,6 +90,9 @@ def attended_pairs(a: Attention, new: ArrayLike, cached: ArrayLike = 0) -> tuple
     >>> [float(pairs) for pairs in attended_pairs(dsa, 1, 131071)]
     [2048.0, 131072.0]
     """
+    if a.both:
+        n, seen = np.asarray(new, float), np.asarray(new, float) + np.asarray(cached, float)
+        return n * (np.minimum(seen, a.window) if a.window else seen), 0.0 * n
     whole = attended_tokens(new, cached)
     if a.every:
         near, far = attended_tokens(new, cached, a.window), whole / a.every

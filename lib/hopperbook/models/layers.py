@@ -63,6 +63,8 @@ class Attention:
         ``matrices`` are all there are.
     vectors : int
         Biases, norms, sinks and the like of one layer.
+    both : bool
+        A token meets those after it too, as in an encoder; a window then lies half on each side.
     """
 
     layers: int
@@ -83,6 +85,7 @@ class Attention:
     matrices: tuple[Linear, ...] = ()
     whole: bool = False
     vectors: int = 0
+    both: bool = False
 
     @property
     def latent(self) -> bool:

@@ -35,7 +35,7 @@ PRECISION_ALIASES |= {"float32": "fp32", "fp8_static": "fp8", "w4a16": "int4", "
 
 @dataclass(frozen=True)
 class Model:
-    """The shape of a decoder-only language model.
+    """The shape of a language model: a decoder, or an encoder that reads texts and writes none.
 
     Where all layers are alike, or differ only in a window and in experts, the plain sizes say everything.  Where they
     are not, ``own_mixers`` and ``own_mlps`` say what each has, and the plain sizes are those of most layers.
@@ -94,6 +94,11 @@ class Model:
         What a reader of its counts must know: what is left out, or held otherwise than in the file.
     stored : tuple of Stored
         How the checkpoint stores each kind of matrix, where that is not one format for all.
+    encoder : bool
+        Every token meets every other, and nothing is cached.
+    text_tokens : int
+        Prompts are texts of so many tokens that do not meet one another (:func:`hopperbook.models.reader`); 0 where a
+        prompt is one text.
     """
 
     name: str
@@ -140,6 +145,8 @@ class Model:
     vision: int = 0
     notes: tuple[str, ...] = ()
     stored: tuple[Stored, ...] = ()
+    encoder: bool = False
+    text_tokens: int = 0
 
     def __hash__(self) -> int:  # a few fields tell models apart; the groups of layers are long
         return hash((self.name, self.layers, self.hidden, self.ffn, self.window, self.precision, self.moe_precision))
@@ -175,6 +182,7 @@ class Model:
         shape = Attention(
             self.layers - self.window_layers, self.heads, self.kv_heads, self.head_dim, self.v_dim,
             q_rank=self.q_rank, kv_rank=self.kv_rank, rope_dim=self.rope_dim, vectors=vectors,
+            both=self.encoder, cached=not self.encoder,
         )  # fmt: skip
         near = replace(shape, layers=self.window_layers, window=self.window)
         return tuple(kind for kind in (shape, near) if kind.layers)
@@ -220,6 +228,8 @@ class Model:
             found.append("no kernel of sparse attention was measured")
         if any(a.latent and a.kv_rank != MEASURED_KV_RANK for a in self.attentions):
             found.append(f"latent attention was measured at rank {MEASURED_KV_RANK} alone")
+        if self.encoder or self.text_tokens:
+            found.append("no served model that only reads was measured")
         return tuple(dict.fromkeys(found))
 
 

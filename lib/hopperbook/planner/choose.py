@@ -14,8 +14,10 @@ from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
 from hopperbook.planner.load import limits
-from hopperbook.planner.obstacles import obstacle
+from hopperbook.planner.night import Night, night
+from hopperbook.planner.obstacles import obstacle, unscheduled
 from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.pictures import Pictures, pictures
 from hopperbook.planner.reject import Rejected, rejected
 from hopperbook.planner.small import Small, small_services
 from hopperbook.planner.standing import standing_parts
@@ -44,6 +46,10 @@ class Plan:
         The training run; ``training_options`` are the best of each part.
     small : Small or None
         Cards for the small services.
+    night : Night or None
+        The night's work.
+    pictures : Pictures or None
+        GPUs that generate images.
     considered : int
         Configurations timed.
     serving_table, training_table : DataFrame
@@ -71,6 +77,8 @@ class Plan:
     explained: Configuration
     by_part: dict[str, Configuration] = field(repr=False, default_factory=dict)
     answer: str = ""
+    night: Night | None = None
+    pictures: Pictures | None = None
 
     def usd_per_month(self, end: str = "typical") -> float:
         """Cost of everything a month at one end of the prices.
@@ -83,10 +91,10 @@ class Plan:
         Returns
         -------
         float
-            USD; serving, training and small services together.
+            USD; serving, training, small services, the night's work and images together.
         """
         column = {"low": "usd_low", "typical": "usd", "high": "usd_high"}[end]
-        parts = (self.recommendation, self.training, self.small)
+        parts = (self.recommendation, self.training, self.small, self.night, self.pictures)
         return float(sum(getattr(part, column) for part in parts if part is not None))
 
 
@@ -132,6 +140,7 @@ def plan(customer: Customer) -> Plan:
         grow_into = _grown(customer, ways)
     trained, options, run_table = train.cheapest(customer, run_table, recommendation)
     small = small_services(customer, ways)
+    nightly, drawn = night(customer, recommendation, trained, ways), pictures(customer, ways)
     return Plan(
         customer=customer,
         recommendation=recommendation,
@@ -148,7 +157,17 @@ def plan(customer: Customer) -> Plan:
         considered=len(rows) + layouts,
         serving_table=rows,
         training_table=run_table,
-        answer=obstacle(rows, recommendation, trained, run_table, small, customer),
+        answer=" ".join(
+            filter(
+                None,
+                (
+                    obstacle(rows, recommendation, trained, run_table, small, customer, (nightly, drawn)),
+                    unscheduled(nightly, drawn, customer),
+                ),
+            )
+        ),  # fmt: skip
+        night=nightly,
+        pictures=drawn,
         explained=recommendation or _quickest(rows, made) or fleet.short_of_room(customer, ways),
     )
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import facts, hpc, serving, units
+from hopperbook import facts, hpc, kernels, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.models import Model, load, own_format
+from hopperbook.models import Model, own_format
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.day import served_gpu_hours
-from hopperbook.planner.load import demand
+from hopperbook.planner.load import demand, served_model
 from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment, deploy
 from hopperbook.serving.demand import cut_of
@@ -51,6 +51,7 @@ def eight_bits(gpu: facts.GPU, model: Model) -> str:
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> eight_bits(facts.gpu("A100 SXM"), load("llama-3.1-8b")), eight_bits(facts.gpu("H100"), load("mixtral-8x7b"))
     ('int8', 'fp8_block')
     """
@@ -78,6 +79,7 @@ def counterpart(precision: str, gpu: facts.GPU, model: Model) -> str:
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> a100, llama = facts.gpu("A100 SXM"), load("llama-3.1-8b")
     >>> counterpart("fp8", a100, llama), counterpart("int4", a100, llama)
     ('int8', 'int4')
@@ -93,10 +95,11 @@ def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str,
     customer : Customer
         Its precision policy.
     gpu : GPU
-        The part; FP8 arithmetic needs Hopper, INT8 stands in for it on Ampere.
+        The part; FP8 arithmetic needs Hopper, INT8 stands in for it on Ampere; FP4 is tried where there are units.
     model : Model
         The model served; Mixtures of Experts hold FP8 with a scale a block, as their published checkpoints do, and a
-        checkpoint whose experts are in four bits is also served as it is.
+        checkpoint whose experts are in four bits is also served as it is. An encoder stays in 16 bits unless another
+        format is asked for.
 
     Returns
     -------
@@ -105,17 +108,22 @@ def formats(customer: Customer, gpu: facts.GPU, model: Model) -> list[tuple[str,
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> from hopperbook.customer import check
     >>> formats(check({"name": "A", "model": "llama-3.1-8b"}), facts.gpu("A100 SXM"), load("llama-3.1-8b"))
     [('bf16', 'bf16'), ('bf16', 'fp8'), ('int8', 'bf16'), ('int8', 'fp8')]
     """
     eight = eight_bits(gpu, model)
     weights: list[str] = [customer.precision]
-    if customer.precision == "auto":
-        weights = list(dict.fromkeys(["bf16", eight, own_format(model)]))
+    if customer.precision == "auto" and model.encoder:  # engines of encoders compute in 16 bits
+        weights = ["bf16"]
+    elif customer.precision == "auto":
+        four = ["fp4"] if kernels.multiplies_fp4(gpu, "fp4") else []
+        weights = list(dict.fromkeys(["bf16", eight, *four, own_format(model)]))
     elif customer.precision == "fp8":
         weights = [eight] if gpu.transformer_engine else []
     caches = ["bf16", "fp8"] if customer.kv_precision == "auto" else [customer.kv_precision]
+    caches = ["bf16"] if model.text_tokens else caches  # what only reads keeps no cache
     return [(w, kv) for w in weights for kv in caches]
 
 
@@ -140,6 +148,7 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> lis
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> from hopperbook.customer import check
     >>> len(deployments(check({"name": "A", "model": "llama-3.1-8b"}), load("llama-3.1-8b"), ("H100 SXM",)))
     16
@@ -149,13 +158,18 @@ def deployments(customer: Customer, model: Model, parts: tuple[str, ...]) -> lis
         for weights, cache in formats(customer, part, model):
             for tp in TENSOR_PARALLEL:
                 if model.heads % tp == 0 and model.hidden % tp == 0:
-                    found.append(replica(model, part.name, tp, weights, cache))
+                    found.append(_with_adapters(replica(model, part.name, tp, weights, cache), customer))
             for stages in (n for n in STAGES if 8 * n <= customer.max_gpus):
                 widest = found[-1] if found else None
                 if widest is None or widest.tp < 8 or serving.budget(widest, customer.held_tokens).users >= 1:
                     break
-                found.append(replica(model, part.name, 8, weights, cache, stages))
+                found.append(_with_adapters(replica(model, part.name, 8, weights, cache, stages), customer))
     return found
+
+
+def _with_adapters(d: Deployment, customer: Customer) -> Deployment:
+    """Return a replica with the customer's adapters, which all replicas hold."""
+    return serving.with_adapters(d, customer.adapters, customer.adapter_rank, customer.most_in_flight)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -228,6 +242,7 @@ def serve(customer: Customer, d: Deployment) -> dict[str, NDArray[np.generic]] |
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> from hopperbook.customer import check
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> serve(shop, deploy(load(shop.model), "H100 SXM"))["replicas"][0]
@@ -258,6 +273,7 @@ def timed(customer: Customer, d: Deployment, replicas: NDArray[np.int_]) -> dict
 
     Examples
     --------
+    >>> from hopperbook.models import load
     >>> from hopperbook.customer import check
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> found = timed(shop, deploy(load(shop.model), "H100 SXM"), np.array([1, 2]))
@@ -312,7 +328,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]], model: Model | N
     InputError
         If no part has a price.
     """
-    model = model or load(customer.model)
+    model = model or served_model(customer)
     if not any(tenures.values()):
         raise InputError("prices", None, "a price of at least one GPU (h100_usd_per_hour and the like)")
     parts = tuple(part for part, ways in tenures.items() if ways)
@@ -362,7 +378,7 @@ def short_of_room(customer: Customer, tenures: dict[str, list[Tenure]]) -> Confi
     ('H100 SXM', 32, 44)
     """
     part = max((name for name, ways in tenures.items() if ways), key=lambda name: facts.gpu(name).memory_bytes)
-    d = deployments(customer, load(customer.model), (part,))[-1]
+    d = deployments(customer, served_model(customer), (part,))[-1]
     way = tenures[part][0]
     found = {name: values[0].item() for name, values in timed(customer, d, np.array([1])).items() if name != "fits"}
     low, usd, high = (MONTH_H * d.gpus * end for end in (way.low, way.typical, way.high))

@@ -8,11 +8,36 @@ from statistics import NormalDist
 import numpy as np
 
 from hopperbook.customer import Customer
+from hopperbook.models import Model, load, reader
 from hopperbook.planner.odds import Z80, bands
 from hopperbook.serving import Deployment
 from hopperbook.serving.demand import Demand, Targets
 from hopperbook.serving.queue import Lengths
 from hopperbook.serving.traffic import gap_variation
+
+
+def served_model(customer: Customer) -> Model:
+    """Return the model as it serves: as it writes, or as it reads texts of the customer's length.
+
+    Parameters
+    ----------
+    customer : Customer
+        Its model and service.
+
+    Returns
+    -------
+    Model
+        Its shapes.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> search = {"name": "A", "model": "bge-m3", "service": "embed", "prompt_tokens": 300}
+    >>> served_model(check(search)).text_tokens
+    300
+    """
+    model = load(customer.model)
+    return reader(model, customer.prompt_tokens) if customer.only_reads else model
 
 
 @functools.lru_cache(maxsize=1024)
@@ -41,9 +66,9 @@ def demand(customer: Customer) -> Demand:
     found = customer.history_found * customer.history_tokens
     shared = float(customer.shared_prompt_tokens)
     lengths = Lengths(
-        new=customer.prompt_tokens + customer.history_tokens - found,
+        new=customer.request_tokens + customer.history_tokens - found,
         answer=float(customer.output_tokens),
-        new_std=customer.prompt_std_tokens,
+        new_std=customer.prompt_std_tokens * customer.texts_per_request**0.5,
         answer_std=customer.output_std_tokens,
         cached=found + shared,
         shared=shared,

@@ -9,6 +9,8 @@ from hopperbook import units
 from hopperbook.customer import Customer
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.fleet import STAGES
+from hopperbook.planner.night import Night
+from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.small import Small, cut_parts, small_service_bytes
 from hopperbook.units import GIB, money, number, percent
 
@@ -20,6 +22,7 @@ def obstacle(
     run_table: pd.DataFrame,
     small: Small | None,
     customer: Customer,
+    beside: tuple[Night | Pictures | None, ...] = (),
 ) -> str:
     """Say in a sentence what cannot be had, and what comes nearest.
 
@@ -35,6 +38,8 @@ def obstacle(
         Where the small services run.
     customer : Customer
         What was asked for.
+    beside : tuple of Night, Pictures or None
+        Further work, whose cost counts.
 
     Returns
     -------
@@ -52,9 +57,46 @@ def obstacle(
             f"No slice of a card holds a small service of {customer.small_model}: it needs {units.fixed(needed)} GiB."
         )
     if chosen is not None and customer.budget_usd_per_month:
-        usd = sum(part.usd for part in (chosen, trained, small) if part is not None)
+        usd = sum(part.usd for part in (chosen, trained, small, *beside) if part is not None)
         if usd > customer.budget_usd_per_month:
             said.append(_over_budget(usd, customer.budget_usd_per_month))
+    return " ".join(said)
+
+
+def unscheduled(nightly: Night | None, drawn: Pictures | None, customer: Customer) -> str:
+    """Say what of the night's work and of the images no GPU does.
+
+    Parameters
+    ----------
+    nightly : Night or None
+        The night's work.
+    drawn : Pictures or None
+        GPUs that generate images.
+    customer : Customer
+        What was asked for.
+
+    Returns
+    -------
+    str
+        Empty where all of it is done.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> unscheduled(None, None, default().model_copy(update={"images_per_hour": 1e7}))[:41]
+    'No GPUs up to 1,024 generate 10,000,000 i'
+    """
+    said = []
+    if nightly is not None and nightly.unscheduled_tokens:
+        said.append(
+            f"Of the night's {units.tokens(nightly.tokens)} tokens {units.tokens(nightly.unscheduled_tokens)} cannot be"
+            f" scheduled on up to {_gpus(customer.max_gpus)} more."
+        )
+    if customer.images_per_hour and drawn is None:
+        said.append(
+            f"No GPUs up to {customer.max_gpus:,} generate {customer.images_per_hour:,.0f} images an hour with"
+            f" {customer.image_model}."
+        )
     return " ".join(said)
 
 

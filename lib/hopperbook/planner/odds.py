@@ -12,7 +12,9 @@ from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.evidence.beyond import load_band, serving_band, training_band
 from hopperbook.models import load
+from hopperbook.planner.rollouts import method_constants
 from hopperbook.serving import Deployment
+from hopperbook.training import METHODS
 
 SURE = 0.9  # probability that a recommendation must reach for each target
 Z80 = NormalDist().inv_cdf(0.9)
@@ -102,7 +104,11 @@ def days_band(customer: Customer, part: str) -> tuple[float, float]:
     (0.947, 1.038)
     """
     rate = training_band(facts.gpu(part), bool(load(customer.trained_model).experts))
-    return 1 / rate.high, 1 / rate.low
+    low, high = 1 / rate.high, 1 / rate.low
+    if customer.training_task in METHODS:
+        own = method_constants()["step_overhead" if customer.training_task == "grpo" else "passes_range"]
+        low, high = min(low, own["low"]), max(high, own["high"])
+    return low, high
 
 
 def p_deadline(rows: pd.DataFrame, customer: Customer) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from hopperbook.memory.serving import constants
 from hopperbook.models import load, parameters
 from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.fleet import billed
+from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.tenure import Tenure, assumptions
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import best, days, goodput, sweep
@@ -39,6 +40,8 @@ def global_batch(customer: Customer) -> int:
     >>> global_batch(shop)
     1024
     """
+    if customer.training_task == "grpo":
+        return int(assumptions("planner")["update_sequences"])
     if customer.training_task != "pretrain":
         return int(assumptions("planner")["tuning_sequences"])
     tokens = int(assumptions("planner")["pretrain_batch_tokens"])
@@ -75,7 +78,7 @@ def formats(customer: Customer, gpu: facts.GPU) -> tuple[str, ...]:
     customer : Customer
         Task and recipe. Pretraining and supervised fine-tuning are offered FP8: for both there are runs whose quality
         in FP8 was that of BF16, and published pairs of runs that differ in the format alone. LoRA gains as much in such
-        pairs, but no comparison of its quality is on file: it stays in BF16.
+        pairs, but no comparison of its quality is on file: it stays in BF16, as DPO, GRPO and distillation do.
     gpu : GPU
         The part; FP8 needs Hopper.
 
@@ -152,7 +155,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
     (20000, 2.4)
     """
     model, considered, kept = load(customer.trained_model), 0, []
-    state = checkpoint_bytes(customer)
+    state, teacher = checkpoint_bytes(customer), load(customer.teacher_model or customer.model)
     for part, ways in tenures.items():
         gpu = facts.gpu(part)
         if not ways:
@@ -166,9 +169,10 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
                 customer.training_sequence_tokens,
                 precision=precision,
                 task=customer.training_task,
+                teacher=teacher,
             )
             considered += len(timed)
-            fastest = best(timed)
+            fastest = with_rollouts(best(timed), customer, part)
             rows = {name: fastest[name].to_numpy() for name in fastest}
             rows |= {
                 name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))

@@ -10,11 +10,13 @@ from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.models import conversion, load
-from hopperbook.planner import unconsidered
+from hopperbook.planner import night, pictures, unconsidered
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import demand, limits
+from hopperbook.planner.night import Night
 from hopperbook.planner.odds import SURE, bands, days_band
+from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
 from hopperbook.planner.stress import lost_replica, variants, with_spare
@@ -182,9 +184,31 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "tenure": plan.small.tenure.kind,
             "usd_per_month": _range(plan.small.usd, plan.small.usd_low, plan.small.usd_high),
         }
+    for name in ("night", "pictures"):
+        work = getattr(plan, name)
+        if work is not None:
+            found[name] = _other_work(work)
     ends = [plan.usd_per_month(end) for end in ("typical", "low", "high")]
     found["usd_per_month"] = _range(ends[0], ends[1], ends[2])
     return found
+
+
+def _other_work(work: Night | Pictures) -> dict[str, Any]:
+    """Return the night's work or the images as plain values."""
+    found: dict[str, Any] = {
+        "gpus": work.gpus,
+        "tenure": work.tenure,
+        "usd_per_month": _range(work.usd, work.usd_low, work.usd_high),
+    }
+    if isinstance(work, Pictures):
+        return found | {"gpu": work.gpu, "seconds_an_image": _range(work.seconds, work.low_s, work.high_s)}
+    return found | {
+        "gpu": work.deployment.gpu.name if work.deployment is not None else None,
+        "tokens": work.tokens,
+        "freed_gpu_hours": work.freed_gpu_hours,
+        "freed_tokens": work.freed_tokens,
+        "unscheduled_tokens": work.unscheduled_tokens,
+    }
 
 
 def _largest(row: Configuration, customer: Customer) -> list[float]:
@@ -336,6 +360,12 @@ def _label(model: str) -> str:
     return model.split("/")[-1].removesuffix("-Instruct").removesuffix("-hf").replace("-", " ")
 
 
+def _seconds(at_ms: dict[str, Any]) -> str:
+    """Write milliseconds with their range as seconds."""
+    value, low, high = (units.fixed(at_ms[end] / 1e3, 2) for end in ("value", "low", "high"))
+    return f"{value} s ({low} to {high})"
+
+
 def as_text(plan: Plan) -> str:
     """Write a plan for a terminal.
 
@@ -363,8 +393,13 @@ def as_text(plan: Plan) -> str:
         lines.append(
             f"  {name.replace('_', ' '):15s} {what}, {c['tenure'].replace('_', ' ')}:"
             f" {units.money(usd['value'])} ({ends}),"
-            f" {units.fixed(tpot['value'])} ms a token ({units.fixed(tpot['low'])} to {units.fixed(tpot['high'])},"
-            f" {tpot['percentile']}), first after {units.fixed(ttft['value'] / 1e3, 2)} s ({ttft['percentile']})"
+            + (
+                f" answered after {_seconds(ttft)} ({ttft['percentile']})"
+                if plan.customer.only_reads
+                else f" {units.fixed(tpot['value'])} ms a token"
+                f" ({units.fixed(tpot['low'])} to {units.fixed(tpot['high'])},"
+                f" {tpot['percentile']}), first after {units.fixed(ttft['value'] / 1e3, 2)} s ({ttft['percentile']})"
+            )
         )
     if plan.training is not None:
         t = run(plan.training, plan)
@@ -378,6 +413,10 @@ def as_text(plan: Plan) -> str:
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")
+    if plan.night is not None:
+        lines.append(f"  {'night':15s} {night.words(plan.night, plan.customer)}")
+    if plan.pictures is not None:
+        lines.append(f"  {'images':15s} {pictures.words(plan.pictures, plan.customer)}")
     lines += _stress_lines(plan)
     lines += [f"  {'note':15s} {note}" for note in notes(plan)]
     lines += [f"  {'rejected':15s} {r.gpu}: {r.reason} (reconsider with {r.remedy})" for r in plan.rejected]

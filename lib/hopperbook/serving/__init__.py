@@ -1,5 +1,6 @@
 """A model served: an engine step, capacity, steady states, a closed loop of users, and traffic over time."""
 
+from hopperbook.serving.adapters import adapter_bytes, added_s, with_adapters
 from hopperbook.serving.campaigns import published_budget, published_requests
 from hopperbook.serving.capacity import budget, kv_capacity_tokens
 from hopperbook.serving.clock import Clock
@@ -24,6 +25,8 @@ __all__ = [
     "Steady",
     "Targets",
     "Traffic",
+    "adapter_bytes",
+    "added_s",
     "answer",
     "at_concurrency",
     "budget",
@@ -48,5 +51,6 @@ __all__ = [
     "step_parts",
     "sweep",
     "unstreamed",
+    "with_adapters",
     "with_engine",
 ]

@@ -33,6 +33,8 @@ class Deployment:
         Formats of linear layers, cache and experts.
     fabric : str
         Network between nodes, where the group is larger than one.
+    adapters : int
+        LoRA adapters beside the model (:func:`hopperbook.serving.with_adapters`).
     """
 
     model: Model
@@ -47,6 +49,7 @@ class Deployment:
     kv_precision: str = "bf16"
     moe_precision: str = "bf16"
     fabric: str = "ndr"
+    adapters: int = 0
 
     @property
     def gpus(self) -> int:

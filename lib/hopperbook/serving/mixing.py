@@ -72,12 +72,13 @@ def _plain_s(d: Deployment, a: Attention, kind: str, seen: Floats) -> Floats:
     tables = "trtllm" if a.heads == a.kv_heads else d.engine.tables  # only this one holds a head of keys for each query
     if kind != "generation":
         prompts, new, before = _PROMPT_AXES[kind]
-        return (
-            a.layers
-            * kernels.context_attention_s(
-                d.gpu, prompts, new, before, heads, kv, width, multiply, d.kv_precision, a.window, tables
-            ).seconds
-        )
+        passes = 1.0
+        if d.model.text_tokens:  # texts that do not meet one another; whole ones, though the engine cuts the request
+            tokens = np.asarray(prompts, float) * np.asarray(new, float) + 0.0 * np.asarray(before, float)
+            new, before = np.minimum(tokens, float(d.model.text_tokens)), 0
+            prompts, passes = tokens / new, 2.0 if a.both and not a.window else 1.0
+        shape = (heads, kv, width, multiply, d.kv_precision, a.window, tables)
+        return a.layers * passes * kernels.context_attention_s(d.gpu, prompts, new, before, *shape).seconds
     batch, tokens = BATCH[:, None], seen[None, :]
     times = kernels.generation_attention_s(d.gpu, batch, tokens, heads, kv, width, d.kv_precision, a.window, tables)
     value = 1.0 if d.kv_precision in ("fp8", "int8") else 2.0

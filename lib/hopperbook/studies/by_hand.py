@@ -172,6 +172,9 @@ def base(card: Cards, model: Model, customer: Customer, kv_precision: str) -> Ba
     least = math.ceil(weights / (MEMORY * card.memory_bytes))
     a_token = kv_bytes_per_token(model, kv_precision) * card.copies
     a_request = float(kv_bytes(model, lengths.held, kv_precision)) * card.copies
+    if model.encoder:  # it caches nothing: hidden states of the texts, while they are read
+        a_token = 2.0 * model.hidden
+        a_request = a_token * lengths.held
     met = float(kv_bytes(model, lengths.met, kv_precision)) * card.copies
     room = MEMORY * card.gpus * card.memory_bytes - weights
     reads = card.gpus * BANDWIDTH * card.bandwidth

@@ -273,7 +273,7 @@ def trained(customer: Customer, gpu: facts.GPU) -> Trained:
     >>> found.task, int(found.layout.gpus), found.fits
     ('lora', 8, True)
     """
-    task = customer.training_task if customer.trains else "sft"
+    task = training.base_task(customer.training_task) if customer.trains else "sft"
     batch = global_batch(customer.model_copy(update={"training_task": task}))
     model, length = load(customer.trained_model), customer.training_sequence_tokens
     for gpus in CLUSTERS:

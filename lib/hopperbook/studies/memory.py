@@ -259,12 +259,10 @@ def used_share(held: memory.Budget, model: Model, users: int, context_tokens: in
     >>> used_share(held, load("llama-3.1-8b"), 100, 5000, 5000)
     1.0
     """
-    cache = (
-        users
-        * held.kv_user_bytes
-        * float(cache_bytes(model, context_tokens))
-        / float(cache_bytes(model, counted_tokens))
-    )
+    grown, before = float(context_tokens), float(counted_tokens)  # of an encoder, the hidden states of a text
+    if not model.encoder:
+        grown, before = float(cache_bytes(model, context_tokens)), float(cache_bytes(model, counted_tokens))
+    cache = users * held.kv_user_bytes * grown / before
     fixed = held.capacity_bytes - held.kv_room_bytes - held.reserve_bytes
     return (fixed + cache) / (held.capacity_bytes - held.reserve_bytes)
 

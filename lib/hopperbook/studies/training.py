@@ -14,6 +14,7 @@ from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, training_flop_per_token
 from hopperbook.planner import Plan, TrainingRun, train
+from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.runs import checkpoint_bytes, describe, global_batch
 from hopperbook.studies.answer import usd_per_hour
 from hopperbook.units import DAY_S, HOUR_S
@@ -34,6 +35,8 @@ PART_WORDS = {
     "optimizer_s": "optimizer",
     "host_s": "host",
 }
+#: What a method adds to a step of fine-tuning.
+METHOD_WORDS = {"dpo": "reference", "grpo": "roll-outs and reference", "distill": "teacher"}
 LAYOUT = tuple(column for column in training.LAYOUT_COLUMNS if column != "dp")
 RECOMPUTE = ("none", "selective", "full")
 CLUSTERS = tuple(2**power for power in range(3, 15))  # from one server to 16,384 GPUs
@@ -138,18 +141,20 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
         precision=run.precision,
         framework_name=replace(training.framework(), tuning_document_share=1.0),
         seq_len=customer.training_sequence_tokens,
-        task=customer.training_task,
+        task=training.base_task(customer.training_task),
         recompute=run.recompute,
         **layout,
     )
-    tokens_per_s = float(step.tokens_per_s_per_gpu[0]) * int(run.gpus)
+    method = customer.training_task in training.METHODS  # what it adds to the step is in the run's rate
+    share = float(run.tokens_per_s_per_gpu / step.tokens_per_s_per_gpu[0]) if method else 1.0
+    tokens_per_s = share * float(step.tokens_per_s_per_gpu[0]) * int(run.gpus)
     alone_days = customer.training_tokens / tokens_per_s / DAY_S / float(run.goodput)
     return Timed(
-        step_s=float(step.total_s[0]),
-        parts=_parts(step),
-        tokens_per_s_per_gpu=float(step.tokens_per_s_per_gpu[0]),
+        step_s=float(step.total_s[0]) / share,
+        parts=_parts(step, customer.training_task, float(step.total_s[0]) / share),
+        tokens_per_s_per_gpu=share * float(step.tokens_per_s_per_gpu[0]),
         tokens_per_s=tokens_per_s,
-        mfu=float(step.mfu[0]),
+        mfu=float(step.mfu[0]) * share,
         flop_per_token=training_flop_per_token(
             model, customer.training_sequence_tokens, frozen=customer.training_task == "lora"
         ),
@@ -159,11 +164,13 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
     )
 
 
-def _parts(step: training.Step) -> pd.DataFrame:
-    """Return the parts of a step of one layout, the longest first."""
+def _parts(step: training.Step, task: str, whole_s: float) -> pd.DataFrame:
+    """Return the parts of a step of one layout, the longest first, with what a method adds to it."""
     lines = [(part, PART_WORDS.get(part, part), float(np.ravel(getattr(step, part))[0])) for part in training.PARTS]
+    if task in training.METHODS:
+        lines.append(("method_s", METHOD_WORDS[task], whole_s - float(step.total_s[0])))
     parts = pd.DataFrame(lines, columns=["part", "words", "part_s"])
-    parts = parts.assign(share=parts.part_s / float(step.total_s[0]))
+    parts = parts.assign(share=parts.part_s / whole_s)
     return parts.sort_values("part_s", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -214,9 +221,11 @@ def fastest(
         seq_len or customer.training_sequence_tokens,
         precision=precision,
         task=task or customer.training_task,
+        teacher=load(customer.teacher_model or customer.model),
         recompute=recompute,
     )
-    return training.best(table)
+    asked = customer.model_copy(update={"training_task": task or customer.training_task})
+    return with_rollouts(training.best(table), asked, gpu)
 
 
 def tokens_per_s_per_gpu(rows: pd.DataFrame) -> float:
@@ -466,10 +475,10 @@ def tasks(customer: Customer, gpu: str) -> pd.DataFrame:
     --------
     >>> from hopperbook.customer import default
     >>> tasks(default(), "H100 SXM").set_index("task").gpus.to_dict()
-    {'pretrain': 16, 'sft': 16, 'lora': 8}
+    {'pretrain': 16, 'sft': 16, 'lora': 8, 'dpo': 16, 'grpo': 16, 'distill': 16}
     """
     lines = []
-    for task in training.TASKS:
+    for task in (*training.TASKS, *training.METHODS):
         rows = fastest(customer, gpu, CLUSTERS[:-1], "bf16", task=task, sequences=TUNING_SEQUENCES)
         for row in rows.head(1).itertuples():
             lines.append((task, int(row.gpus), describe(row), row.tokens_per_s_per_gpu, row.memory_bytes))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hopperbook import units
+from hopperbook.customer import Customer
+from hopperbook.planner import Plan, night, pictures
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX"  # letters whose names begin with one: an H100, a B200
@@ -92,3 +94,56 @@ def bare_gib(value_bytes: float) -> str:
     '74.5'
     """
     return units.number(value_bytes / units.GIB, 3)
+
+
+def request_words(customer: Customer) -> str:
+    """Say how long requests are: tokens in and out, or texts.
+
+    Parameters
+    ----------
+    customer : Customer
+        Her service.
+
+    Returns
+    -------
+    str
+        A phrase.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> ranked = default().model_copy(update={"service": "rerank", "texts_per_request": 50})
+    >>> request_words(default()), request_words(ranked)
+    ('2,048 tokens in, 512 out', '50 texts of 2,048 tokens a request')
+    """
+    prompt = units.integer(customer.prompt_tokens)
+    if customer.only_reads:
+        many = units.integer(customer.texts_per_request)
+        return f"{many} text{'s' if customer.texts_per_request > 1 else ''} of {prompt} tokens a request"
+    return f"{prompt} tokens in, {units.integer(customer.output_tokens)} out"
+
+
+def other_work(plan: Plan) -> list[str]:
+    """Say how a plan does the night's work and generates images.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    list of str
+        Sentences; none where nothing of it is asked.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner import plan
+    >>> len(other_work(plan(default())))
+    0
+    """
+    found = [f"At night: {night.words(plan.night, plan.customer)}."] if plan.night is not None else []
+    if plan.pictures is not None:
+        found.append(f"Images: {pictures.words(plan.pictures, plan.customer)}.")
+    return found

@@ -15,6 +15,7 @@ from hopperbook.errors import InputError
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model
 from hopperbook.training.layer import Floats, framework
+from hopperbook.training.methods import base_task, beside
 from hopperbook.training.network import GPUS_PER_NODE
 from hopperbook.training.steps import LAYOUT_COLUMNS, step
 from hopperbook.units import DAY_S, HOUR_S
@@ -115,6 +116,7 @@ def sweep(
     *,
     precision: str = "bf16",
     task: str = "pretrain",
+    teacher: Model | None = None,
     fabric: str | None = None,
     recompute: tuple[str, ...] = ("none", "selective", "full"),
 ) -> pd.DataFrame:
@@ -130,8 +132,12 @@ def sweep(
         Cluster sizes.
     global_batch, seq_len : int
         Sequences of a step and their tokens.
-    precision, task, fabric
+    precision, fabric
         As in :func:`hopperbook.training.step`.
+    task : str
+        As there, or one of :data:`hopperbook.training.METHODS`; the roll-outs of ``grpo`` are not part of it.
+    teacher : Model, optional
+        Of whom ``distill`` learns; the model itself if none is named.
     recompute : tuple of str
         Kinds of recomputation to try.
 
@@ -155,14 +161,17 @@ def sweep(
     room = usable_bytes(part)
     whole = replace(framework(), tuning_document_share=1.0)  # the customer's sequences, not a benchmark's short samples
     tables = []
+    columns: dict[str, Any] = {c: grid[c].to_numpy() for c in LAYOUT_COLUMNS if c != "dp"}
+    asked: dict[str, Any] = {"seq_len": seq_len, "precision": precision, "fabric": fabric}
+    more = beside(task, model, teacher or model, part, whole, columns, **asked)
     for kind in recompute:
-        columns: dict[str, Any] = {c: grid[c].to_numpy() for c in LAYOUT_COLUMNS if c != "dp"}
-        s = step(
-            model, part, seq_len=seq_len, precision=precision, task=task, fabric=fabric, recompute=kind,
-            framework_name=whole, **columns,
-        )  # fmt: skip
-        table = grid.assign(recompute=kind, total_s=s.total_s, tokens_per_s_per_gpu=s.tokens_per_s_per_gpu)
-        tables.append(table.assign(memory_bytes=s.memory_bytes, mfu=s.mfu, fits=s.memory_bytes <= room))
+        s = step(model, part, task=base_task(task), recompute=kind, framework_name=whole, **asked, **columns)
+        share = s.total_s / (s.total_s + more.seconds)
+        held = s.memory_bytes + more.memory_bytes
+        table = grid.assign(
+            recompute=kind, total_s=s.total_s + more.seconds, tokens_per_s_per_gpu=share * s.tokens_per_s_per_gpu
+        )
+        tables.append(table.assign(memory_bytes=held, mfu=share * s.mfu, fits=held <= room))
     return pd.concat(tables, ignore_index=True)
 
 
