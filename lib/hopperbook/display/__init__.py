@@ -13,7 +13,7 @@ are ``[words](04-network.ipynb)``.  Code is folded below what it shows; the tag 
 from hopperbook.display.boxes import Estimate, Flip, answer, cards, flips
 from hopperbook.display.core import text
 from hopperbook.display.figure import figure, result
-from hopperbook.display.page import file, fold, notes, rerun, stamp, title
+from hopperbook.display.page import file, fold, notes, rerun, stamp, title, workbook
 from hopperbook.display.tables import Column, Input, Option, formula, inputs, options, table
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "table",
     "text",
     "title",
+    "workbook",
 ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
+from hopperbook.planner.extras import Extra, extras
 from hopperbook.planner.load import limits
 from hopperbook.planner.obstacles import obstacle
 from hopperbook.planner.odds import SURE, bands, probability
@@ -48,6 +49,8 @@ class Plan:
         Configurations timed.
     serving_table, training_table : DataFrame
         All of them.
+    extras : tuple of Extra
+        What is billed beside the GPUs.
     answer : str
         What stands in the way, where something does; empty otherwise.
     explained : Configuration
@@ -70,6 +73,7 @@ class Plan:
     training_table: pd.DataFrame = field(repr=False)
     explained: Configuration
     by_part: dict[str, Configuration] = field(repr=False, default_factory=dict)
+    extras: tuple[Extra, ...] = ()
     answer: str = ""
 
     def usd_per_month(self, end: str = "typical") -> float:
@@ -83,10 +87,10 @@ class Plan:
         Returns
         -------
         float
-            USD; serving, training and small services together.
+            USD; serving, training, small services and what is billed beside them.
         """
         column = {"low": "usd_low", "typical": "usd", "high": "usd_high"}[end]
-        parts = (self.recommendation, self.training, self.small)
+        parts = (self.recommendation, self.training, self.small, *self.extras)
         return float(sum(getattr(part, column) for part in parts if part is not None))
 
 
@@ -132,6 +136,7 @@ def plan(customer: Customer) -> Plan:
         grow_into = _grown(customer, ways)
     trained, options, run_table = train.cheapest(customer, run_table, recommendation)
     small = small_services(customer, ways)
+    beside = extras(customer, (recommendation, trained, small))
     return Plan(
         customer=customer,
         recommendation=recommendation,
@@ -148,7 +153,8 @@ def plan(customer: Customer) -> Plan:
         considered=len(rows) + layouts,
         serving_table=rows,
         training_table=run_table,
-        answer=obstacle(rows, recommendation, trained, run_table, small, customer),
+        extras=beside,
+        answer=obstacle(rows, recommendation, trained, run_table, small, beside, customer),
         explained=recommendation or _quickest(rows, made) or fleet.short_of_room(customer, ways),
     )
 
