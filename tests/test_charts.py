@@ -66,7 +66,13 @@ EVERY = {
     ),
     "break_even": lambda: charts.break_even(MONTHS, meets=(28, 21, 35)),
     "decision_map": lambda: charts.decision_map(
-        [1, 10, 100], [1, 10], [["A100", "H100", "2 nodes or more"]] * 2, "x", "y", (50, 5)
+        [1, 10, 100],
+        [1, 10],
+        [["A100", "H100", "2 nodes or more"]] * 2,
+        "x",
+        "y",
+        (50, 5),
+        rival=[["", "H200", ""]] * 2,
     ),
     "error_strip": lambda: charts.error_strip(
         [{"gpu": "H100", "error": 0.02}, {"gpu": "A100", "error": -0.1}], (-0.05, 0.05)
@@ -144,6 +150,8 @@ def test_bad_rows_are_one_sentence() -> None:
         charts.bars([])
     with pytest.raises(InputError, match="winner"):
         charts.decision_map([1, 2], [1], [["A100"]], "x", "y")
+    with pytest.raises(InputError, match="rival"):
+        charts.decision_map([1, 2], [1], [["A100", "A100"]], "x", "y", rival=[["H100"]])
     with pytest.raises(InputError, match="slices"):
         charts.mig_placement([{"card": "a", "start": 6, "slices": 4, "label": "3g"}])
     with pytest.raises(InputError, match="kind"):

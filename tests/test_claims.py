@@ -8,12 +8,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hopperbook import facts
 from hopperbook.claims import VERDICTS, decide, ledger, models, money, parts
 from hopperbook.customer import default
+from hopperbook.customer import load as load_customer
 from hopperbook.errors import InputError
+from hopperbook.planner.borders import gpus_billed, rented
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,56 @@ def test_a_dearer_h200_is_no_longer_worth_its_price(monkeypatch, rows):
     after = decide("C25", default())
     assert after.verdict != before.verdict
     assert after.value == pytest.approx(before.value * factor)
+
+
+def priced(monkeypatch, module, gpu, factor):
+    """Let a part cost so much more in every claim of a module."""
+    known = module.market_price
+
+    def price(customer, name, *rest):
+        found = known(customer, name, *rest)
+        scale = factor if facts.gpu(name).name == gpu else 1.0
+        return replace(found, low=found.low * scale, typical=found.typical * scale, high=found.high * scale)
+
+    monkeypatch.setattr(module, "market_price", price)
+
+
+@pytest.mark.parametrize(
+    ("claim", "module", "gpu", "way"),
+    [("C13", parts, "H100 SXM", -1), ("C21", money, "A100 SXM 80GB", 1), ("C25", money, "H200 SXM", 1)],
+)
+def test_a_price_moved_past_the_border_flips_the_verdict_and_one_short_of_it_does_not(
+    monkeypatch, rows, claim, module, gpu, way
+):
+    now = rows.set_index("id").loc[claim]
+    factor = (now.border / now.value) ** way
+    for beyond, flips in ((1.01, True), (0.99, False)):
+        with monkeypatch.context() as patch:
+            step = factor * (beyond if factor > 1 else 1 / beyond)
+            priced(patch, module, gpu, step)
+            then = decide(claim, default())
+        assert then.value == pytest.approx(now.value * step**way)
+        assert (then.verdict != now.verdict) == flips, (claim, step, then.verdict)
+
+
+def test_a_border_is_where_the_verdict_is_drawn(rows):
+    """The verdict and the figure agree: misleading claims miss their borders, holding ones meet them."""
+    by = rows.set_index("id")
+    assert (by.loc["C12"].value >= by.loc["C12"].border) == (by.loc["C12"].verdict != "misleads")
+    assert (by.loc["C15"].value > 1) == (by.loc["C15"].verdict == "holds")
+    assert (by.loc["C18"].value <= 1) == (by.loc["C18"].verdict in ("holds", "holds under conditions"))
+    assert (by.loc["C22"].value > 1) == (by.loc["C22"].verdict == "holds")
+    assert (by.loc["C06"].value < by.loc["C06"].border) == (by.loc["C06"].verdict == "misleads")
+    assert (by.loc["C29"].value > by.loc["C29"].border) == (by.loc["C29"].verdict == "misleads")
+
+
+def test_four_to_eight_h200_carry_what_the_claim_on_a_service_says(rows):
+    """The border in users is one that the map's own count of GPUs confirms."""
+    case = load_customer(facts.DATA / "customers" / "inference-saas.yaml")
+    most = int(rows.set_index("id").loc["C19"].border)
+    way = {"H200 SXM": rented(case)["H200 SXM"]}
+    here, beyond = gpus_billed(case, case.model, way, np.array([most, most + 1]))[0]
+    assert here <= 8 < beyond
 
 
 def test_the_ledger_follows_the_customer():

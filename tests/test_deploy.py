@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -74,6 +76,41 @@ def test_the_manifest_has_what_kubernetes_asks_for(made):
     mounted, volumes = container["volumeMounts"], spec["template"]["spec"]["volumes"]
     assert [each["name"] for each in mounted] == [each["name"] for each in volumes]
     documented(flags(shlex.join(container["args"]), "--model"), "vllm serve", ("--model",))
+
+
+SCHEMA = json.loads((Path(__file__).parent / "schemas" / "kubernetes-1.37.json").read_text())
+
+
+def faults(document):
+    """Return what Kubernetes' own schema finds wrong with a document."""
+    kind = SCHEMA["kinds"][document["kind"]] | {"$defs": SCHEMA["$defs"]}
+    return [error.message for error in jsonschema.Draft202012Validator(kind).iter_errors(document)]
+
+
+def test_the_manifest_keeps_to_the_schema_that_kubernetes_publishes(made):
+    for document in yaml.safe_load_all(files(made).get("kubernetes.yaml", "")):
+        assert faults(document) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong"),
+    [
+        (("spec", "replicas"), "two"),
+        (("spec", "template", "spec", "containers", 0, "ports", 0, "containerPort"), "8000"),
+        (("spec", "template", "spec", "containers", 0, "arguments"), ["--model"]),
+        (("spec", "template", "spec", "volumes", 0, "emptyDir", "size"), "16Gi"),
+        (("kind",), "Service"),
+    ],
+)
+def test_the_schema_finds_what_is_wrong(at, wrong):
+    text = files(planner.plan(customer.check(WHO)))["kubernetes.yaml"]
+    document = next(yaml.safe_load_all(text))
+    assert faults(document) == []
+    place = document
+    for key in at[:-1]:
+        place = place[key]
+    place[at[-1]] = wrong
+    assert faults(document)
 
 
 def test_a_training_job_has_documented_flags_and_the_planned_layout():

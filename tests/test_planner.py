@@ -538,6 +538,7 @@ def test_rules_of_thumb_stand_in_data_and_move_the_plan(monkeypatch):
     changed = known | {"pretrain_batch_tokens": 2.0**23, "rack_kw": 10.0}
     for module in (runs, bill):
         monkeypatch.setattr(module, "assumptions", lambda of="cost": changed)
+    monkeypatch.setattr(bill.site, "_assumed", lambda name: changed[name])
     assert runs.global_batch(who) == 2 * batch
     assert racks() > before
 

@@ -88,3 +88,52 @@ def test_offers_of_a_customer(name):
     for offer in offers:
         assert 0 < offer.low <= offer.typical <= offer.high
     assert offers[-1].typical > offers[-1].usd
+
+
+# ---------------------------------------------------------------- in a plan
+
+LAB = {"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "trainings_per_year": 12.0}
+
+
+def lab(**values):
+    return planner.plan(customer.check(LAB | {"training_tokens": 3e9, "training_deadline_days": 10.0} | values))
+
+
+def test_a_run_on_spot_is_an_option_whose_odds_count_interruptions():
+    made = lab()
+    rows = made.training_table
+    on_spot, hourly = (
+        rows[rows.tenure == kind].set_index(["gpu", "precision", "gpus"]) for kind in ("spot", "on_demand")
+    )
+    both = on_spot.index.intersection(hourly.index)
+    assert len(both)
+    assert (on_spot.loc[both].days >= hourly.loc[both].days - 1e-9).all()
+    assert (on_spot.loc[both].p_deadline <= hourly.loc[both].p_deadline + 1e-9).all()
+    assert (on_spot.days_often >= on_spot.days).all() and (on_spot.days >= on_spot.days_seldom).all()
+
+
+def test_a_late_deadline_takes_spot_and_a_tight_one_does_not():
+    late = lab(training_deadline_days=60.0, busy_fraction=1.0)
+    assert late.training.tenure == "spot" and late.training.p_deadline >= 0.9
+    assert "on spot" in planner.as_text(late) or ", spot," in planner.as_text(late)
+    rows = late.training_table
+    hourly = rows[(rows.tenure == "on_demand") & (rows.p_deadline >= 0.9)]
+    assert late.training.usd < hourly.usd.min()
+    quick = lab(training_deadline_days=1.01 * float(rows[rows.tenure == "on_demand"].days.min()), busy_fraction=1.0)
+    assert quick.training is None or quick.training.tenure != "spot"
+
+
+def test_what_a_run_on_spot_costs_by_hand():
+    made = lab(busy_fraction=1.0)
+    row = made.training_table[(made.training_table.tenure == "spot") & (made.training_table.gpus == 8)].iloc[0]
+    plain = made.training_table
+    same = plain[(plain.tenure == "on_demand") & (plain.gpus == 8) & (plain.gpu == row.gpu)]
+    same = same[same.precision == row.precision].iloc[0]
+    longer = spot.excess(row.gpu, 8, runs.checkpoint_bytes(made.customer))
+    assert row.days == pytest.approx(float(same.days * longer[1]), rel=1e-6)
+    price = facts.price(row.gpu, "other", "spot").typical
+    assert row.usd_run == pytest.approx(8 * price * 24 * row.days)
+
+
+def test_whoever_insists_on_another_tenure_is_offered_no_spot():
+    assert "spot" not in set(lab(tenure="on_demand").training_table.tenure)

@@ -178,6 +178,7 @@ def plan(
         list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
     ] = None,
     trace: Trace = None,
+    xlsx: Annotated[Path | None, typer.Option(help="Write the bill as a workbook with live formulas")] = None,
     json_: AsJson = False,
 ) -> None:
     """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
@@ -185,6 +186,10 @@ def plan(
 
     if also and trace:
         raise InputError("trace", str(trace), "one service's, not that of several on one fleet")
+    if xlsx and (also or trace):
+        raise InputError("xlsx", str(xlsx), "the bill of one customer's file, without --with and --trace")
+    if xlsx:
+        _writable(xlsx)
     if also:
         _plan_together([_load(customer, set_, parts), *(_load(path, None, parts) for path in also)], json_)
         return
@@ -195,6 +200,10 @@ def plan(
     else:
         made = planner.plan(_load(customer, set_, parts))
         found, said = planner.as_json(made), planner.as_text(made)
+    if xlsx:
+        from hopperbook import workbook
+
+        workbook.write(workbook.bill(made), xlsx)
     if json_:
         _print_json(found)
     else:

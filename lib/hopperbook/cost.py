@@ -150,6 +150,37 @@ def own_usd_per_month(o: Ownership, servers: ArrayLike = 1, load: ArrayLike = 1.
     return np.asarray(servers, dtype=float)[()] * (depreciation + interest + care + power_usd_per_month(o, load))
 
 
+def lease_usd_per_month(price_usd: float, months: int, rate_per_year: float, residual_fraction: float) -> float:
+    r"""Cost of leasing a server that goes back at the end.
+
+    .. math:: \left(P - \frac{r P}{(1 + j)^m}\right) \frac{j}{1 - (1 + j)^{-m}}, \qquad j = i / 12
+
+    Parameters
+    ----------
+    price_usd : float
+        What the lessor pays for it, P.
+    months : int
+        Term, m.
+    rate_per_year : float
+        What the lessor asks for its money, i.
+    residual_fraction : float
+        Share of the price that the lessor counts on at the end, r.
+
+    Returns
+    -------
+    float
+        USD a month, without power, space and care.
+
+    Examples
+    --------
+    >>> round(lease_usd_per_month(280000, 36, 0.12, 0.0)), round(lease_usd_per_month(280000, 36, 0.12, 0.3))
+    (9300, 7350)
+    """
+    monthly = rate_per_year / 12
+    spread = monthly / (1 - (1 + monthly) ** -months) if monthly else 1 / months
+    return price_usd * (1 - residual_fraction / (1 + monthly) ** months) * spread
+
+
 def power_usd_per_month(o: Ownership, load: ArrayLike = 1.0) -> Floats:
     """Cost of power and space of one server a month.
 

@@ -185,6 +185,32 @@ class Customer(BaseModel):
     api_usd_per_million_output_tokens: Usd | None = Field(
         None, description="Price of an API that would do; empty = none"
     )
+    growth_per_year: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0, description="Growth of the load a year, as a share; the bill by month adds replicas as they are needed"
+    )
+    stored_tb: Annotated[float, Field(ge=0, le=1e6)] = Field(0.0, description="Data stored at the provider, TB")
+    egress_tb_per_month: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        0.0, description="Traffic out of the provider to the internet, TB a month"
+    )
+    support: Literal["none", "business", "enterprise"] = Field(
+        "none", description="Support plan of the provider, where GPUs are rented"
+    )
+    licence: Literal["none", "nvaie"] = Field("none", description="Software licence of each GPU: NVIDIA AI Enterprise")
+    site_kw: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        0.0, description="Power of your own site for servers and their cooling, kW; 0 = no limit"
+    )
+    site_rack_kw: Annotated[float, Field(ge=0, le=1000)] = Field(
+        0.0, description="Power that a rack of it carries and cools, kW; 0 = as assumed"
+    )
+    site_racks: Annotated[int, Field(ge=0, le=100_000, strict=True)] = Field(
+        0, description="Racks free there; 0 = no limit"
+    )
+    site_pue: Annotated[float, Field(ge=0, le=3)] = Field(
+        0.0, description="Power of the site over that of its machines, from 1 on; 0 = as surveyed"
+    )
+    site_usd_per_kwh: Annotated[float, Field(ge=0, le=5)] = Field(
+        0.0, description="Price of electricity there; 0 = as assumed"
+    )
     language: Literal["en", "de", "fr", "zh"] = Field("en", description="How numbers are written")
 
     @field_validator("name")
@@ -400,6 +426,8 @@ def check(values: dict[str, Any]) -> Customer:
             date.fromisoformat(customer.as_of)
         except ValueError:
             raise InputError("as_of", customer.as_of, "a day of the calendar", facts.newest_price_date()) from None
+    if 0 < customer.site_pue < 1:
+        raise InputError("site_pue", customer.site_pue, "0, or a number from 1 to 3: cooling adds to the machines", "1")
     served = _known("model", models.load, customer.model)
     for field in ("training_model", "small_model", "teacher_model", "night_model"):
         _writes(field, _known(field, models.load, getattr(customer, field) or customer.model), customer)

@@ -94,6 +94,7 @@ def decision_map(
     y_title: str,
     here: tuple[float, float] | None = None,
     reasons: Mapping[str, str] | None = None,
+    rival: Sequence[Sequence[str]] | None = None,
     width: int = WIDE,
 ) -> Spec:
     """Draw which GPU wins where, both axes logarithmic, with the reader's own load marked.
@@ -110,6 +111,8 @@ def decision_map(
         The reader's load.
     reasons : mapping, optional
         A few words for each winner, written below its name.
+    rival : array of str, same shape, optional
+        Who costs about as much in each cell; an empty text where it is not close. Close cells carry a small diamond.
     width : int
         Outer width on a wide screen.
 
@@ -121,7 +124,7 @@ def decision_map(
     Raises
     ------
     InputError
-        If the winners' shape does not fit the axes.
+        If the shape of winners or rivals does not fit the axes.
 
     Examples
     --------
@@ -132,6 +135,9 @@ def decision_map(
     names = np.asarray(winner, dtype=object).astype(str)
     if names.shape != (len(y), len(x)):
         raise InputError("winner", names.shape, f"an array of shape ({len(y)}, {len(x)})")
+    near = np.full(names.shape, "") if rival is None else np.asarray(rival, dtype=object).astype(str)
+    if near.shape != names.shape:
+        raise InputError("rival", near.shape, f"an array of shape ({len(y)}, {len(x)})")
     x_edges, y_edges = edges(x), edges(y)
     areas = [
         corner | {"winner": name, "_chain": f"{place} {chain}"}
@@ -166,13 +172,29 @@ def decision_map(
                 .mark_rule(strokeWidth=1.5, strokeCap="square")
                 .encode(x=x_axis, x2=alt.X2("x2:Q"), y=y_axis, y2=alt.Y2("y2:Q"))
             )
+        if close := _close_cells(near, x_edges, y_edges):
+            sign: Mark = {"shape": "diamond", "size": 26, "filled": True, "opacity": 0.45, "color": INK}
+            layers.append(alt.Chart(data(close)).mark_point(**sign).encode(x=x_axis, y=y_axis))
         layers += _region_names(titles, x_axis, y_axis, outer - 60.0, np.log(x_edges[-1] / x_edges[0]))
         if here is not None:
             layers += _here(here, x_axis, y_axis, here[0] > float(np.sqrt(x_edges[0] * x_edges[-1])))
         return stack(layers, 320 if outer > 500 else 290)
 
-    grid = [(float(a), float(b), names[row, column]) for row, b in enumerate(y) for column, a in enumerate(x)]
-    return responsive(draw, width, csv=pd.DataFrame(grid, columns=["x", "y", "winner"]))
+    cells = [(row, column) for row in range(len(y)) for column in range(len(x))]
+    grid = [(float(x[b]), float(y[a]), names[a, b], *([near[a, b]] if rival is not None else [])) for a, b in cells]
+    columns = ["x", "y", "winner", *(["rival"] if rival is not None else [])]
+    return responsive(draw, width, csv=pd.DataFrame(grid, columns=columns))
+
+
+def _close_cells(rival: np.ndarray, x_edges: np.ndarray, y_edges: np.ndarray) -> list[dict[str, float]]:
+    """Return the middles of the cells in which another costs about as much."""
+    return [
+        {
+            "x": float(np.sqrt(x_edges[column] * x_edges[column + 1])),
+            "y": float(np.sqrt(y_edges[row] * y_edges[row + 1])),
+        }
+        for row, column in np.argwhere(rival != "")
+    ]
 
 
 def _chains(mask: np.ndarray, x_edges: np.ndarray, y_edges: np.ndarray) -> list[list[dict[str, float]]]:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
 from hopperbook import facts, hpc, planner, units
-from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
-from hopperbook.claims.models import SEVENTY, _training_rate
+from hopperbook.claims.finding import (
+    CONDITIONS,
+    HOLDS,
+    MISLEADS,
+    WRONG,
+    Finding,
+    Test,
+    between,
+    decisive,
+    nearest,
+    of_parts,
+)
+from hopperbook.claims.models import SEVENTY, _h200_ratio, _training_rate
 from hopperbook.claims.parts import A100, H100, H200
 from hopperbook.customer import Customer
 from hopperbook.customer import load as load_customer
+from hopperbook.planner.borders import gpus_billed, rented
 from hopperbook.planner.configuration import Configuration
-from hopperbook.planner.tenure import market_price
-from hopperbook.planner.upgrade import eased, path, tokens_per_s_per_gpu
+from hopperbook.planner.tenure import assumptions, market_price, tenures
+from hopperbook.planner.ties import price_spread
+from hopperbook.planner.upgrade import best_replica, eased, path, tokens_per_s_per_gpu
 
 
 def _rate(customer: Customer, gpu: str, model: str) -> float:
@@ -40,12 +54,17 @@ def by_size(customer: Customer) -> Finding:
     fp8 = _price(H100, customer) / _training_rate(H100, "fp8")
     small = _shares(customer, 0, 31)
     ratio = cost[H100] / cost[A100]
+    tests = [
+        Test("cost a token trained, H100 over A100, BF16", ratio, 1.0, ratio < 1),
+        Test("loads up to 30B that A100 serves at the least cost, %", 100 * small["A100"], 50.0, small["A100"] > 0.5),
+    ]
+    first = decisive(tests)
     return Finding(
-        CONDITIONS if small["A100"] > 0.1 else MISLEADS,
+        of_parts(tests),
         f"To train 70B an H100 costs {units.fixed(ratio, 2)} times what an A100 costs a token in BF16 and {units.fixed(fp8 / cost[A100], 2)}"
         f" times in FP8. To serve up to"
-        f" 30B, A100 is cheapest for {units.percent(small['A100'])} of the loads drawn.",
-        "cost a token trained, H100 over A100, BF16", ratio, 1.0, math.nan,
+        f" 30B, A100 is cheapest for {units.percent(small['A100'])} of the loads drawn, those of few users.",
+        first.axis, first.value, first.border, math.nan,
         (market_price(customer, H100).source.split(", ")[0],),
     )  # fmt: skip
 
@@ -53,17 +72,17 @@ def by_size(customer: Customer) -> Finding:
 def scenario_b(customer: Customer) -> Finding:
     """C19: four to eight H200 for a 70B service."""
     case = load_customer(facts.DATA / "customers" / "inference-saas.yaml")
-    made = planner.plan(case)
-    gpus = float(made.recommendation.gpus) if made.recommendation is not None else math.nan
-    part = made.recommendation.gpu if made.recommendation is not None else "nothing"
-    few = planner.plan(case.model_copy(update={"concurrency": 32})).recommendation
-    least = f"{int(few.gpus)} × {few.gpu}" if few is not None else "nothing"
+    users, way = np.arange(1, 4 * case.concurrency + 1), rented(case)[H200]
+    needed = gpus_billed(case, case.model, {H200: way}, users)[0]
+    least, most = (float((needed <= gpus).sum()) for gpus in (2, 8))  # users that so many carry
+    here = float(case.concurrency)
     return Finding(
-        between(gpus, 4, 8, below=CONDITIONS, inside=HOLDS, above=MISLEADS),
-        f"It depends on the users: {case.concurrency} of long conversations need {units.fixed(gpus)} × {part}, {32} of them"
-        f" {least}. Small services do"
-        f" share cards by MIG.",
-        "GPUs for the scenario's load", gpus, 8.0, 6.0, ("nvidia-mig-user-guide", "aiconfigurator-2025"),
+        between(here, least, most, below=CONDITIONS, inside=HOLDS, above=MISLEADS),
+        f"It depends on the users: four to eight H200 carry {units.fixed(least + 1)} to {units.fixed(most)} of these long"
+        f" conversations at once, and the scenario's {case.concurrency} need {units.fixed(needed[case.concurrency - 1])}."
+        f" Small services do share cards by MIG.",
+        "users at once", here, nearest(here, max(least, 1.0), most), math.nan,
+        ("nvidia-mig-user-guide", "aiconfigurator-2025"),
     )  # fmt: skip
 
 
@@ -71,15 +90,29 @@ def scenario_c(customer: Customer) -> Finding:
     """C20: both stacks on one server."""
     case = load_customer(facts.DATA / "customers" / "ai-hpc.yaml")
     made = planner.plan(case)
-    part = made.recommendation.gpu if made.recommendation is not None else H100
-    hours = 24 * case.busy_fraction + case.hpc_hours_per_day * hpc.slowdown(facts.gpu(part))
-    slow = hpc.slowdown(facts.gpu(A100))
+    row, slow = made.recommendation, hpc.slowdown(facts.gpu(A100))
+    if row is None:
+        return Finding(
+            WRONG, "No server carries both within the targets.", "servers that carry both", 0.0, 1.0, math.nan,
+            ("williams-2009-roofline",),
+        )  # fmt: skip
+    others = {part: other.usd for part, other in made.by_part.items() if facts.gpu(part).architecture != "Hopper"}
+    other = min(others.values(), default=math.inf)
+    hopper = facts.gpu(row.gpu).architecture == "Hopper"
+    tests = [Test("hours of the shared day", row.day_hours, 24.0, row.day_hours <= 24)]
+    if math.isfinite(other):
+        tests.append(Test("cost of the best A100 fleet over the best fleet", other / row.usd, 1.0, hopper))
+    first, older = (
+        decisive(tests),
+        f"an A100 fleet that does the same costs {units.fixed(other / row.usd, 1)} times as much",
+    )
     return Finding(
-        HOLDS if hours <= 24 and facts.gpu(part).architecture == "Hopper" else CONDITIONS,
-        f"A day of {case.hpc_hours_per_day:g} hours of science and {units.fixed(24 * case.busy_fraction)} of serving fits"
-        f" eight {part}: {units.fixed(hours)} hours. On"
-        f" A100 the science alone takes {units.fixed(slow, 1)} times as long.",
-        "hours of the shared day", hours, 24.0, math.nan, ("williams-2009-roofline", "schmidt-2024-cudasw4"),
+        of_parts(tests) if hopper else CONDITIONS,
+        f"A day of {case.hpc_hours_per_day:g} hours of science beside serving around the clock takes"
+        f" {units.fixed(row.day_hours, 1)} hours of {row.gpus} × {row.gpu};"
+        f" {older if math.isfinite(other) else 'no A100 fleet does the same'}. On A100 the science alone takes"
+        f" {units.fixed(slow, 1)} times as long.",
+        first.axis, first.value, first.border, math.nan, ("williams-2009-roofline", "schmidt-2024-cudasw4"),
     )  # fmt: skip
 
 
@@ -93,7 +126,7 @@ def a100_value(customer: Customer) -> Finding:
         f"By the hour A100 is cheapest; by the token of a 32B model at full load it costs {units.fixed(ratio, 2)} times the best"
         f" of H100 and H200. It wins"
         f" {units.percent(small)} of the loads up to 30B, those that do not fill a faster card.",
-        "cost a token on A100 over the best other, 32B", ratio, 1.0, math.nan,
+        "cost a token on A100 over the best other, 32B", ratio, nearest(ratio, 1.0, 1.5), math.nan,
         tuple(market_price(customer, A100).source.split(", ")[:2]),
     )  # fmt: skip
 
@@ -117,15 +150,19 @@ def growing(customer: Customer) -> Finding:
 def small_team(customer: Customer) -> Finding:
     """C23: A100 or H100 below 30B, H200 from 70B."""
     below, above = _shares(customer, 0, 31), _shares(customer, 60, 1000)
-    few = planner.decision_map(customer)
-    rows = few.users <= 16
-    early = float((few.winner[np.ix_(rows, few.parameters < 31e9)] == "H200").mean())
+    asked = _price(H200, customer) / _price(H100, customer)
+    worth = _h200_ratio(customer, SEVENTY, 32768, 1024)
+    tests = [
+        Test("loads below 31B that H200 wins, %", 100 * below["H200"], 10.0, below["H200"] <= 0.1),
+        Test("H200 worth over price asked, 70B at 32K tokens", worth / asked, 1.0, worth > asked),
+    ]
+    first = decisive(tests)
     return Finding(
-        CONDITIONS if below["H200"] > 0.1 else HOLDS,
+        of_parts(tests),
         f"H200 is cheapest for {units.percent(below['H200'])} of the loads below 31B and {units.percent(above['H200'])} from 60B on. With"
-        f" up to 16 users it wins {units.percent(early)} below 31B:"
-        f" the border runs by users as much as by size.",
-        "loads below 31B that H200 wins, %", 100 * below["H200"], 10.0, 0.0, ("aiconfigurator-2025",),
+        f" 32K tokens it carries {units.fixed(worth, 2)} times the requests of an H100 with 70B and rents for"
+        f" {units.fixed(asked, 2)} times as much: {'it pays' if worth > asked else 'it does not pay yet'}.",
+        first.axis, first.value, first.border, math.nan, ("aiconfigurator-2025",),
     )  # fmt: skip
 
 
@@ -194,25 +231,46 @@ def _differs(a: Configuration | None, b: Configuration | None) -> bool:
     return (a.gpu, int(a.gpus), a.tenure) != (b.gpu, int(b.gpus), b.tenure)
 
 
+B200 = "B200 SXM"
+
+
+def _log_width(spread: float, other: float, rho: float) -> float:
+    """Return the standard deviation of the logarithm of the ratio of two prices."""
+    return math.sqrt(max(spread**2 + other**2 - 2 * rho * spread * other, 1e-18))
+
+
+def _rate_spread(customer: Customer, gpu: str) -> float:
+    """Return the standard deviation of the logarithm of what a part carries, from its 80 % range."""
+    found = best_replica(eased(customer.model_copy(update={"model": SEVENTY})), gpu, SEVENTY)
+    return 0.0 if found is None else price_spread(*planner.bands(found[0])["throughput"])
+
+
 def two_years(customer: Customer) -> Finding:
     """C29: H200 for two years."""
     horizon = customer.model_copy(update={"horizon_months": 24, "tenure": "auto"})
-    per = {}
-    for g in (H100, H200):
-        ways = planner.tenure.tenures(horizon, g)
-        price = min(w.typical for w in ways if w.kind != "kept")
-        per[g] = price / max(_rate(horizon, g, SEVENTY), 1e-9)
-    ratio = per[H200] / per[H100]
-    b200 = facts.price("B200 SXM", "other").typical / facts.price(H200, "other").typical
-    flop = facts.gpu("B200 SXM").dense_flop_per_s["fp8"] / facts.gpu(H200).dense_flop_per_s["fp8"]
-    wide = facts.gpu("B200 SXM").memory_bandwidth_bytes_per_s / facts.gpu(H200).memory_bandwidth_bytes_per_s
+    per, spreads = {}, {}
+    for g in (H100, H200, B200):
+        ways = [way for way in tenures(horizon, g) if way.kind != "kept"]
+        best = min(ways, key=lambda way: way.typical, default=None)
+        if best is not None:
+            per[g] = best.typical / max(_rate(horizon, g, SEVENTY), 1e-9)
+            spreads[g] = price_spread(best.low, best.high)
+    rival = min((g for g in per if g != H200), key=lambda g: per[g])
+    ratio, rho = per[H200] / per[rival], assumptions("planner")["price_correlation_alike"]
+    width = math.hypot(
+        _log_width(spreads[H200], spreads[rival], rho), *(_rate_spread(horizon, g) for g in (H200, rival))
+    )
+    sure, decided = NormalDist().cdf(-math.log(ratio) / width), assumptions("planner")["decided"]
+    ends = [math.exp(sign * NormalDist().inv_cdf(decided) * width) for sign in (-1, 1)]
+    b200 = units.fixed(per[B200] / per[H200], 2) if B200 in per else "an unknown number of"
     return Finding(
-        between(ratio, 0.9, 1.1, below=CONDITIONS, inside=CONDITIONS, above=MISLEADS),
-        f"Over two years a token of 70B costs {units.fixed(ratio, 2)} times as much on H200 as on H100. B200 rents for"
-        f" {units.fixed(b200, 1)} times an H200 and has {units.fixed(flop, 1)} times"
-        f" its FP8 and {units.fixed(wide, 1)} times its bandwidth: resale of either will feel it.",
-        "cost a token over two years, H200 over H100", ratio, 1.0, 1.0,
-        tuple(facts.price("B200 SXM", "other").source.split(", ")[:2]),
+        HOLDS if sure >= decided else MISLEADS if sure <= 1 - decided else CONDITIONS,
+        f"Over two years a token of 70B costs {units.fixed(per[H200] / per[H100], 2)} times as much on H200 as on H100, and on B200"
+        f" {b200} times as much as on H200, by a wide estimate: nobody's runs of it are on file for this work. H200 costs less"
+        f" than {facts.gpu(rival).short} with a probability of {units.percent(sure)}, prices and speeds being as unsure as they"
+        f" are; resale of either will feel the newer part.",
+        f"cost a token over two years, H200 over {facts.gpu(rival).short}", ratio, nearest(ratio, *ends), 1.0,
+        tuple(facts.price(B200, "other").source.split(", ")[:2]),
     )  # fmt: skip
 
 

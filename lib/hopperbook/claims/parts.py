@@ -10,7 +10,8 @@ from hopperbook import facts, hpc, kernels, mig, units
 from hopperbook.claims.finding import CONDITIONS, HOLDS, MISLEADS, WRONG, Finding, between
 from hopperbook.customer import Customer
 from hopperbook.kernels import collectives
-from hopperbook.planner.tenure import market_price
+from hopperbook.planner.tenure import assumptions, market_price
+from hopperbook.planner.ties import p_cheaper, price_spread
 
 A100, H100, H200 = "A100 SXM 80GB", "H100 SXM", "H200 SXM"
 
@@ -89,13 +90,16 @@ def mig_generations(customer: Customer) -> Finding:
     """C06: more flexible MIG."""
     old, new = len(mig.layouts(A100)), len(mig.layouts(H100))
     small = [min(p.memory_bytes for p in mig.profiles(g).values()) for g in (A100, H100, H200)]
+    whole = [p.memory_bytes for p in (facts.gpu(g) for g in (A100, H100))]
     per_slice = facts.gpu(H100).memory_bandwidth_bytes_per_s / facts.gpu(A100).memory_bandwidth_bytes_per_s
     return Finding(
         MISLEADS if new <= old else HOLDS,
-        f"Both cut into seven, in {old} and {new} ways. What grew is each slice: {units.fixed(per_slice, 1)} times the"
-        f" bandwidth, its own"
-        f" media engines and confidential computing; the smallest slice of an H200 has {units.gib(small[2])}.",
-        "ways to fill a card, H100 over A100", new / old, 1.05, math.nan, ("nvidia-mig-user-guide",),
+        f"Both cut into seven, in {old} and {new} ways, {units.percent(small[0] / whole[0])} and"
+        f" {units.percent(small[1] / whole[1])} of the memory in the smallest: no finer. What grew is each slice:"
+        f" {units.fixed(per_slice, 1)} times the bandwidth, and its own media engines; the smallest slice of an H200 has"
+        f" {units.gib(small[2])}. Confidential computing is of the card, not of the slice.",
+        "ways to fill a card, H100 over A100; one more would do", new / old, (old + 1) / old, math.nan,
+        ("nvidia-mig-user-guide",),
     )  # fmt: skip
 
 
@@ -118,15 +122,19 @@ def only_choice_for_hpc(customer: Customer) -> Finding:
     rates = {(r["kernel"], r["gpu"]): r["flop_per_s"] for r in hpc.kernel_rates([A100, H100, H200])}
     names = list(hpc.constants()["kernels"])
     gain = [rates[n, H100] / rates[n, A100] for n in names]
-    price = market_price(customer, H100).typical / market_price(customer, A100).typical
-    worth = sum(g > price for g in gain)
+    asked = {g: market_price(customer, g) for g in (A100, H100)}
+    price = asked[H100].typical / asked[A100].typical
+    one, other = (price_spread(asked[g].low, asked[g].high) for g in (H100, A100))
+    rho = assumptions("planner")["price_correlation_alike"]
+    sure = [float(p_cheaper(g / price, one, other, rho)) for g in gain]
+    worth = sum(p >= assumptions("planner")["decided"] for p in sure)
     flat = sum(abs(rates[n, H200] / rates[n, H100] - 1) < 0.01 for n in names)
     low = float(np.min(gain))
     return Finding(
-        CONDITIONS if worth > 0 else WRONG,
-        f"H100 gains {units.fixed(low, 1)} to {units.fixed(max(gain), 1)} times over A100 and costs {units.fixed(price, 1)} times as much to rent: it"
-        f" pays for"
-        f" {worth} of {len(names)} kernels. On {flat} of them H200 is no faster than H100.",
+        HOLDS if worth == len(names) else CONDITIONS if low > price else MISLEADS if worth else WRONG,
+        f"H100 gains {units.fixed(low, 1)} to {units.fixed(max(gain), 1)} times over A100 and costs {units.fixed(price, 1)} times as much to rent:"
+        f" a result costs less on it for {worth} of {len(names)} kernels in four of five price scenarios, for the others A100"
+        f" is a choice. On {flat} of them H200 is no faster than H100.",
         "least gain of H100 over A100 over its price", low / price, 1.0, math.nan,
         ("williams-2009-roofline", facts.gpu(H100).source),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What to do on Monday: the commands, manifests and scripts of a plan, as text ready to be run."""
 
 from hopperbook.deploy.files import WHAT, files
+from hopperbook.deploy.questions import questions
 
-__all__ = ["WHAT", "files"]
+__all__ = ["WHAT", "files", "questions"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from hopperbook.customer import Customer
-from hopperbook.deploy import serving, slices, training
+from hopperbook.deploy import questions, serving, slices, training
 from hopperbook.models import conversion
 from hopperbook.planner import Plan
 from hopperbook.planner.load import demand
@@ -32,7 +32,7 @@ def files(plan: Plan) -> dict[str, str]:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
     >>> sorted(files(plan(default())))
-    ['README.md', 'expected.json', 'kubernetes.yaml', 'mig-parted.yaml', 'replay.py', 'serve.sh']
+    ['README.md', 'expected.json', 'kubernetes.yaml', 'mig-parted.yaml', 'questions.md', 'replay.py', 'serve.sh']
     """
     row, customer = plan.recommendation, plan.customer
     if row is None:
@@ -41,6 +41,7 @@ def files(plan: Plan) -> dict[str, str]:
         "serve.sh": serving.command(row, customer),
         "replay.py": REPLAY.read_text(encoding="utf-8"),
         "expected.json": json.dumps(expected(plan), indent=1) + "\n",
+        "questions.md": questions.as_markdown(plan),
     }
     if row.deployment.gpus <= 8:
         found["kubernetes.yaml"] = serving.manifest(row, customer)
@@ -93,6 +94,7 @@ WHAT = {
     "mig-parted.yaml": "cuts the small services' cards: `nvidia-mig-parted apply -f mig-parted.yaml -c small-services`",
     "train.sh": "trains: `TOKENIZER=... DATA=... CHECKPOINTS=... sbatch train.sh`, in Megatron-LM's folder",
     "expected.json": "the traffic that was planned for, and the figures that were expected",
+    "questions.md": "what to ask the seller before you sign",
     "replay.py": "replays that traffic, at random times and with log-normal lengths: `python replay.py"
     " http://HOST:8000`, prints its figures beside the plan's, and writes `measured.csv`, which"
     " `hopperbook evidence measured.csv` reads",

@@ -15,7 +15,7 @@ from hopperbook.display.core import text
 from hopperbook.display.doors import Door
 from hopperbook.display.figure import figure, result
 from hopperbook.display.lists import Reference, glossary, references
-from hopperbook.display.page import file, fold, notes, rerun, stamp, title
+from hopperbook.display.page import file, fold, notes, rerun, stamp, title, workbook
 from hopperbook.display.tables import Column, Input, Option, formula, inputs, options, table
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "table",
     "text",
     "title",
+    "workbook",
 ]

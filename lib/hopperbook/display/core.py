@@ -14,6 +14,7 @@ from hopperbook import units
 RESULT_MIME = "application/vnd.hopperbook.result+json"
 FILE_MIME = "application/vnd.hopperbook.file+json"
 DATA_MIME = "application/vnd.hopperbook.data+json"
+BOOK_MIME = "application/vnd.hopperbook.workbook+json"
 _GAPS = (units.NBSP, units.THIN)
 
 

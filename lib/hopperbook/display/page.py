@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from hopperbook.display.core import FILE_MIME, block, escape, markdown, publish, show
+from hopperbook.display.core import BOOK_MIME, FILE_MIME, block, escape, markdown, publish, show
 from hopperbook.errors import InputError
 
 
@@ -106,6 +108,35 @@ def file(name: str, text: str, note: str) -> None:
     body = f"{said}<details><summary>Show the file</summary><pre>{escape(text)}</pre></details>"
     html = block("fold", body)
     publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": plain})
+
+
+def workbook(book: Mapping[str, Any], note: str) -> None:
+    """Show a link to a workbook of spreadsheets; the report carries the file beside the page's data.
+
+    Parameters
+    ----------
+    book : mapping
+        Its name, and its sheets as plain values, of which the report makes the file.
+    note : str
+        What it holds, Markdown.
+
+    Raises
+    ------
+    InputError
+        If the name is none of a workbook.
+
+    Examples
+    --------
+    >>> workbook({"name": "bill.xlsx", "sheets": []}, "holds the bill")
+    `bill.xlsx` holds the bill
+    """
+    name = str(book["name"])
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}\.xlsx", name):
+        raise InputError("name", name, "letters, digits and dashes, then .xlsx")
+    said, plain = markdown(f"`{name}` " + note, {})
+    link = f'<p class="hb-links"><a href="data/{escape(name)}" download>{escape(name)}</a></p>'
+    content = {"name": name, "sheets": json.dumps(book["sheets"], ensure_ascii=False, separators=(",", ":"))}
+    publish({BOOK_MIME: content, "text/html": block("file", said + link), "text/plain": plain})
 
 
 def rerun(file_name: str, settings: Mapping[str, object] | None = None) -> None:

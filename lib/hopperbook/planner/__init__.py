@@ -4,7 +4,8 @@ from hopperbook.planner.borders import borders, decision_map, power_w
 from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.fleet import counterpart
-from hopperbook.planner.odds import bands, days_band
+from hopperbook.planner.odds import bands, days_band, days_range
+from hopperbook.planner.quality import quality_notes
 from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run
 from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
@@ -27,12 +28,14 @@ __all__ = [
     "configuration",
     "counterpart",
     "days_band",
+    "days_range",
     "decision_map",
     "headline",
     "layout",
     "of_trace",
     "plan",
     "plan_for_trace",
+    "quality_notes",
     "power_w",
     "rehearsal_json",
     "rehearsal_text",

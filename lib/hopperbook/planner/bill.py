@@ -9,6 +9,7 @@ from hopperbook import facts, units
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, weight_bytes
+from hopperbook.planner import site
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import limits
@@ -101,7 +102,7 @@ def _fleet(role: str, row: Configuration | TrainingRun, customer: Customer) -> l
         ),
         Item(f"NVMe a server, {role}", _nvme_tb(model, customer, role, count), "TB", _storage_reason(role)),
     ]
-    return machines + _network(role, system, count) + _site(role, system, count)
+    return machines + _network(role, system, count) + _site(role, customer, system, count)
 
 
 def _network(role: str, system: facts.System, count: int) -> list[Item]:
@@ -123,26 +124,15 @@ def _network(role: str, system: facts.System, count: int) -> list[Item]:
     ]
 
 
-def _site(role: str, system: facts.System, count: int) -> list[Item]:
+def _site(role: str, customer: Customer, system: facts.System, count: int) -> list[Item]:
     """Return power and racks; feeds and cooling are sized for what the servers are rated at."""
-    a = assumptions("planner")
-    power_kw = count * (system.rated_power_w or facts.node_power(system.name).high) / 1e3
-    height = (system.rack_units or 8) * count
-    racks = max(int(units.ceiling(power_kw / a["rack_kw"])), int(units.ceiling(height / a["rack_units"])))
-    pue = facts.cost("pue").typical
+    asked = site.need(customer, system, count)
+    held = f"{asked.a_rack} servers of {units.fixed(asked.server_kw, 1)} kW a rack" if asked.a_rack else "one alone"
+    why = f"{units.fixed(count * asked.server_kw, 1)} kW of servers times a PUE of {site.pue(customer):g}"
+    height = units.fixed(assumptions("planner")["rack_units"])
     return [
-        Item(
-            f"Power, {role}",
-            units.rounded(power_kw * pue, 3),
-            "kW",
-            f"{units.fixed(power_kw, 1)} kW of servers times a PUE of {pue:g}",
-        ),
-        Item(
-            f"Racks, {role}",
-            racks,
-            f"of {units.fixed(a['rack_units'])} units",
-            f"{height} units and at most {units.fixed(a['rack_kw'])} kW a rack",
-        ),
+        Item(f"Power, {role}", units.rounded(asked.kw, 3), "kW", why),
+        Item(f"Racks, {role}", asked.racks, f"of {height} units", held),
     ]
 
 

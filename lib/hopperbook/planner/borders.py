@@ -16,7 +16,8 @@ from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import Tenure, server_of, tenures
+from hopperbook.planner.tenure import Tenure, assumptions, server_of, tenures
+from hopperbook.planner.ties import p_cheaper, price_spread
 from hopperbook.serving.demand import cut_of, kept_by
 from hopperbook.units import MONTH_H
 
@@ -34,11 +35,15 @@ USERS = tuple(2**i for i in range(11))
 
 
 class Map(NamedTuple):
-    """Which GPU serves a model of a size to a number of users at the least cost."""
+    """Which GPU serves a model of a size to a number of users at the least cost, which other costs about as much.
+
+    ``rival`` names the next part where prices do not decide between it and the winner; it is empty elsewhere.
+    """
 
     parameters: NDArray[np.float64]
     users: NDArray[np.int_]
     winner: NDArray[np.object_]
+    rival: NDArray[np.object_]
     usd_per_month: NDArray[np.float64]
 
 
@@ -219,7 +224,8 @@ def decision_map(customer: Customer) -> Map:
     Returns
     -------
     Map
-        Parameters of the ladder's models, users, the winner (empty where no GPU keeps the targets) and its cost.
+        Parameters of the ladder's models, users, the winner (empty where no GPU keeps the targets), its rival where it
+        is close, and its cost.
 
     Examples
     --------
@@ -232,7 +238,21 @@ def decision_map(customer: Customer) -> Map:
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
     names = np.array([facts.gpu(part).short for part in ways] + [""], dtype=object)
     sizes = np.array([float(parameters(load(name))) for name in LADDER])
-    return Map(sizes, users, names[_winners(costs)], costs.min(axis=0))
+    won = _winners(costs)
+    return Map(sizes, users, names[won], names[_rivals(costs, won, list(ways.values()))], costs.min(axis=0))
+
+
+def _rivals(costs: NDArray[np.float64], won: NDArray[np.int_], ways: list[Tenure]) -> NDArray[np.int_]:
+    """Return the part of every cell that may as well cost least, by the odds of :mod:`ties`; -1 where none is close."""
+    spreads = np.array([price_spread(way.low, way.high) for way in ways])
+    rho = assumptions("planner")["price_correlation_alike"]
+    cheapest = np.take_along_axis(costs, np.maximum(won, 0)[None], axis=0)[0]
+    others = np.where(np.arange(len(ways))[:, None, None] == won, np.inf, costs)
+    second = others.argmin(axis=0)
+    with np.errstate(invalid="ignore"):
+        ratio = np.nan_to_num(others.min(axis=0) / cheapest, nan=np.inf)
+    sure = p_cheaper(ratio, spreads[np.maximum(won, 0)], spreads[second], rho)
+    return np.where((won >= 0) & (sure < assumptions("planner")["decided"]), second, -1)
 
 
 class Border(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hopperbook.customer import Customer
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
+from hopperbook.planner.extras import Extra, extras
 from hopperbook.planner.load import limits
 from hopperbook.planner.night import Night, night
 from hopperbook.planner.obstacles import obstacle, unscheduled
@@ -54,6 +55,8 @@ class Plan:
         Configurations timed.
     serving_table, training_table : DataFrame
         All of them.
+    extras : tuple of Extra
+        What is billed beside the GPUs.
     answer : str
         What stands in the way, where something does; empty otherwise.
     explained : Configuration
@@ -76,6 +79,7 @@ class Plan:
     training_table: pd.DataFrame = field(repr=False)
     explained: Configuration
     by_part: dict[str, Configuration] = field(repr=False, default_factory=dict)
+    extras: tuple[Extra, ...] = ()
     answer: str = ""
     night: Night | None = None
     pictures: Pictures | None = None
@@ -91,10 +95,10 @@ class Plan:
         Returns
         -------
         float
-            USD; serving, training, small services, the night's work and images together.
+            USD; serving, training, small services, the night's work, images and what is billed beside them.
         """
         column = {"low": "usd_low", "typical": "usd", "high": "usd_high"}[end]
-        parts = (self.recommendation, self.training, self.small, self.night, self.pictures)
+        parts = (self.recommendation, self.training, self.small, self.night, self.pictures, *self.extras)
         return float(sum(getattr(part, column) for part in parts if part is not None))
 
 
@@ -141,6 +145,7 @@ def plan(customer: Customer) -> Plan:
     trained, options, run_table = train.cheapest(customer, run_table, recommendation)
     small = small_services(customer, ways)
     nightly, drawn = night(customer, recommendation, trained, ways), pictures(customer, ways)
+    beside = extras(customer, (recommendation, trained, small))
     return Plan(
         customer=customer,
         recommendation=recommendation,
@@ -161,13 +166,14 @@ def plan(customer: Customer) -> Plan:
             filter(
                 None,
                 (
-                    obstacle(rows, recommendation, trained, run_table, small, customer, (nightly, drawn)),
+                    obstacle(rows, recommendation, trained, run_table, small, beside, customer, (nightly, drawn)),
                     unscheduled(nightly, drawn, customer),
                 ),
             )
         ),  # fmt: skip
         night=nightly,
         pictures=drawn,
+        extras=beside,
         explained=recommendation or _quickest(rows, made) or fleet.short_of_room(customer, ways),
     )
 

@@ -104,13 +104,16 @@ class TrainingRun:
     Parameters
     ----------
     gpu, precision, tenure : str
-        Part; format of matrix products; ``on_demand``, ``reserved``, ``own``, ``kept`` or ``shared`` with serving.
+        Part; format of matrix products; ``on_demand``, ``spot``, ``reserved``, ``own``, ``kept`` or ``shared`` with
+        serving.
     gpus, tp, pp, vpp, cp, ep, dp, micro_batch, micro_batches : int
         The cluster and its layout.
     recompute : str
         ``none``, ``selective`` or ``full``.
     tokens_per_s_per_gpu, mfu, goodput, days : float
         Throughput of one GPU, model FLOP utilisation, share of time that is progress, and days of a run.
+    days_seldom, days_often : float
+        Days where nodes on spot are seldom and often taken away; those of a run otherwise.
     memory_gib : float
         Peak on one GPU.
     usd_low, usd, usd_high, usd_low_run, usd_run, usd_high_run : float
@@ -136,6 +139,8 @@ class TrainingRun:
     mfu: float
     goodput: float
     days: float
+    days_seldom: float
+    days_often: float
     memory_gib: float
     usd_low: float
     usd: float

@@ -7,11 +7,14 @@ import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
+from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, TrainingRun
+from hopperbook.planner.extras import Extra, how
 from hopperbook.planner.fleet import STAGES
 from hopperbook.planner.night import Night
 from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.small import Small, cut_parts, small_service_bytes
+from hopperbook.planner.tenure import server_of
 from hopperbook.units import GIB, money, number, percent
 
 
@@ -21,6 +24,7 @@ def obstacle(
     trained: TrainingRun | None,
     run_table: pd.DataFrame,
     small: Small | None,
+    extras: tuple[Extra, ...],
     customer: Customer,
     beside: tuple[Night | Pictures | None, ...] = (),
 ) -> str:
@@ -36,6 +40,8 @@ def obstacle(
         All training runs.
     small : Small or None
         Where the small services run.
+    extras : tuple of Extra
+        What is billed beside the GPUs.
     customer : Customer
         What was asked for.
     beside : tuple of Night, Pictures or None
@@ -57,10 +63,24 @@ def obstacle(
             f"No slice of a card holds a small service of {customer.small_model}: it needs {units.fixed(needed)} GiB."
         )
     if chosen is not None and customer.budget_usd_per_month:
-        usd = sum(part.usd for part in (chosen, trained, small, *beside) if part is not None)
+        usd = sum(part.usd for part in (chosen, trained, small, *extras, *beside) if part is not None)
         if usd > customer.budget_usd_per_month:
             said.append(_over_budget(usd, customer.budget_usd_per_month))
-    return " ".join(said)
+    said.append(_over_site((chosen, trained, small), customer))
+    return " ".join(filter(None, said))
+
+
+def _over_site(fleets: tuple[Configuration | TrainingRun | Small | None, ...], customer: Customer) -> str:
+    """Say that what is bought asks together for more power than the site gives, where it does."""
+    kw = 0.0
+    for fleet in fleets:
+        if fleet is not None and how(fleet) == "own":
+            server, gpus = server_of(fleet.gpu), fleet.cards if isinstance(fleet, Small) else fleet.gpus
+            kw += site.need(customer, server, -(-gpus // server.gpus)).kw
+    if not customer.site_kw or kw <= customer.site_kw:
+        return ""
+    asked = f"Together they ask for {units.fixed(kw, 1)} kW with cooling"
+    return f"{asked}, and your site gives {customer.site_kw:g} kW: rent a part, or ask for more power."
 
 
 def unscheduled(nightly: Night | None, drawn: Pictures | None, customer: Customer) -> str:

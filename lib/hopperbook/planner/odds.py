@@ -12,6 +12,7 @@ from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.evidence.beyond import load_band, serving_band, training_band
 from hopperbook.models import load
+from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.rollouts import method_constants
 from hopperbook.serving import Deployment
 from hopperbook.training import METHODS
@@ -111,13 +112,42 @@ def days_band(customer: Customer, part: str) -> tuple[float, float]:
     return low, high
 
 
+def days_range(customer: Customer, run: TrainingRun) -> tuple[float, float]:
+    """Return the ends of the 80 % range of the days that a planned run takes, interruptions on spot counted.
+
+    Parameters
+    ----------
+    customer : Customer
+        The model trained.
+    run : TrainingRun
+        The run.
+
+    Returns
+    -------
+    tuple of float
+        Days.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan
+    >>> [round(24 * days, 1) for days in days_range(default(), plan(default()).training)]  # hours
+    [15.4, 16.9]
+    """
+    low, high = days_band(customer, run.gpu)
+    return low * run.days_seldom, high * run.days_often
+
+
 def p_deadline(rows: pd.DataFrame, customer: Customer) -> NDArray[np.float64]:
-    """Return the probability that each run of a table keeps the deadline, by its part's range.
+    r"""Return the probability that each run of a table keeps the deadline, by its part's range.
+
+    .. math:: 0.3\,p(d_\mathrm{seldom}) + 0.4\,p(d) + 0.3\,p(d_\mathrm{often})
 
     Parameters
     ----------
     rows : DataFrame
-        With ``gpu`` and ``days``.
+        With ``gpu`` and ``days``; with ``days_seldom`` and ``days_often`` at the ends of the 80 % range of
+        interruptions, weighed as Swanson does.
     customer : Customer
         The deadline.
 
@@ -128,4 +158,7 @@ def p_deadline(rows: pd.DataFrame, customer: Customer) -> NDArray[np.float64]:
     """
     factors = {part: days_band(customer, part) for part in rows.gpu.unique()}
     low, high = (rows.gpu.map({part: ends[i] for part, ends in factors.items()}).to_numpy(float) for i in (0, 1))
-    return probability(rows.days, customer.training_deadline_days, (low, high))
+    ends = [(0.3, "days_seldom"), (0.4, "days"), (0.3, "days_often")] if "days_often" in rows else [(1.0, "days")]
+    deadline = customer.training_deadline_days
+    odds = [share * probability(rows[name].to_numpy(float), deadline, (low, high)) for share, name in ends]
+    return np.sum(odds, axis=0)

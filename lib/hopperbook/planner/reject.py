@@ -10,9 +10,11 @@ import pandas as pd
 
 from hopperbook import units
 from hopperbook.customer import Customer
+from hopperbook.errors import InputError
+from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.odds import bands
-from hopperbook.planner.tenure import Tenure
+from hopperbook.planner.tenure import Tenure, server_of
 from hopperbook.planner.train import UNTRAINED_USD
 from hopperbook.serving import Deployment
 from hopperbook.units import MONTH_H, money, percent
@@ -69,7 +71,8 @@ def rejected(
         if chosen is not None and part == chosen.gpu:
             continue
         if not ways[part]:
-            found.append(Rejected(part, "no price on file", "a price of your own"))
+            none = _beyond_site(part, 1, customer) or ("no price on file", "a price of your own")
+            found.append(Rejected(part, *none))
         elif part in missing:
             reason, _, remedy = missing[part].partition("; ")
             found.append(Rejected(part, reason, remedy))
@@ -80,6 +83,18 @@ def rejected(
         else:
             found.append(_too_slow(rows[rows.gpu == part], made, part, customer))
     return tuple(found)
+
+
+def _beyond_site(part: str, gpus: int, customer: Customer) -> tuple[str, str] | None:
+    """Return why so many GPUs cannot be bought for the site, and what would hold them; None where they can."""
+    if customer.tenure not in ("auto", "own"):
+        return None
+    try:
+        server = server_of(part)
+    except InputError:
+        return None
+    reason, remedy = site.shortfall(customer, server, -(-gpus // server.gpus))
+    return (reason, remedy) if reason else None
 
 
 def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
@@ -99,6 +114,10 @@ def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
 
 def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, customer: Customer) -> Rejected:
     """Reject a part of which no configuration is sure of the targets: no room, no time, too few owned, or too slow."""
+    keep = rows[rows.fits & (rows[["p_tpot", "p_ttft", "p_request"]].min(axis=1) >= 0.5) & (rows.tenure == "own")]
+    beyond = _beyond_site(part, int(keep.gpus.min()), customer) if len(keep) and not keep.available.any() else None
+    if beyond is not None:
+        return Rejected(part, *beyond)
     possible = rows[rows.fits & rows.available]
     if possible.empty:
         if rows.fits.any() and (rows.day_hours > 24).all():

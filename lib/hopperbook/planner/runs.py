@@ -11,10 +11,11 @@ from hopperbook.cost import rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import load, parameters
+from hopperbook.planner import spot
 from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.fleet import billed
 from hopperbook.planner.rollouts import with_rollouts
-from hopperbook.planner.tenure import Tenure, assumptions
+from hopperbook.planner.tenure import Tenure, assumptions, on_spot
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import best, days, goodput, sweep
 from hopperbook.units import DAY_S, GIB
@@ -180,27 +181,37 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
             rows["goodput"] = goodput(rows["gpus"], state)
             rows["days"] = days(customer.training_tokens, rows["tokens_per_s_per_gpu"] * rows["gpus"], rows["goodput"])
             rows["memory_gib"] = rows["memory_bytes"] / GIB
-            kept += [_priced(rows, way, customer) for way in ways if len(fastest)]
+            offered = [*ways, *filter(None, [on_spot(customer, part)])]
+            kept += [_priced(rows, way, customer) for way in offered if len(fastest)]
     return _stacked(kept), considered
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:
     """Price runs: rented by the hour they take; reserved, bought (whole servers) and kept GPUs by the month.
 
-    Several nodes rented for one run are paid for while they are set up, too.
+    Several nodes rented for one run are paid for while they are set up, too. On spot a run takes longer, by how often
+    nodes are taken away: seldom, as assumed, or often; the ends of its price go with the ends of that.
     """
     gpus, each = rows["gpus"], 12 / customer.trainings_per_year
     paid = gpus if way.kind == "kept" else billed(gpus, np.full(len(gpus), way.kind))
-    set_up = np.where((gpus > 8) & (way.kind == "on_demand"), assumptions()["cluster_setup_hours"] / 24, 0.0)
+    hourly = way.kind in ("on_demand", "kept", "spot")
+    joined = (gpus > 8) & (way.kind in ("on_demand", "spot"))
+    set_up = np.where(joined, assumptions()["cluster_setup_hours"] / 24, 0.0)
+    longer = (1.0, 1.0, 1.0)
+    if way.kind == "spot":
+        longer = spot.excess(way.gpu, gpus, checkpoint_bytes(customer))  # type: ignore[assignment]
+    # as in fleet: no choice hangs on the last bits
+    seldom, days, often = (np.round(rows["days"] * times + set_up, 9) for times in longer)
     priced = {
         "tenure": np.full(len(gpus), way.kind, object),
         "available": (way.limit == 0) | (gpus <= way.limit),
-        "days": np.round(rows["days"] + set_up, 9),  # as in fleet: no choice hangs on the last bits
+        "days": days,
+        "days_seldom": seldom,
+        "days_often": often,
     }
-    for column, end in (("usd_low", "low"), ("usd", "typical"), ("usd_high", "high")):
+    for column, end, lasts in (("usd_low", "low", seldom), ("usd", "typical", days), ("usd_high", "high", often)):
         price = way.usd_per_hour(end, -(-gpus // 8))
-        hourly = way.kind in ("on_demand", "kept")
-        run = usd_per_run(paid, price, priced["days"] * DAY_S)
+        run = usd_per_run(paid, price, lasts * DAY_S)
         priced[column] = np.round(run / each if hourly else rent_usd_per_month(paid, price), 6)
         priced[column + "_run"] = run if hourly else priced[column] * each
     return rows | priced

@@ -10,16 +10,18 @@ from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
 from hopperbook.models import conversion, load
-from hopperbook.planner import night, pictures, unconsidered
+from hopperbook.planner import night, pictures, quality, site, unconsidered
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
+from hopperbook.planner.energy import energy
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.night import Night
-from hopperbook.planner.odds import SURE, bands, days_band
+from hopperbook.planner.odds import SURE, bands, days_band, days_range
 from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
 from hopperbook.planner.stress import lost_replica, variants, with_spare
+from hopperbook.planner.tenure import server_of
 from hopperbook.planner.ties import Tie, choose_by, ties
 from hopperbook.planner.verify import answered
 
@@ -104,6 +106,7 @@ def run(row: TrainingRun, plan: Plan) -> dict[str, Any]:
     """
     memory = interval("training/memory_gib")
     low, high = days_band(plan.customer, row.gpu)
+    soon, late = days_range(plan.customer, row)
     return {
         "gpu": str(row.gpu),
         "gpus": int(row.gpus),
@@ -111,7 +114,7 @@ def run(row: TrainingRun, plan: Plan) -> dict[str, Any]:
         "layout": describe(row),
         "precision": str(row.precision),
         "tenure": str(row.tenure),
-        "days_to_train": _range(row.days, row.days * low, row.days * high),
+        "days_to_train": _range(row.days, soon, late),
         "usd_per_run": _range(row.usd_run, row.usd_low_run * low, row.usd_high_run * high),
         "usd_per_month": _range(row.usd, row.usd_low, row.usd_high),
         "mfu": float(row.mfu),
@@ -188,6 +191,14 @@ def as_json(plan: Plan) -> dict[str, Any]:
         work = getattr(plan, name)
         if work is not None:
             found[name] = _other_work(work)
+    found["extras"] = [
+        {"what": each.what, "amount": each.amount, "unit": each.unit, "source": each.source}
+        | {"usd_per_month": _range(each.usd, each.usd_low, each.usd_high)}
+        for each in plan.extras
+    ]
+    used = energy(plan)
+    found["energy"] = None if used is None else used._asdict()
+    found["site"] = site_needs(plan)
     ends = [plan.usd_per_month(end) for end in ("typical", "low", "high")]
     found["usd_per_month"] = _range(ends[0], ends[1], ends[2])
     return found
@@ -209,6 +220,36 @@ def _other_work(work: Night | Pictures) -> dict[str, Any]:
         "freed_tokens": work.freed_tokens,
         "unscheduled_tokens": work.unscheduled_tokens,
     }
+
+
+def site_needs(plan: Plan) -> dict[str, Any] | None:
+    """Return what the servers of the serving fleet ask of a site, and how many of them the customer's holds.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    dict or None
+        Power with cooling, kW, racks, and servers; ``most_servers`` is None where no limit was stated.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan as make
+    >>> site_needs(make(default()))["kw"]  # one server of 10.2 kW times a PUE of 1.3
+    13.26
+    """
+    row, customer = plan.recommendation, plan.customer
+    if row is None:
+        return None
+    server = server_of(row.gpu)
+    count = -(-row.gpus // server.gpus)
+    asked = site.need(customer, server, count)
+    held = site.most_servers(customer, server)
+    return {"servers": count, "kw": asked.kw, "racks": asked.racks, "most_servers": held}
 
 
 def _largest(row: Configuration, customer: Customer) -> list[float]:
@@ -264,12 +305,25 @@ def notes(plan: Plan) -> list[str]:
     --------
     >>> from hopperbook.customer import check
     >>> from hopperbook.planner.choose import plan as make
-    >>> notes(make(check({"name": "A", "model": "llama-3.1-8b", "precision": "int4"})))
+    >>> notes(make(check({"name": "A", "model": "llama-3.1-8b", "precision": "int4"})))[:1]
     ['INT4 needs a checkpoint in AWQ, GPTQ or compressed-tensors in place of the one named']
     """
     row, found = plan.recommendation, list(load(plan.customer.model).notes)
-    needed = conversion(row.deployment.model, row.deployment.weights) if row is not None else ""
-    return found + ([needed] if needed else [])
+    if row is None:
+        return found
+    needed = conversion(row.deployment.model, row.deployment.weights)
+    return [*found, *([needed] if needed else []), *quality.notes(row), *_unhoused(row, plan.customer)]
+
+
+def _unhoused(row: Configuration, customer: Customer) -> list[str]:
+    """Say why the recommended GPUs are rented that the site could not hold, and how many servers it would."""
+    server = server_of(row.gpu)
+    reason, remedy = site.shortfall(customer, server, -(-row.gpus // server.gpus))
+    if not reason or row.tenure not in ("on_demand", "reserved"):
+        return []
+    held = site.most_servers(customer, server)
+    holds = f"it holds {held} {server.name}" if held else f"it holds no {server.name}"
+    return [f"{row.gpus} × {row.gpu} bought {reason}: {holds}; buying wants {remedy.removesuffix(', or rented GPUs')}"]
 
 
 def _stress_lines(plan: Plan) -> list[str]:
@@ -327,7 +381,14 @@ def _tie_line(row: Configuration, found: Tie) -> str:
     return f"  {'close':15s} {what}: {units.money(other.usd)}, {odds}; {choose_by(row, found)}"
 
 
-TENURE_WORDS = {"on_demand": "Rent", "reserved": "Reserve", "own": "Buy", "kept": "Keep", "shared": "Share"}
+TENURE_WORDS = {
+    "on_demand": "Rent",
+    "spot": "Rent on spot",
+    "reserved": "Reserve",
+    "own": "Buy",
+    "kept": "Keep",
+    "shared": "Share",
+}
 
 
 def headline(plan: Plan) -> str:
@@ -410,6 +471,17 @@ def as_text(plan: Plan) -> str:
         usd = t["usd_per_run"]["value"]
         cost = f"{units.money(usd)} a run" if usd else "in idle hours of the fleet, at no further cost"
         lines.append(f"  {'training':15s} {what}: {units.fixed(days['value'], 1)} days ({ends}), {cost}")
+    used = energy(plan)
+    if used is not None:
+        grid = f"{used.grid}, {used.g_co2_per_kwh:g} g a kWh" + (" (region not on file)" if used.assumed else "")
+        lines.append(
+            f"  {'energy':15s} {units.number(used.kwh, 3)} kWh a month,"
+            f" {units.number(used.kg_co2, 3)} kg of CO2 ({grid}),"
+            f" {units.number(used.tokens_per_kwh, 3)} output tokens a kWh"
+        )
+    lines += [
+        f"  {'beside':15s} {each.what}: {each.amount:g} {each.unit}, {units.money(each.usd)}" for each in plan.extras
+    ]
     if plan.small is not None:
         s = plan.small
         lines.append(f"  {'small services':15s} {s.cards} × {s.gpu} cut into {s.profile}: {units.money(s.usd)}")

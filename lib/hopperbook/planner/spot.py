@@ -6,7 +6,7 @@ wait for another node. What counts is the price of an hour of progress.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,14 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 from hopperbook import facts
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
-from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import TrainingRun, run_of_row
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, market_price, tenures
 from hopperbook.training.run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
+if TYPE_CHECKING:
+    from hopperbook.planner.choose import Plan
+
 NODE_GPUS = 8
+MOST_STRETCH = 1e6  # a run that takes so much longer is none
 NEVER_PER_HOUR, ALWAYS_PER_HOUR = 1e-6, 1e2  # ends of the rates between which a border is looked for
 
 
@@ -140,6 +143,37 @@ def stretch(
         return mean * np.exp(restart / mean) * np.expm1((every + write) / mean) / every
 
 
+def excess(
+    gpu: str, gpus: ArrayLike, checkpoint_bytes: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return hours paid on spot for an hour undisturbed, at the low, typical and high rate of interruptions.
+
+    Parameters
+    ----------
+    gpu : str
+        Name of the GPU.
+    gpus : int or array
+        GPUs of the job.
+    checkpoint_bytes : float
+        Bytes of a checkpoint.
+
+    Returns
+    -------
+    tuple of array
+        At least 1 each.
+
+    Examples
+    --------
+    >>> [float(each.round(3)) for each in excess("H100 SXM", 8, 1e11)]
+    [1.001, 1.011, 1.224]
+    """
+    undisturbed = stretch(gpus, checkpoint_bytes, 0.0)
+    low, typical, high = (
+        np.minimum(stretch(gpus, checkpoint_bytes, rate) / undisturbed, MOST_STRETCH) for rate in interruptions(gpu)[:3]
+    )
+    return low, typical, high
+
+
 def border(
     gpus: int, checkpoint_bytes: float, spot_usd: float, other_usd: float, restart_hours: float | None = None
 ) -> float:
@@ -221,8 +255,7 @@ def offers(customer: Customer, gpu: str, gpus: int, checkpoint_bytes: float) -> 
         price = market_price(customer, gpu, "spot")
     except InputError:
         return found
-    undisturbed = stretch(gpus, checkpoint_bytes, 0.0)
-    low, typical, high = (float(stretch(gpus, checkpoint_bytes, r) / undisturbed) for r in interruptions(gpu)[:3])
+    low, typical, high = (float(each) for each in excess(gpu, gpus, checkpoint_bytes))
     usd = price.typical
     return [*found, Offer("spot", usd, usd * low, usd * typical, usd * high, typical, price.date)]
 

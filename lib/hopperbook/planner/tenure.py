@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from hopperbook import facts
 from hopperbook.cost import Ownership, own_usd_per_month, positive, power_usd_per_month
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
+from hopperbook.planner import site
 from hopperbook.units import MONTH_H
 
 Floats = NDArray[np.float64]
@@ -218,6 +219,30 @@ def _running(gpu: str, months: int, end: str, server_usd: float) -> Ownership:
     )
 
 
+def at_site(o: Ownership, customer: Customer) -> Ownership:
+    """Return an owned server at the customer's own site, where its PUE and price of electricity are stated.
+
+    Parameters
+    ----------
+    o : Ownership
+        As anywhere.
+    customer : Customer
+        ``site_pue`` and ``site_usd_per_kwh``.
+
+    Returns
+    -------
+    Ownership
+        The same but for these two.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> at_site(ownership("H100 SXM", 36), default().model_copy(update={"site_pue": 1.1})).pue
+    1.1
+    """
+    return replace(o, pue=customer.site_pue or o.pue, usd_per_kwh=customer.site_usd_per_kwh or o.usd_per_kwh)
+
+
 def market_price(customer: Customer, gpu: str, tenure: str = "on_demand") -> facts.Price:
     """Return what a GPU rents for in the customer's market on the customer's day.
 
@@ -349,29 +374,93 @@ def _own(customer: Customer, gpu: str) -> Tenure | None:
         newest = price.date.split(" to ")[-1][:4]
         if not newest.isdigit() or int(newest) < assumptions()["oldest_offer_year"]:
             return None  # a price of years ago is no offer
+        server = server_of(gpu)
+        held = site.most_servers(customer, server)
+        if held == 0:
+            return None  # the site holds none
         sizes = [1, *(int(limit) + 1 for limit in tier_limits())]
         tiers = [_own_usd_per_hour(customer, gpu, servers) for servers in sizes]
     except InputError:
         return None
-    return Tenure(gpu, "own", *tiers[0], price.date, price.source, joined=tuple(tiers[1:]))
+    most = (held or 0) * server.gpus
+    return Tenure(gpu, "own", *tiers[0], price.date, price.source, most, joined=tuple(tiers[1:]))
 
 
 def _own_usd_per_hour(customer: Customer, gpu: str, servers: int) -> tuple[float, float, float]:
     """Return what a GPU-hour owned costs, low, typical and high, of servers of which so many work together."""
-    low, typical, high = (ownership(gpu, customer.horizon_months, end, servers) for end in ENDS)
+    months = customer.horizon_months
+    low, typical, high = (at_site(ownership(gpu, months, end, servers), customer) for end in ENDS)
     load = customer.busy_fraction
     return tuple(float(own_usd_per_month(o, 1, load)) / o.gpus / MONTH_H for o in (low, typical, high))  # type: ignore[return-value]
+
+
+def on_spot(customer: Customer, gpu: str) -> Tenure | None:
+    """Return GPUs that the provider may take away at any minute: for work that goes on from a checkpoint.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day; one who insists on another tenure has none.
+    gpu : str
+        Name of the GPU.
+
+    Returns
+    -------
+    Tenure or None
+        None where nobody's price is on file.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> round(on_spot(default(), "H100 SXM").typical, 2)
+    1.83
+    """
+    if customer.tenure != "auto":
+        return None
+    try:
+        p = market_price(customer, gpu, "spot")
+    except InputError:
+        return None
+    return _rented(gpu, "spot", (p.low, p.typical, p.high), p.date, p.source)
+
+
+def kept_server(customer: Customer, gpu: str, end: str = "typical") -> Ownership:
+    """Return a server that is owned already; where nobody's price is on file it costs power and space alone.
+
+    Parameters
+    ----------
+    customer : Customer
+        Horizon and site.
+    gpu : str
+        Name of the GPU.
+    end : str
+        ``low``, ``typical`` or ``high``.
+
+    Returns
+    -------
+    Ownership
+        ``server_usd`` is 0 without a price: care, which goes by it, is then left out.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> kept_server(default(), "A100 SXM").server_usd
+    160000.0
+    """
+    try:
+        o = ownership(gpu, customer.horizon_months, end)
+    except InputError:
+        o = _running(gpu, customer.horizon_months, end, 0.0)
+    return at_site(o, customer)
 
 
 def _kept(customer: Customer, gpu: str) -> Tenure | None:
     if not customer.owned_gpu or not customer.owned_gpus or facts.gpu(customer.owned_gpu).name != gpu:
         return None
     hourly, source = [], "customer file"
-    for end in ("low", "typical", "high"):
-        try:
-            o = ownership(gpu, customer.horizon_months, end)
-        except InputError:  # nobody's price is on file: power and space alone, without the care that goes by it
-            o = _running(gpu, customer.horizon_months, end, 0.0)
+    for end in ENDS:
+        o = kept_server(customer, gpu, end)
+        if not o.server_usd:
             source = "customer file; without care, for want of a price"
         running = float(power_usd_per_month(o, customer.busy_fraction))
         hourly.append((running + o.care_fraction_per_year / 12 * o.server_usd) / o.gpus / MONTH_H)

@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import units
 from hopperbook.customer import Customer
@@ -58,7 +58,18 @@ def spread(row: Configuration) -> float:
     >>> round(spread(plan(default()).recommendation), 2)
     0.29
     """
-    return float(np.log(row.usd_high / row.usd_low) / (2 * Z80)) if row.usd_low > 0 else 0.0
+    return price_spread(row.usd_low, row.usd_high)
+
+
+def price_spread(low: float, high: float) -> float:
+    r"""Return the standard deviation of the logarithm of a price from its 80 % range: :math:`\ln(h/l) / 2.563`.
+
+    Examples
+    --------
+    >>> round(price_spread(2.42, 4.30), 2)
+    0.22
+    """
+    return float(np.log(high / low) / (2 * Z80)) if low > 0 else 0.0
 
 
 def correlation(first: Configuration, second: Configuration) -> float:
@@ -78,6 +89,37 @@ def correlation(first: Configuration, second: Configuration) -> float:
         return 1.0
     alike = (first.tenure in RENTED) == (second.tenure in RENTED)
     return assumptions("planner")["price_correlation_alike" if alike else "price_correlation_other"]
+
+
+def p_cheaper(ratio: ArrayLike, spread: ArrayLike, other_spread: ArrayLike, rho: ArrayLike) -> NDArray[np.float64]:
+    r"""Return the probability that one option costs less than another, both log-normal.
+
+    .. math:: \Phi\!\left(\frac{\ln(b / a)}{\sqrt{\sigma_A^2 + \sigma_B^2 - 2 \rho \sigma_A \sigma_B}}\right)
+
+    Parameters
+    ----------
+    ratio : float or array
+        Cost of the other over that of the one, b / a.
+    spread, other_spread : float or array
+        Standard deviations of the logarithms of their prices.
+    rho : float or array
+        How far the two move together.
+
+    Returns
+    -------
+    float or array
+        Between 0 and 1; what :func:`tie` finds where training costs the same beside both.
+
+    Examples
+    --------
+    >>> float(p_cheaper(1.1, 0.2, 0.2, 0.84).round(2)), float(p_cheaper(1.0, 0.2, 0.3, 0.2))
+    (0.8, 0.5)
+    """
+    from scipy.special import ndtr
+
+    a, b = np.asarray(spread, float), np.asarray(other_spread, float)
+    apart = np.sqrt(np.maximum(a**2 + b**2 - 2 * np.asarray(rho) * a * b, 1e-18))
+    return ndtr(np.log(np.asarray(ratio, float)) / apart)
 
 
 @functools.cache

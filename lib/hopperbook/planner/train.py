@@ -143,14 +143,15 @@ def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None, customer: C
         return rows.iloc[:0]
     each = serving.deployment.gpus
     possible = (rows.gpu == serving.gpu) & (rows.gpus < serving.gpus) & (rows.gpus <= max(each, 8))
-    same = rows[possible].sort_values("days", kind="stable")
+    same = rows[possible & (rows.tenure != "spot")].sort_values("days", kind="stable")
     same = same.drop_duplicates(["precision", "gpus"])
     taken = serving.day_hours * serving.gpus
     hours = {g: free_hours_beside(customer, serving.replicas, each, g, taken)[0] for g in same.gpus.unique()}
     free = same.gpus.map(hours).astype(float)
     same, free = same[free > 0], free[free > 0]
     cost = dict.fromkeys(("usd_low", "usd", "usd_high", "usd_low_run", "usd_run", "usd_high_run"), 0.0)
-    return same.assign(tenure="shared", available=True, days=24 * same.days / free, **cost)
+    days = 24 * same.days / free
+    return same.assign(tenure="shared", available=True, days=days, days_seldom=days, days_often=days, **cost)
 
 
 LARGEST_CLUSTER = 16_384  # as the customer's field allows

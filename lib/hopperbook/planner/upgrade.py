@@ -18,7 +18,7 @@ from hopperbook.planner import fleet, verify
 from hopperbook.planner.borders import shortened
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import ownership, tenures
+from hopperbook.planner.tenure import at_site, ownership, tenures
 from hopperbook.serving import Deployment
 from hopperbook.serving.demand import Largest, cut_of, first_rate
 from hopperbook.units import MONTH_H, ceiling
@@ -236,7 +236,7 @@ def path(customer: Customer, owned_gpus: int, growth_per_month: float = 0.04) ->
 
 def _running_usd_per_hour(customer: Customer, part: str) -> float:
     """Return what a paid-for GPU costs an hour: power, space and care."""
-    o = ownership(part, customer.horizon_months)
+    o = at_site(ownership(part, customer.horizon_months), customer)
     monthly = float(cost.power_usd_per_month(o, customer.busy_fraction)) + o.care_fraction_per_year / 12 * o.server_usd
     return monthly / o.gpus / MONTH_H
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hopperbook.charts.base import HALF
-from hopperbook.display.core import DATA_MIME, FILE_MIME, RESULT_MIME
+from hopperbook.display.core import BOOK_MIME, DATA_MIME, FILE_MIME, RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import InputError
 from hopperbook.report import svg
@@ -124,6 +124,23 @@ def files(notebooks: Sequence[Path]) -> dict[str, str]:
             if FILE_MIME in content:
                 found[content[FILE_MIME]["name"]] = content[FILE_MIME]["text"]
     return found
+
+
+def workbooks(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the workbooks that a chapter put out by ``display.workbook``.
+
+    Parameters
+    ----------
+    notebook : dict
+        An executed notebook.
+
+    Returns
+    -------
+    dict of dict
+        As plain values, by file name.
+    """
+    found = (content[BOOK_MIME] for content, _ in outputs(notebook) if BOOK_MIME in content)
+    return {book["name"]: {"name": book["name"], "sheets": json.loads(book["sheets"])} for book in found}
 
 
 def specifications(notebook: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -8,15 +8,18 @@ import re
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sphinx.application import Sphinx
 
 from hopperbook.report import collect, linking, mime, numbering, policy
 from hopperbook.report.kept.store import Store, digest
 
+if TYPE_CHECKING:
+    from hopperbook.workbook import Book
+
 STATIC = Path(__file__).parent / "static"
-CSV_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+)\.csv"')
+DATA_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+\.(?:csv|xlsx))"')
 CHAPTER_LINK = re.compile(r'href="([0-9]{2}-[a-z0-9-]+)\.ipynb(#[^"]*)?"')
 LINKS = "<!--hb:links-->"
 TAG = re.compile(r"<[^>]+>")
@@ -130,7 +133,7 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     if "mathjax_process" in body and not any("tex-chtml" in str(file) for file in context["script_files"]):
         app.add_js_file(app.config.mathjax_path, loading_method="defer")
     names = write_data(content, Path(app.outdir) / "data" / page)
-    body = CSV_LINK.sub(rf'href="{_up(page)}data/{page}/\1.csv"', body)
+    body = DATA_LINK.sub(rf'href="{_up(page)}data/{page}/\1"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
     body = numbering.number(body, page)
     if linking.PAGE in app.env.found_docs and page != linking.PAGE:
@@ -158,7 +161,7 @@ def _up(page: str) -> str:
 
 def _links(app: Sphinx, page: str, names: list[str], following: dict[str, str] | None) -> str:
     """Return the links to a page's data and notebook, and to the next question."""
-    links = [(f"{_up(page)}data/{page}/{name}.csv", f"{name}.csv") for name in names]
+    links = [(f"{_up(page)}data/{page}/{name}", name) for name in names]
     links.append((f"{_up(page)}_sources/{page}.ipynb", f"{page.split('/')[-1]}.ipynb"))
     if app.config.hopperbook_customer:
         links.insert(0, (f"{_up(page)}{app.config.hopperbook_customer}", app.config.hopperbook_customer))
@@ -170,7 +173,7 @@ def _links(app: Sphinx, page: str, names: list[str], following: dict[str, str] |
 
 
 def write_data(notebook: dict[str, Any], folder: Path) -> list[str]:
-    """Write the data of a chapter's figures and tables as CSV.
+    """Write the data of a chapter's figures and tables as CSV, and its workbooks.
 
     Parameters
     ----------
@@ -184,9 +187,13 @@ def write_data(notebook: dict[str, Any], folder: Path) -> list[str]:
     list of str
         Their names.
     """
-    found = collect.tables(notebook)
+    found = {f"{name}.csv": text.encode() for name, text in collect.tables(notebook).items()}
+    if books := collect.workbooks(notebook):
+        from hopperbook.workbook.write import to_bytes
+
+        found |= {name: to_bytes(cast("Book", book)) for name, book in books.items()}
     if found:
         folder.mkdir(parents=True, exist_ok=True)
-    for name, text in found.items():
-        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    for name, content in found.items():
+        (folder / name).write_bytes(content)
     return list(found)

@@ -11,7 +11,7 @@ from docutils import nodes
 from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
 
 from hopperbook.charts.base import INK, OTHER_STYLE, PARTS, gpu_style
-from hopperbook.display.core import DATA_MIME, RESULT_MIME, escape
+from hopperbook.display.core import BOOK_MIME, DATA_MIME, RESULT_MIME, escape
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.report import collect, svg
 
@@ -41,7 +41,7 @@ class ChartRenderer(MimeRenderPlugin):
         list of nodes or None
             A figure for a chart, nothing for a result.
         """
-        if data.mime_type in (RESULT_MIME, DATA_MIME):
+        if data.mime_type in (RESULT_MIME, DATA_MIME, BOOK_MIME):
             return [nodes.raw(text="", format="html")]
         if data.mime_type != CHART_MIME or inline:
             return None

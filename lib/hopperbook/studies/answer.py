@@ -43,12 +43,15 @@ class Against(NamedTuple):
 
 
 class Near(NamedTuple):
-    """The decision map around a load: who wins there, how many cells each part wins, and who has no price."""
+    """The decision map around a load: who wins there, and who costs about as much; cells that each part wins and that
+    are close; who has no price."""
 
     map: Map
     here: tuple[float, float]
     winner: str
+    rival: str
     wins: dict[str, int]
+    close: int
     had: str
     unpriced: list[str]
 
@@ -163,8 +166,7 @@ def run_days(customer: Customer, run: TrainingRun) -> Three:
     >>> [round(24 * days, 1) for days in run_days(default(), planner.plan(default()).training)]  # hours
     [16.3, 15.4, 16.9]
     """
-    days, (low, high) = float(run.days), planner.days_band(customer, run.gpu)
-    return days, days * low, days * high
+    return float(run.days), *planner.days_range(customer, run)
 
 
 def chance(row: Configuration) -> float:
@@ -396,10 +398,38 @@ def other_runs(plan: Plan, most: int = 4) -> list[TrainingRun]:
     >>> from hopperbook.customer import default
     >>> plan = planner.plan(default())
     >>> plan.training.gpu, [run.gpu for run in other_runs(plan)]
-    ('H100 SXM', ['A100 SXM 80GB', 'H100 NVL', 'H200 SXM', 'H200 NVL'])
+    ('H100 SXM', ['A100 PCIe 80GB', 'H100 NVL', 'A100 SXM 80GB', 'H200 SXM'])
     """
     options = [run_of_row(row) for _, row in plan.training_options.iterrows()]
     return [run for run in options if plan.training is None or run.gpu != plan.training.gpu][:most]
+
+
+def on_spot(plan: Plan) -> TrainingRun | None:
+    """Return the cheapest run on spot that is likelier in time than not, where it is not the plan's.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan with training.
+
+    Returns
+    -------
+    TrainingRun or None
+        None where there is none that costs less than the plan's.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> on_spot(planner.plan(default())) is None  # its fleet trains in its idle hours, for nothing
+    True
+    """
+    rows, chosen = plan.training_table, plan.training
+    if chosen is None or chosen.tenure == "spot":
+        return None
+    likely = rows[(rows.tenure == "spot") & (rows.p_deadline >= 0.5) & (rows.usd < chosen.usd)]
+    if likely.empty:
+        return None
+    return run_of_row(likely.sort_values(["usd", "days", "gpus"], kind="stable").iloc[0])
 
 
 def dearer_words(usd: float, usd_chosen: float) -> str:
@@ -457,7 +487,9 @@ def near(customer: Customer) -> Near:
         map=drawn,
         here=(billions, customer.most_in_flight),
         winner=str(drawn.winner[row, column]),
+        rival=str(drawn.rival[row, column]),
         wins={short: int((drawn.winner == short).sum()) for short in shorts},
+        close=int((drawn.rival != "").sum()),
         had=HAD[next(iter(ways.values())).kind],
         unpriced=[short for short in shorts if short not in priced],
     )

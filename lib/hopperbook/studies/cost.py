@@ -14,7 +14,7 @@ from hopperbook import cost, facts, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, runs, spot
-from hopperbook.planner.tenure import Tenure, market_price, ownership, tenures
+from hopperbook.planner.tenure import Tenure, at_site, market_price, ownership, tenures
 from hopperbook.units import HOUR_S, MONTH_H
 
 ENDS = ("low", "typical", "high")
@@ -86,7 +86,7 @@ def paid_fleet(customer: Customer, gpu: str, gpus: int) -> PaidFleet:
     """
     months = customer.horizon_months
     asked = customer.model_copy(update={"tenure": "auto", "horizon_months": max(12, months)})
-    own = {end: ownership(gpu, months, end) for end in ENDS}
+    own = {end: at_site(ownership(gpu, months, end), customer) for end in ENDS}
     ways = {way.kind: way for way in tenures(asked, gpu)}
     return PaidFleet(gpu, gpus, -(-gpus // own["typical"].gpus), customer.busy_fraction, own, ways)
 
@@ -464,9 +464,7 @@ def markets(customer: Customer) -> pd.DataFrame:
     """
     rows = []
     for gpu in facts.drawn():
-        own: dict[str, float | int | str] = {
-            "own": _owned_usd_per_hour(gpu, customer.horizon_months, customer.busy_fraction)
-        }
+        own: dict[str, float | int | str] = {"own": _owned_usd_per_hour(gpu, customer)}
         for market in facts.MARKETS:
             rows.append({"gpu": gpu, "market": market} | _asked(gpu, market, customer.as_of) | own)
     return pd.DataFrame(rows)
@@ -486,10 +484,11 @@ def _asked(gpu: str, market: str, as_of: str) -> dict[str, float | int | str]:
     return found
 
 
-def _owned_usd_per_hour(gpu: str, months: int, load: float) -> float:
+def _owned_usd_per_hour(gpu: str, customer: Customer) -> float:
     """Return what a GPU-hour owned costs, missing where no server or price of it is on file."""
     try:
-        return owned_month(ownership(gpu, months), load).usd_per_gpu_hour
+        o = at_site(ownership(gpu, customer.horizon_months), customer)
+        return owned_month(o, customer.busy_fraction).usd_per_gpu_hour
     except InputError:
         return math.nan
 
