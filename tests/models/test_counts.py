@@ -47,6 +47,7 @@ PUBLISHED = {
     "deepseek-ai/DeepSeek-V4-Pro": 1_572_997_179_491 + 2_349_312,
     "google/gemma-4-26B-A4B": 25_233_141_760,
     "moonshotai/Kimi-K2.5": 1_026_408_209_408 + 23_040,
+    "MiniMaxAI/MiniMax-M2.5": 228_689_748_992 + 15_872,
     # mosaicml-llm-foundry, column `parameters` of its published training table
     "llm-foundry/mpt-125m": 125_311_488,
     "llm-foundry/mpt-350m": 355_985_408,
