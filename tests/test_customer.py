@@ -316,6 +316,8 @@ def other_value(field: str, now: object) -> object:
         return "2026-06-01"
     if field == "day_curve":
         return ",".join(["1"] * 24)
+    if field == "calibration":
+        return "vllm.age=1.02; 12 rows of runs.csv"
     if rule["type"] == "string":
         return "other words"
     return next(v for v in (1, 2, 0.5) if v != now and v <= rule["maximum"])

@@ -455,11 +455,24 @@ def check(
 @app.command()
 def calibrate(
     what: Annotated[str, typer.Argument(help="serving, training, intervals, parts or all")] = "all",
+    with_: Annotated[Path | None, typer.Option("--with", help="CSV of your own runs: fit on them, not on ours")] = None,
+    out: Annotated[Path, typer.Option(help="Where what was fitted on them goes")] = Path("mine.yaml"),
 ) -> None:
-    """Fit the named constants on rows marked fit, and store them in data/constants."""
+    """Fit the named constants on rows marked fit, and store them in data/constants; or on your own runs, for you."""
     from hopperbook import calibrate as fitting
 
-    fitting.run(what)
+    if with_ is None:
+        fitting.run(what)
+        return
+    _writable(out)
+    made = fitting.fit_own(with_, out)
+    lines = [
+        {"quantity": q, "before": f"{made['before'][q]:.1%}", "after": f"{made['after'][q]:.1%}"}
+        for q in made["before"]
+    ]
+    _table(lines, f"Median error on {made['held_out']} rows held out, {made['rows']} fitted: {made['verdict']}")
+    if made["calibration"]:
+        print(f"{out}: copy its line `calibration:` into a customer's file, or build --set it")
 
 
 commands.register(app)

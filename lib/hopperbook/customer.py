@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from hopperbook import facts, models
 from hopperbook.errors import InputError, nearest_names
+from hopperbook.facts import own
 
 MAX_FILE_BYTES = 64_000
 #: What would be markup: of HTML, Markdown, MyST and Jinja; and steps out of a folder.
@@ -119,6 +120,10 @@ class Customer(BaseModel):
     kv_precision: Literal["auto", "bf16", "fp8"] = Field("auto", description="KV cache; auto = any")
     fp8_recipe: Literal["delayed", "current", "row", "block"] = Field(
         "current", description="Scales of FP8 training: of earlier steps, or this step's by tensor, row or block"
+    )
+    calibration: Annotated[str, StringConstraints(max_length=900, strip_whitespace=True)] = Field(
+        "",
+        description="Constants fitted on your own runs, as hopperbook calibrate --with writes them; empty = the book's",
     )
     training_task: Literal["none", "pretrain", "sft", "lora", "dpo", "grpo", "distill"] = Field(
         "none", description="What is trained: all weights, adapters, by preferences, by roll-outs, or by a teacher"
@@ -419,6 +424,7 @@ def check(values: dict[str, Any]) -> Customer:
     if customer.day_curve:
         customer = _with_own_day(customer)
     _sample(customer.length_sample)
+    own.read(customer.calibration)
     if customer.as_of and not re.fullmatch(r"20[2-3]\d-\d\d-\d\d", customer.as_of):
         raise InputError("as_of", customer.as_of, "a day such as 2026-08-23", facts.newest_price_date())
     if customer.as_of:
@@ -709,7 +715,9 @@ def of(namespace: dict[str, Any]) -> Customer:
     >>> of({"name": "A", "model": "mistral-7b", "concurrency": 8, "unrelated": object()}).concurrency
     8
     """
-    return check({field: namespace[field] for field in FIELDS if field in namespace})
+    customer = check({field: namespace[field] for field in FIELDS if field in namespace})
+    own.put(customer.calibration)
+    return customer
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -178,8 +178,7 @@ def error_words(rows: pd.DataFrame) -> dict[str, str]:
     >>> error_words(rows)["coverage"].replace(units.THIN, " ")
     '50 %'
     """
-    checks = rows[rows.half == 1] if "half" in rows else rows
-    inside = (checks.measured >= checks.low) & (checks.measured <= checks.high)
+    inside = rows.inside if "inside" in rows else (rows.measured >= rows.low) & (rows.measured <= rows.high)
     return {
         "n": units.integer(len(rows)),
         "median": units.percent(rows.error.abs().median()),

@@ -69,5 +69,33 @@ def test_names_of_fabrics_are_read_from_text():
     assert collectives.fabric_record("EFA 3200 Gb/s per node")["name"] == "efa3200"
     with pytest.raises(InputError, match="fabric"):
         collectives.fabric_record("carrier pigeon")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("GPUDirect-TCPX", "tcpx"),
+        ("GPUDirect-TCPXO (A3 Mega)", "tcpxo"),
+        ("A3 Ultra, GPUDirect-RDMA over RoCE", "roce400"),
+        ("RoCE, 8 x 400 Gb/s", "roce400"),
+        ("RDMA over Converged Ethernet, 1.6 Tb/s a node", "roce200"),
+        ("EFAv3 (p5en.48xlarge)", "efa3200"),
+        ("p4d.24xlarge, EFA v1, 400 Gbps", "efa400"),
+        ("CoreWeave InfiniBand DISABLED (TCP)", "eth100"),
+        ("TCP, 25 Gb/s", "eth25"),
+        ("InfiniBand NDR with SHARP", "ndr"),
+        ("4 x 100 Gb/s RoCE a node", "roce100"),
+    ],
+)
+def test_networks_are_called_as_clouds_call_them(text, name):
+    assert collectives.fabric_record(text)["name"] == name
+
+
+def test_sockets_bound_a_fast_line_more_than_a_slow_one():
+    seconds = [
+        float(collectives.collective_s("all_reduce", 2**30, 16, "H100 SXM", fabric=name).seconds)
+        for name in ("eth10", "eth25", "eth100", "eth400")
+    ]
+    assert seconds[0] > 2 * seconds[1] and seconds[1] > 1.2 * seconds[2] > 1.2 * seconds[3]
     with pytest.raises(InputError, match="op"):
         collectives.collective_s("broadcast", 1e6, 8, "H100 SXM")

@@ -56,6 +56,7 @@ PUBLISHED = {
     "nomic-ai/nomic-embed-text-v1.5": 136_731_648,
     "Qwen/Qwen3-Embedding-0.6B": 595_776_512,
     "Qwen/Qwen3-Embedding-8B": 7_567_295_488 + 151_665 * 4096,  # its file is without the LM head that its config names
+    "MiniMaxAI/MiniMax-M2.5": 228_689_748_992 + 15_872,
     # mosaicml-llm-foundry, column `parameters` of its published training table
     "llm-foundry/mpt-125m": 125_311_488,
     "llm-foundry/mpt-350m": 355_985_408,

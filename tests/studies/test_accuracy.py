@@ -20,13 +20,16 @@ def test_the_playbook_is_judged_apart_and_no_row_twice(frames):
     assert len(throughput) + len(playbook) == (whole.measured > 0).sum()
 
 
-def test_coverage_counts_only_rows_that_did_not_set_the_range():
-    rows = pd.DataFrame({"measured": [9, 1, 2, 9], "low": 0.5, "high": 2.0, "half": [0, 1, 1, 1]})
-    assert accuracy.coverage(rows) == pytest.approx(2 / 3)
+def test_coverage_is_of_groups_that_did_not_set_the_range(frames):
+    assert accuracy.coverage(pd.DataFrame({"inside": [True, False, True]})) == pytest.approx(2 / 3)
+    for rows in frames.values():
+        assert rows.inside.dtype == bool
+    groups = accuracy.by_group(frames)
+    assert groups.coverage.between(0, 1).all()
 
 
 def test_kinds_are_medians_and_means_of_errors():
-    rows = pd.DataFrame({"error": [0.1, -0.3, -0.2], "measured": 1, "low": 0, "high": 2, "half": 1})
+    rows = pd.DataFrame({"error": [0.1, -0.3, -0.2], "inside": True})
     line = accuracy.kinds({"A": rows}).iloc[0]
     assert (line.n, line["median"], line["bias"], line["coverage"]) == (3, 0.2, -0.2, 1.0)
     assert line["mean"] == pytest.approx(0.2)

@@ -1,5 +1,6 @@
-"""Fitting the few named constants on rows marked ``fit``, and the ranges from residuals of judged ones."""
+"""Fitting the few named constants on rows marked ``fit``, ranges on judged ones, and a customer's own constants."""
 
 from hopperbook.calibrate.refit import run
+from hopperbook.calibrate.runs import fit as fit_own
 
-__all__ = ["run"]
+__all__ = ["fit_own", "run"]

@@ -13,7 +13,7 @@ HEAD = """\
 # by bandwidth, FLOPs by the dense peak of the format). Made by: hopperbook calibrate parts. Judged rows of measured
 # parts are timed as if the part were new, by a part of the same compute capability and by one of another. factors: by
 # how much both ends of the ranges of intervals.yaml must grow for four measurements in five to lie within them, in the
-# worst trial; own_factor of a trial is the same for its own kernels. Collectives, engines and frameworks keep their
+# worst trial, over own_factor, which is the same for its own kernels. Collectives, engines and frameworks keep their
 # constants. No trial spans two generations, and none has a format that the stand-in lacks (FP8 by A100, FP4 by Hopper):
 # those are said to have no rows.
 """

@@ -43,7 +43,7 @@ def run(what: str = "all") -> None:
             ]
             chosen = chosen[~chosen["fabric"].str.contains("TCP")]
             values, error = fit_fabric(name, chosen)
-            write_record("collectives.yaml", name, values)
+            write_record("interconnect.yaml", name, values)
             print(name, {k: yaml_number(v) for k, v in values.items()}, round(error, 4))
     if what in ("training", "all"):
         from hopperbook.calibrate import training

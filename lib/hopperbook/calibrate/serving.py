@@ -63,10 +63,13 @@ def serving_loss(
             continue
         loop = load.loop(d)
         tokens = load.output_tokens * (1 + load.length_ratio) / 2 - 1
-        whole = float(row["ttft_ms"]) + tokens * float(row["tpot_ms"])
-        errors.setdefault("ttft_ms", []).append(_log(1e3 * loop.ttft_s, row["ttft_ms"]))
-        errors.setdefault("tpot_ms", []).append(_log(1e3 * loop.tpot_s, row["tpot_ms"]))
-        errors.setdefault("request", []).append(_log(1e3 * loop.request_s, whole))
+        said = {"ttft_ms": row.get("ttft_ms"), "tpot_ms": row.get("tpot_ms")}
+        if all(said.values()):
+            said["request"] = str(float(row["ttft_ms"]) + tokens * float(row["tpot_ms"]))
+        predicted = {"ttft_ms": loop.ttft_s, "tpot_ms": loop.tpot_s, "request": loop.request_s}
+        for quantity, measured in said.items():
+            if measured:
+                errors.setdefault(quantity, []).append(_log(1e3 * predicted[quantity], measured))
     weights = {"ttft_ms": 0.5, "tpot_ms": 1.0, "request": 1.0, "output_tokens_per_s": 1.0}
     size = {q: np.abs(np.array(e)) for q, e in errors.items()}
     loss = sum(weights[q] * float(np.mean(np.minimum(e, 0.25))) for q, e in size.items())

@@ -21,7 +21,7 @@ from hopperbook.evidence import training
 from hopperbook.training import step
 from hopperbook.training.layer import Framework, constants, framework
 
-FILES = ("training_mpt", "training_megatron", "training_playbook", "training_published")
+FILES = ("training_mpt", "training_megatron", "training_playbook", "training_published", "training_mlperf")
 Bounds = dict[str, tuple[float, float]]
 #: What is fitted, stage by stage: framework, the rows (columns that must hold a value), and bounds by constant.
 STAGES: tuple[tuple[str, dict[str, str], Bounds], ...] = (
@@ -38,7 +38,7 @@ STAGES: tuple[tuple[str, dict[str, str], Bounds], ...] = (
     ("megatron", {"task": "sft"}, {"tuning_document_share": (0.02, 1.0)}),
     ("megatron", {"task": "lora"}, {"lora_passes": (0.0, 6.0)}),
     ("megatron", {"task": "pretrain", "ep": "*"}, {
-        "moe_factor": (0.8, 1.6), "dispatch_bytes_per_s": (2e10, 1e11)}),
+        "moe_factor": (0.8, 1.6), "dispatch_rows_per_s": (4e6, 3e7)}),
     ("torchtitan", {}, {"elementwise_passes": (0.6, 3.0), "fsdp_exposed": (0.0, 1.0), "cast_passes": (1.0, 4.0)}),
     ("internevo", {}, {
         "dp_exposed": (0.0, 1.0), "bucket_latency_s": (0.0, 1e-2), "elementwise_passes": (0.7, 3.0),
@@ -115,8 +115,9 @@ class Problem:
         for o, arrays, measured in self.groups:
             result = step(
                 o.model, o.gpu, precision=o.precision, sharding=o.sharding, recompute=o.recompute, task=o.task,
-                framework_name=f, fabric=o.fabric, sequence_parallel=o.sequence_parallel, **arrays,
+                framework_name=training.on_data(f, o), fabric=o.fabric, sequence_parallel=o.sequence_parallel, **arrays,
             )  # fmt: skip
+            result = training.aged(result, o.age)
             values = result.memory_bytes / 2**30 if quantity == "memory_gib" else result.tokens_per_s_per_gpu
             found.append(np.log(values / measured))
         return np.concatenate(found)

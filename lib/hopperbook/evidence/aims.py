@@ -13,7 +13,10 @@ from hopperbook.evidence.judged import judged
 from hopperbook.evidence.rows import gpu_label
 
 #: Rows are compared where they agree in all of these that their file has.
-SAME_SERVING = ("model", "tp", "precision", "kv_precision", "input_tokens", "output_tokens", "concurrency", "engine")
+SAME_SERVING = (
+    "model", "gpus", "tp", "precision", "kv_precision", "input_tokens", "output_tokens", "concurrency", "engine",
+    "engine_version", "round",
+)  # fmt: skip
 SAME_TRAINING = ("model", "seq_len", "gpus", "tp", "pp", "cp", "task", "framework", "sharding")
 #: (what, kind, quantity, column that differs, value above, value below)
 RATIOS = (
@@ -49,7 +52,7 @@ def requests() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``measured predicted error half family``, milliseconds.
+        ``measured predicted error family``, milliseconds.
     """
     first, rest = judged("serving", "ttft_ms"), judged("serving", "tpot_ms")
     both = first.merge(rest[["file", "row", "measured", "predicted"]], on=["file", "row"], suffixes=("", "_each"))
@@ -70,7 +73,7 @@ def ratios() -> pd.DataFrame:
     --------
     >>> of = ratios().groupby("what")[["measured", "predicted"]].median()
     >>> of.loc["offline throughput"].round(2).tolist()  # H200 over H100; memory bandwidth: 4.8 / 3.35 = 1.43
-    [1.27, 1.28]
+    [1.21, 1.23]
     """
     found = []
     for what, kind, quantity, column, top, bottom in RATIOS:

@@ -7,8 +7,20 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from hopperbook import facts
-from hopperbook.evidence.intervals import beyond_exponent, interval, intervals
+from hopperbook.evidence.intervals import (
+    beyond_exponent,
+    distance,
+    interval,
+    intervals,
+    known_family,
+    one_campaign_exponent,
+)
 from hopperbook.serving import Deployment
+
+#: Families from which it is learnt how much wider a range must be where a version, a model or a prompt is new.
+ONLINE, OFFLINE, TRAINING = (
+    "serving/tpot_ms/online", "serving/output_tokens_per_s/offline", "training/tokens_per_s_per_gpu/dense",
+)  # fmt: skip
 
 
 class Band(NamedTuple):
@@ -26,7 +38,9 @@ def _rules() -> dict[str, Any]:
 
 
 def own_family(d: Deployment) -> str:
-    """Name what a replica's measurements are filed under: its engine and kind of model.
+    """Name what a replica's measurements are filed under: its kind of model and engine.
+
+    Engines whose steps hold prompts or answers but not both (``in-turns``) stand apart: their users move in lockstep.
 
     Parameters
     ----------
@@ -36,16 +50,18 @@ def own_family(d: Deployment) -> str:
     Returns
     -------
     str
-        Such as ``vllm/moe``.
+        Such as ``moe/vllm``.
 
     Examples
     --------
     >>> from hopperbook.models import load
     >>> from hopperbook.serving import deploy
     >>> own_family(deploy(load("llama-3.1-8b"), "H100 SXM"))
-    'vllm/dense'
+    'dense/vllm'
     """
-    return f"{d.engine.name}/{'moe' if d.model.experts else 'dense'}"
+    kind = "moe" if d.model.experts else "dense"
+    turns = ("/in-turns" if d.model.experts else "-in-turns") if d.engine.prefill_first else ""
+    return f"{kind}{turns}/{d.engine.name}"
 
 
 def together(reasons: Mapping[str, float]) -> float:
@@ -82,7 +98,7 @@ def serving_family(d: Deployment) -> tuple[str, bool]:
     Returns
     -------
     str
-        Engine and kind of model, such as ``vllm/moe``.
+        Kind of model and engine, such as ``moe/vllm``; the kind alone where its engine has too few groups of rows.
     bool
         Whether that family is of the replica's own engine version.
 
@@ -90,44 +106,55 @@ def serving_family(d: Deployment) -> tuple[str, bool]:
     --------
     >>> from hopperbook.models import load
     >>> from hopperbook.serving import deploy
-    >>> serving_family(deploy(load("llama-3.1-8b"), "H100 SXM"))
-    ('vllm-0.12/dense', False)
+    >>> serving_family(deploy(load("gpt-oss-120b"), "H100 SXM"))
+    ('moe/vllm', True)
     """
     own = own_family(d)
-    name = _rules()["ranges_from"].get(own, own)
+    name = known_family(f"{ONLINE}/{own}").removeprefix(ONLINE).strip("/")
     return name, name == own
 
 
-def serving_beyond(d: Deployment) -> dict[str, float]:
+def serving_beyond(d: Deployment, prompt_tokens: float = 0.0) -> dict[str, float]:
     """Say in which respects a replica lies beyond the measurements of its family, and by how much each widens a range.
 
     Parameters
     ----------
     d : Deployment
         The replica.
+    prompt_tokens : float
+        Tokens of its prompts, where known.
 
     Returns
     -------
     dict of float
-        Exponent by reason: engine, format, layout, kinds of layers; a part that another times is named with 1, since
-        its range is that of stand-ins themselves (``data/stand_ins.yaml``), with more if it is another maker's; empty
-        where all were measured.
+        Exponent by reason: engine, model, format, layout, long prompts, kinds of layers; a part that another times is
+        named with 1, since its range is that of stand-ins themselves (``data/stand_ins.yaml``), with more if it is
+        another maker's; empty where all were measured.  What leaving out whole versions, models and prompts showed
+        decides (``distances`` of ``data/intervals.yaml``), else ``data/constants/evidence.yaml``.
 
     Examples
     --------
     >>> from hopperbook.models import load
     >>> from hopperbook.serving import deploy
-    >>> serving_beyond(deploy(load("mixtral-8x7b"), "H100 NVL", tp=2, precision="int4"))
-    {'H100 NVL is timed by H100 SXM': 1.0, 'no rows in INT4': 1.5}
+    >>> list(serving_beyond(deploy(load("gpt-oss-120b"), "H100 NVL", tp=2, precision="int4"), 32768))
+    ['H100 NVL is timed by H100 SXM', 'prompts beyond 8,192 tokens', 'no rows in INT4']
     """
     measured, found = _rules()["measured_serving"], {}
     if d.gpu.stand_in["serving"]:
         found[f"{d.gpu.name} is timed by {d.gpu.kernels_of}"] = 1.0 if d.gpu.cuda else beyond_exponent()
     name, own = serving_family(d)
     if not own:
-        found[f"ranges are those of {name}"] = beyond_exponent()
+        found[f"ranges are those of {name or 'all engines'}"] = distance(ONLINE, "version")
+    if d.model.name not in measured["models"]:
+        found[f"no rows of {d.model.name.split('/')[-1]}"] = distance(ONLINE, "model")
+    if prompt_tokens > measured["prompt_tokens"]:
+        found[f"prompts beyond {measured['prompt_tokens']:,} tokens"] = distance(OFFLINE, "long prompts")
     if d.weights not in measured["precision"]:
         found[f"no rows in {d.weights.upper()}"] = beyond_exponent()
+    if d.kv_precision in ("fp8", "int8") and "fp8" not in d.gpu.dense_flop_per_s:
+        has = facts.read_yaml("constants/serving.yaml")["narrow_caches"][d.engine.tables]
+        other = "" if d.kv_precision in has else f": this engine has {has[0].upper()}, of as many bytes"
+        found[f"no rows of a cache in {d.kv_precision.upper()} on {d.gpu.architecture}{other}"] = beyond_exponent()
     if d.pp > measured["pp"] or d.attention_dp > measured["attention_dp"]:
         found["no rows of pipeline stages or attention replicas"] = beyond_exponent()
     if d.adapters:
@@ -160,9 +187,9 @@ def serving_band(d: Deployment, quantity: str) -> Band:
     --------
     >>> from hopperbook.models import load
     >>> from hopperbook.serving import deploy
-    >>> band = serving_band(deploy(load("gpt-oss-20b"), "H100 SXM"), "tpot_ms")
-    >>> band.family, round(band.low, 3), round(band.high, 3)
-    ('serving/tpot_ms/online/vllm/moe', 0.973, 1.058)
+    >>> band = serving_band(deploy(load("gpt-oss-120b"), "H100 SXM"), "tpot_ms")
+    >>> band.family, round(band.low, 2), round(band.high, 2)
+    ('serving/tpot_ms/online/moe/vllm', 0.9, 1.31)
     """
     reasons = serving_beyond(d)
     return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons, d.gpu.stand_in["serving"])
@@ -187,7 +214,7 @@ def load_band(d: Deployment) -> Band:
     >>> from hopperbook.serving import deploy
     >>> band = load_band(deploy(load("llama-3.1-8b"), "H100 SXM"))
     >>> band.family, round(band.low, 2), round(band.high, 2)
-    ('load/ttft_mean_ms/over_time/vllm', 0.9, 1.37)
+    ('load/ttft_mean_ms/over_time/dense', 1.0, 1.59)
     """
     return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d), d.gpu.stand_in["serving"])
 
@@ -216,6 +243,8 @@ def training_band(part: facts.GPU, experts: bool) -> Band:
     near = part.stand_in["training"]
     exponent = 1.0 if part.cuda else beyond_exponent()
     reasons = {f"{part.name} is timed by long runs of {part.long_runs_of}": exponent} if near else {}
+    if experts:
+        reasons["runs of experts are those of one laboratory"] = one_campaign_exponent()
     return _band(family, reasons, near)
 
 

@@ -21,6 +21,43 @@ def beyond_exponent() -> float:
 
 
 @cache
+def one_campaign() -> tuple[str, ...]:
+    """Return the frameworks whose every run on file is of one campaign."""
+    return tuple(facts.read_yaml("constants/evidence.yaml")["one_campaign"])
+
+
+@cache
+def one_campaign_exponent() -> float:
+    """Return the exponent on the range of such a framework (assumed: ``data/constants/evidence.yaml``)."""
+    return float(facts.read_yaml("constants/evidence.yaml")["one_campaign_exponent"]["value"])
+
+
+@cache
+def distance(family: str, what: str) -> float:
+    """Return the exponent on a range where a whole version, model, format or part is new, as leaving those out showed.
+
+    Parameters
+    ----------
+    family : str
+        Such as ``serving/tpot_ms/online``.
+    what : str
+        ``version``, ``model``, ``format`` or ``part``.
+
+    Returns
+    -------
+    float
+        At least 1; the assumed exponent of :func:`beyond_exponent` where nothing was learnt.
+
+    Examples
+    --------
+    >>> distance("serving/tpot_ms/online", "version") >= 1.0
+    True
+    """
+    known = facts.read_yaml("intervals.yaml").get("distances", {})
+    return float(known.get(family, {}).get(what, beyond_exponent()))
+
+
+@cache
 def stand_in_factors() -> dict[str, dict[str, float]]:
     """Return by how much ranges grow where another part's kernels time a part, from ``data/stand_ins.yaml``.
 
@@ -68,6 +105,44 @@ def stand_in_factor(near: str, quantity: str) -> float:
     return float(known.get(quantity, 1.0))
 
 
+#: Quantities that say the same as another: whose range is theirs, and whether upside down.
+_SAYS = {
+    "training/step_s": ("training/tokens_per_s_per_gpu", True),
+    "training/model_tflops_per_gpu": ("training/tokens_per_s_per_gpu", False),
+    "collective/algbw_GBs": ("collective/time_us", True), "collective/busbw_GBs": ("collective/time_us", True),
+    "serving/output_tokens_per_s/online": ("serving/tpot_ms/online", True),
+    "load/tpot_mean_ms/over_time": ("serving/tpot_ms/online", False),
+}  # fmt: skip
+
+
+def same_as(family: str) -> tuple[str, bool]:
+    """Return the family under which a family's range is kept, and whether measurement and prediction change places.
+
+    Examples
+    --------
+    >>> same_as("training/step_s/dense/megatron"), same_as("training/step_s-moe/megatron")
+    (('training/tokens_per_s_per_gpu/dense/megatron', True), ('training/tokens_per_s_per_gpu-moe/megatron', True))
+    """
+    for start, (other, upside_down) in _SAYS.items():
+        if family.startswith(start):
+            return other + family[len(start) :], upside_down
+    return family, False
+
+
+def known_family(family: str) -> str:
+    """Return the longest beginning of a family that has a range of its own, or nothing.
+
+    Examples
+    --------
+    >>> known_family("serving/tpot_ms/online/dense/an engine to come")
+    'serving/tpot_ms/online/dense'
+    """
+    family, known = same_as(family)[0], intervals()
+    while family and family not in known:
+        family = family.rpartition("/")[0]
+    return family
+
+
 def interval(family: str, wider: float = 1.0, near: str = "") -> tuple[float, float]:
     r"""Return the factors that bound 80 % of measurements around a prediction.
 
@@ -91,19 +166,20 @@ def interval(family: str, wider: float = 1.0, near: str = "") -> tuple[float, fl
 
     Notes
     -----
-    Source: ``vovk-2005-conformal`` (split conformal prediction on log residuals).
+    Source: ``vovk-2005-conformal`` (conformal prediction on log residuals, whole groups left out).
 
     Examples
     --------
     >>> low, high = interval("serving/tpot_ms")
-    >>> round(low, 2), round(high, 2)  # of 10 ms predicted, 80 % of measurements lie between 9.3 and 11.3 ms
-    (0.93, 1.13)
+    >>> round(low, 2), round(high, 2)  # of 10 ms predicted, 80 % of measurements lie between 8.7 and 11.5 ms
+    (0.87, 1.15)
     """
-    quantity, known = family.split("/")[1] if "/" in family else "", intervals()
-    while family and family not in known:
-        family = family.rpartition("/")[0]
-    if not family:
+    quantity = family.split("/")[1] if "/" in family else ""
+    key = known_family(family)
+    if not key:
         return math.nan, math.nan
-    found = known[family]
     grown = stand_in_factor(near, quantity)
-    return float(found["low"]) ** wider / grown, float(found["high"]) ** wider * grown
+    low, high = (float(intervals()[key][end]) ** wider for end in ("low", "high"))
+    if same_as(family)[1]:
+        low, high = 1 / high, 1 / low
+    return low / grown, high * grown

@@ -12,6 +12,7 @@ import pandas as pd
 
 from hopperbook import facts
 from hopperbook.errors import InputError
+from hopperbook.evidence import groups
 from hopperbook.evidence.answers import predict
 from hopperbook.evidence.rows import read, suspect
 
@@ -75,8 +76,9 @@ def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``gpu measured predicted low high error family half`` and what else the files say, one line an answer. Rows
-        that a file marks as suspect are left out; half 0 gave the ranges, half 1 checks them.
+        ``gpu measured predicted low high error family group inside`` and what else the files say, one line an answer.
+        Rows that a file marks as suspect are left out; ``inside`` tells whether the range that all other groups set
+        holds the measurement.
 
     Raises
     ------
@@ -92,4 +94,4 @@ def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:
     if not found or not sum(map(len, found)):
         raise InputError("quantity", quantity, "a quantity with published measurements")
     table = pd.concat(found, ignore_index=True)
-    return table.assign(half=table.groupby("family").cumcount() % 2)
+    return table.assign(group=groups.group_names(table), inside=groups.holds(table))

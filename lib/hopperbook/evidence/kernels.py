@@ -279,9 +279,7 @@ def _answer_collective(row: dict[str, str]) -> dict[str, Any]:
     if size is None or gpus is None:
         raise InputError("size_bytes" if size is None else "gpus", "", "a number")
     nodes = number(row, "nodes", 1, whole=True, least=1) or 1
-    fabric = cell(row, "fabric") if nodes > 1 else None
-    if fabric and "tcp" in fabric.lower():
-        fabric = "eth100"
+    fabric, said = _fabric(cell(row, "fabric")) if nodes > 1 else (None, "")
     seconds = float(
         collectives.collective_s(
             op, size, gpus, facts.gpu(plain_gpu(cell(row, "gpu"))), engine="nccl", fabric=fabric,
@@ -293,6 +291,19 @@ def _answer_collective(row: dict[str, str]) -> dict[str, Any]:
         "algbw_GBs": size / seconds / 1e9,
         "busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9,
         "family": f"collective/{'node' if nodes == 1 else 'nodes'}",
-        "wider": beyond_exponent() if size > 1e9 and nodes == 1 else 1.0,
-        "note": "fabric taken as " + collectives.fabric_record(fabric)["name"] if fabric else "",
+        "wider": beyond_exponent() if size > 1e9 and nodes == 1 or "taken" in said else 1.0,
+        "note": said,
     }
+
+
+def _fabric(text: str) -> tuple[str, str]:
+    """Return the fabric that a row's text means, and what to say of it; an unknown one is taken as RoCE."""
+    if not text:
+        return "ndr", "fabric not stated: taken as InfiniBand NDR"
+    try:
+        record = collectives.fabric_record(text)
+    except InputError:
+        return "roce400", f"{text[:60]} is not known: taken as RoCE, 400 Gb/s a GPU"
+    measured = record["name"] in collectives.constants() or record["model"] in ("infiniband", "tcp")
+    said = f"fabric read as {record['name']}"
+    return record["name"], said if measured else f"{said}, never measured: taken to behave as {record['model']}"

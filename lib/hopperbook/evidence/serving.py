@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,9 @@ import pandas as pd
 from hopperbook import facts, models, serving
 from hopperbook.errors import InputError
 from hopperbook.evidence.beyond import own_family, serving_beyond, together
+from hopperbook.evidence.intervals import beyond_exponent
 from hopperbook.evidence.rows import answered, cell, number
+from hopperbook.serving.engines import version_number
 
 #: Largest loads that are simulated event by event.
 MOST = {"concurrency": 20_000, "requests": 200_000}
@@ -91,12 +93,13 @@ def _software(row: dict[str, str]) -> tuple[str, str, str]:
 @lru_cache(maxsize=2048)
 def _deployment(
     model: models.Model, gpu: str, tp: int, pp: int, dp: int, moe_tp: int | None, moe_ep: int | None,
-    precision: str, kv: str, moe: str, engine: str, version: str, fabric: str
+    precision: str, kv: str, moe: str, engine: str, version: str, date: str, fabric: str, bridged: bool
 ) -> serving.Deployment:  # fmt: skip
+    part = facts.gpu(gpu) if bridged else replace(facts.gpu(gpu), nvlink_gpus=1)
     return serving.deploy(
-        model, gpu, tp=tp, pp=pp, attention_dp=dp, moe_tp=moe_tp, moe_ep=moe_ep, precision=precision or None,
+        model, part, tp=tp, pp=pp, attention_dp=dp, moe_tp=moe_tp, moe_ep=moe_ep, precision=precision or None,
         kv_precision=kv or None, moe_precision=moe or None, engine_name=engine, engine_version=version,
-        fabric=fabric or "ndr",
+        engine_date=date, fabric=fabric or "ndr",
     )  # fmt: skip
 
 
@@ -173,6 +176,12 @@ def resolve(row: dict[str, str]) -> Load:
     gpu = facts.gpu(cell(row, "gpu"))
     tp, pp, dp, replicas, note = _layout(row, model)
     engine, version, said = _software(row)
+    bridged, optional = _bridge(row, gpu, tp)
+    date = "" if version_number(version) else cell(row, "date")[:7]
+    if not version_number(version):
+        said = "; ".join(
+            filter(None, [said, f"version not stated: {'the newest of ' + date if date else 'the newest'}"])
+        )
     sizes = {}
     for column in ("input_tokens", "output_tokens"):
         value = _whole(row, column)
@@ -184,8 +193,8 @@ def resolve(row: dict[str, str]) -> Load:
         precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
     d = _deployment(
         model, gpu.name, tp, pp, dp, _positive(row, "moe_tp"), _positive(row, "moe_ep"), precision,
-        cell(row, "kv_precision"), cell(row, "moe_precision") if model.experts else "", engine, version,
-        cell(row, "fabric"),
+        cell(row, "kv_precision"), cell(row, "moe_precision") if model.experts else "", engine, version, date,
+        cell(row, "fabric"), bridged,
     )  # fmt: skip
     need = sizes["input_tokens"] + sizes["output_tokens"]
     if serving.kv_capacity_tokens(d, need) < need:
@@ -199,7 +208,7 @@ def resolve(row: dict[str, str]) -> Load:
             raise InputError(column, count, f"at most {MOST[column]:,} a replica, which is what is simulated")
     if concurrency is None and requests is None:
         requests = serving.published_requests(cell(row, "source"), sizes["input_tokens"], sizes["output_tokens"])
-    notes = [note, said, f"constants of {d.engine.name}"]
+    notes = [note, said, optional, f"constants of {d.engine.name}"]
     if d.gpu.stand_in["serving"]:
         notes.append(f"{d.gpu.name} is timed by {d.gpu.kernels_of}")
     if not cell(row, "kv_precision"):
@@ -216,6 +225,15 @@ def resolve(row: dict[str, str]) -> Load:
     )  # fmt: skip
 
 
+def _bridge(row: dict[str, str], gpu: facts.GPU, tp: int) -> tuple[bool, str]:
+    """Return whether NVLink joins a row's cards, and what to say where the row does not: a bridge is optional."""
+    text = cell(row, "nvlink").lower()
+    if text not in ("", "yes", "no"):
+        raise InputError("nvlink", text, "yes or no", ("yes", "no"))
+    open_ = not text and tp > 1 and gpu.form == "PCIe" and gpu.nvlink_gpus == 2
+    return text != "no", "a bridge between the cards is assumed" if open_ else ""
+
+
 def _positive(row: dict[str, str], column: str) -> int | None:
     value = number(row, column, 0, whole=True, least=0)
     return int(value) if value else None
@@ -224,12 +242,17 @@ def _positive(row: dict[str, str], column: str) -> int | None:
 def _answer(row: dict[str, str]) -> dict[str, Any]:
     load = resolve(row)
     d = load.deployment
+    reasons = serving_beyond(d, load.input_tokens)
+    if "version not stated" in load.note:
+        reasons["the engine's version is not stated"] = beyond_exponent()
+    if "a bridge" in load.note:
+        reasons["whether a bridge joins the cards is not stated"] = beyond_exponent()
     line: dict[str, Any] = {
         "family": f"serving/{'online' if load.concurrency else 'offline'}/{own_family(d)}",
-        "wider": together(serving_beyond(d)),
+        "wider": together(reasons),
         "near": d.gpu.stand_in["serving"],
     }
-    notes = [load.note]
+    notes = [load.note, *(f"wider: {reason}" for reason in reasons if "is timed by" not in reason)]
     if load.concurrency is None:
         if d.model.experts and d.engine.tuned_experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
             d = serving.fastest_layout(d, load.input_tokens, load.output_tokens, load.requests_each)

@@ -283,7 +283,7 @@ def trials() -> list[Trial]:
 
 
 def factors(done: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    """Return the factor of each quantity, by how near the stand-in is: that of the worst trial.
+    """Return the factor of each quantity, by how near the stand-in is: that of the worst trial, over its own kernels'.
 
     A new part is one more pair of parts, not one more row, and the pairs are few.  Never surer of another generation
     than of the same; the time per token and throughput are one figure seen twice.
@@ -309,7 +309,7 @@ def factors(done: Sequence[Trial]) -> dict[str, dict[str, float]]:
     for trial in done:
         for near_ in ("same", "another") if trial.near == "same" else ("another",):
             for quantity in TWICE if trial.quantity in TWICE else (trial.quantity,):
-                found[near_][quantity] = max(found[near_].get(quantity, 1.0), trial.factor)
+                found[near_][quantity] = max(found[near_].get(quantity, 1.0), round(trial.factor / trial.own_factor, 3))
     return {kind: dict(sorted(known.items())) for kind, known in found.items()}
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from hopperbook import facts, models, units
 from hopperbook.errors import InputError
-from hopperbook.evidence.intervals import interval
+from hopperbook.evidence.intervals import interval, one_campaign, one_campaign_exponent
 from hopperbook.evidence.rows import answered, cell, number
 from hopperbook.kernels import collectives
 from hopperbook.memory.training import activation_bytes, sharding_stage
-from hopperbook.training import TASKS, Step, framework, step
+from hopperbook.training import TASKS, Framework, Step, constants, framework, step
 from hopperbook.training.run import usable_bytes
 from hopperbook.units import GIB
 
@@ -48,6 +48,8 @@ class Options(NamedTuple):
     fabric: str | None
     sequence_parallel: bool
     recompute_stated: bool
+    document_share: float | None = None
+    age: float = 1.0
 
     @property
     def gpu(self) -> facts.GPU:
@@ -83,7 +85,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``near``.
+        The quantities, ``note``, ``family``, ``near`` and ``wider``.
 
     Examples
     --------
@@ -94,7 +96,7 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     10.1
     """
     table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
-    table["near"] = ""
+    table["near"], table["wider"] = "", 1.0
     asked: dict[Options, list[tuple[int, Layout]]] = {}
     notes: dict[int, list[str]] = {}
     for at, row in enumerate(rows.to_dict("records")):
@@ -122,7 +124,10 @@ def _answer_group(
         return
     room, capacity = usable_bytes(options.gpu), options.gpu.memory_bytes
     need, least = result.memory_bytes, result.memory_bytes
-    if not options.recompute_stated and np.any(need > room):
+    partly = (
+        not options.recompute_stated or options.recompute == "selective"
+    )  # how much it keeps is for its user to say
+    if partly and np.any(need > room):
         least = timed(options._replace(recompute="full"), [layout for _, layout in pairs]).memory_bytes
     low, _ = interval("training/memory_gib")
     rank = np.where(need <= room, np.round(result.total_s / _tokens(pairs), 15), np.inf)
@@ -141,7 +146,8 @@ def _answer_group(
         if len(mine) > 1:
             words.append(f"micro-batch {layout.micro_batch}, vpp {layout.vpp} taken: the fastest that fits")
         if not fits:
-            words.append(f"memory is tight: about {units.fixed(need[best] / GIB)} GiB without recomputation")
+            how = "with selective" if options.recompute == "selective" else "without"
+            words.append(f"memory is tight: about {units.fixed(need[best] / GIB)} GiB {how} recomputation")
         _write(table, at, options, layout, result, best, quantities)
         table.iat[at, column("note")] = "; ".join(filter(None, words))
 
@@ -161,8 +167,11 @@ def _write(
         table.iat[at, column(quantity)] = values[quantity]
     record = framework(options.framework, options.gpu.architecture)
     kind = "-ranking" if record.ranking else "-moe" if options.model.experts else "/dense"
-    table.iat[at, column("family")] = f"training{kind}/{record.name}"
+    tuned = "" if options.task == "pretrain" else "/tuning"
+    table.iat[at, column("family")] = f"training{kind}/{record.name}{tuned}"
     table.iat[at, column("near")] = options.gpu.stand_in["training"]
+    alike = record.name in one_campaign() or (options.model.experts and "experts" in one_campaign())
+    table.iat[at, column("wider")] = one_campaign_exponent() if alike else 1.0
 
 
 def _tokens(pairs: list[tuple[int, Layout]]) -> NDArray[np.float64]:
@@ -188,11 +197,67 @@ def timed(options: Options, layouts: list[Layout], part: facts.GPU | None = None
         Arrays as long as ``layouts``.
     """
     columns = {name: np.array(values) for name, values in zip(Layout._fields, zip(*layouts, strict=True), strict=True)}
-    return step(
+    record = on_data(framework(options.framework, options.gpu.architecture), options)
+    result = step(
         options.model, part or options.gpu, precision=options.precision, sharding=options.sharding,
-        recompute=options.recompute, task=options.task, framework_name=options.framework, fabric=options.fabric,
+        recompute=options.recompute, task=options.task, framework_name=record, fabric=options.fabric,
         sequence_parallel=options.sequence_parallel, **columns,
     )  # fmt: skip
+    return aged(result, options.age)
+
+
+def on_data(record: Framework, options: Options) -> Framework:
+    """Return a framework's constants on the data set of some rows, where theirs has documents of its own length."""
+    share = options.document_share
+    return record if share is None else dataclasses.replace(record, tuning_document_share=share)
+
+
+def aged(result: Step, factor: float) -> Step:
+    """Return steps that take longer or shorter by the age of their software.
+
+    Parameters
+    ----------
+    result : Step
+        Steps.
+    factor : float
+        Seconds over those given.
+
+    Returns
+    -------
+    Step
+        The same with all seconds longer by the factor, rates lower.
+    """
+    if factor == 1.0:
+        return result
+    slower = ("tokens_per_s_per_gpu", "mfu")
+    changed = {name: factor * each for name, each in result._asdict().items() if name.endswith("_s")}
+    return result._replace(**(changed | {name: getattr(result, name) / factor for name in slower}))
+
+
+def age_factor(date: str) -> float:
+    """Return how much longer a pretraining step took with the software of a date.
+
+    Parameters
+    ----------
+    date : str
+        ``YYYY-MM``, with or without a day.
+
+    Returns
+    -------
+    float
+        Seconds over those of the framework's record; 1 where there is no date.
+
+    Examples
+    --------
+    >>> [round(age_factor(date), 2) for date in ("", "2023-06", "2023-12", "2025-11")]
+    [1.0, 1.16, 1.03, 0.91]
+    """
+    found = re.match(r"(\d{4})-(\d{2})", date)
+    if not found:
+        return 1.0
+    known = constants()["age"]
+    at = int(found.group(1)) + (int(found.group(2)) - 0.5) / 12
+    return float(np.exp(np.interp(at, known["dates"], np.log(known["factor"]))))
 
 
 def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
@@ -252,9 +317,14 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     layouts, said = _layouts(row, model, sharding, seq_len, bool(record.interleaves))
     stated = bool(cell(row, "recompute") or cell(row, "full_recompute"))
     recompute = _recompute(row, record.default_recompute, notes)
+    data = constants()["datasets"].get(cell(row, "dataset") or cell(row, "bench")) if task != "pretrain" else None
+    age = age_factor(cell(row, "date")) if task == "pretrain" and not re.search(r"\d", words) else 1.0
+    if age != 1.0:
+        notes.append(f"software of {cell(row, 'date')}: {age:.2f} of the step")
     options = Options(
-        model, gpu.name, power, precision, sharding, recompute, task, words, fabric, sequence_parallel, stated
-    )
+        model, gpu.name, power, precision, sharding, recompute, task, words, fabric, sequence_parallel, stated,
+        data["document_share"] if data else None, age,
+    )  # fmt: skip
     return options, layouts, notes + said
 
 

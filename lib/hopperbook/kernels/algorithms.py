@@ -195,11 +195,14 @@ def hierarchical(q: Question) -> Times:
 
     .. math:: t = \alpha_f + \alpha_h \log_2 N + \gamma \frac{S}{S + S_h} + \max\!\left(t_\mathrm{node}(S),\;
               f_N \frac{S}{\eta B_\mathrm{node}}\right)
+
+    Over sockets a server's processors carry no more than L: :math:`((\eta B)^{-4} + L^{-4})^{-1/4}` in place of eta B.
     """
     c, link = constants()[q.fabric["model"]], q.fabric
     if q.op == "p2p":
         return Times(c["hop_s"] + q.size / (c["efficiency"] * link["port_bytes_per_s"]), np.ones(q.size.shape, bool))
-    node_rate = min(c["efficiency"] * link["node_bytes_per_s"], c.get("limit_bytes_per_s", np.inf))
+    line, sockets = c["efficiency"] * link["node_bytes_per_s"], c.get("limit_bytes_per_s", np.inf)
+    node_rate = line * (1 + (line / sockets) ** 4) ** -0.25
     inter = _crossing(q) / (node_rate / 8 * np.maximum(q.inside, 1.0))
     start = c["start_s"] + c["hop_s"] * np.log2(q.nodes)
     fill = c["fill_s"] * q.size / (q.size + c["half_bytes"])

@@ -6,6 +6,7 @@ buffer before a reduce-scatter, what one GPU sends in all of an all-to-all or po
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -143,21 +144,81 @@ def fabric_record(name: str) -> dict[str, Any]:
     >>> fabric_record("InfiniBand NDR")["node_bytes_per_s"] / 1e9
     400.0
     """
-    rows = [row for row in facts.records("fabrics") if row["kind"] == "inter"]
-    wanted = "".join(c for c in name.lower() if c.isalnum())
-    best, score = None, 0
-    for row in rows:
-        for label in (row["name"], row["label"], *row.get("aliases", ())):
-            key = "".join(c for c in str(label).lower() if c.isalnum())
-            points = 1000 if key == wanted else len(key) if key in wanted and len(key) > 2 else 0
-            if points > score:
-                best, score = row, points
-    if best is None:
-        raise InputError("fabric", name, "a fabric of data/fabrics.yaml", [str(r["label"]) for r in rows])
+    rows = {str(row["name"]): dict(row) for row in facts.records("fabrics") if row["kind"] == "inter"}
+    key = _named(name, rows) or _described(name, rows)
+    if key is None:
+        raise InputError("fabric", name, "a fabric of data/fabrics.yaml", [str(r["label"]) for r in rows.values()])
+    best = rows[key]
     port = 1e9 * best["gb_per_s_per_direction"]
-    key = str(best["name"])
-    model = key if key in constants() else "tcp" if key.startswith("eth") else "infiniband"
+    kind = next((model for start, model in _MODELS.items() if key.startswith(start)), "infiniband")
     return {
         "name": key, "port_bytes_per_s": port, "node_bytes_per_s": port * best["ports"],
-        "latency_s": 1e-6 * best["latency_us"], "model": model,
+        "latency_s": 1e-6 * best["latency_us"], "model": key if key in constants() else kind,
     }  # fmt: skip
+
+
+#: Which fitted model stands for fabrics without one of their own, by how their keys start.
+_MODELS = {"eth": "tcp", "tcpx": "efa400"}
+#: What words of a text say of a network, the most telling first: how the keys of its records start.
+_WORDS = {
+    "tcpxo": ("tcpxo",), "tcpx": ("tcpx",), "tcp": ("eth",), "socket": ("eth",), "efa": ("efa",), "roce": ("roce",),
+    "converged": ("roce",), "rdma": ("roce", "hdr", "ndr"), "infiniband": ("hdr", "ndr"), "ethernet": ("eth",),
+    "gbe": ("eth",),
+}  # fmt: skip
+
+
+def _plain(text: object) -> str:
+    return "".join(c for c in str(text).lower() if c.isalnum())
+
+
+def _named(text: str, rows: dict[str, dict[str, Any]]) -> str | None:
+    """Return the record whose key, label or alias a text is, or None."""
+    for key, row in rows.items():
+        if _plain(text) in {_plain(label) for label in (key, row["label"], *row.get("aliases", ()))}:
+            return key
+    return None
+
+
+def _described(text: str, rows: dict[str, dict[str, Any]]) -> str | None:
+    """Return the record that a text describes: of its kind the nearest in rate, else the longest name it holds."""
+    kind = next((starts for word, starts in _WORDS.items() if word in text.lower()), None)
+    rate = stated_node_bytes_per_s(text)
+    if kind and rate:
+        of_kind = {key: 1e9 * row["gb_per_s_per_direction"] * row["ports"] for key, row in rows.items()
+                   if key.startswith(kind)}  # fmt: skip
+        return min(of_kind, key=lambda key: abs(np.log(of_kind[key] / rate)))
+    names = [
+        (len(_plain(label)), key)
+        for key, row in rows.items()
+        for label in (key, row["label"], *row.get("aliases", ()))
+        if len(_plain(label)) > 2 and _plain(label) in _plain(text) and (not kind or key.startswith(kind))
+    ]
+    return max(names, key=lambda found: found[0])[1] if names else None
+
+
+def stated_node_bytes_per_s(text: str) -> float | None:
+    """Return the rate of a server's network that a text states, in bytes/s, or None.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``RoCE, 8 x 400 Gb/s``; a rate ``a GPU`` or ``per port`` is taken eight times.
+
+    Returns
+    -------
+    float or None
+        Bytes/s in one direction.
+
+    Examples
+    --------
+    >>> stated_node_bytes_per_s("EFA 3200 Gb/s per node"), stated_node_bytes_per_s("4 x 100 Gb/s RoCE a node")
+    (400000000000.0, 50000000000.0)
+    """
+    found = re.search(r"(?:(\d+)\s*[x*]\s*)?(\d+(?:\.\d+)?)\s*([gt])(?:b/s|bps|bit)", text.lower())
+    if not found:
+        return None
+    many, rate, unit = found.groups()
+    each = float(rate) * (1e9 if unit == "g" else 1e12) / 8
+    if many:
+        return int(many) * each
+    return each * (8 if re.search(r"(?:\ba|per|each|/)\s*(?:gpu|port|nic)", text.lower()) else 1)

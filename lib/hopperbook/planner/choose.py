@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hopperbook.customer import Customer
+from hopperbook.facts import own
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
 from hopperbook.planner.extras import Extra, extras
@@ -128,6 +129,7 @@ def plan(customer: Customer) -> Plan:
     >>> round(made.recommendation.tpot_s * 1e3, 1), made.customer.tpot_target_ms  # milliseconds
     (14.0, 100.0)
     """
+    own.put(customer.calibration)
     ways = {part: tenures(customer, part) for part in standing_parts(customer)}
     served = fleet.table(customer, ways)
     run_table, layouts = train.timed(customer, ways)

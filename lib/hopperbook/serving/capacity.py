@@ -53,7 +53,7 @@ def budget(d: Deployment, context_tokens: float) -> memory.Budget:
     copies = memory.kv_copies(model, tp) / (tp * d.pp)
     return memory.Budget(
         capacity_bytes=capacity,
-        reserve_bytes=(1 - engine.kv_fraction) * kept_of,
+        reserve_bytes=engine.reserve_bytes or (1 - engine.kv_fraction) * kept_of,
         weights_bytes=weights,
         activations_bytes=step,
         runtime_bytes=engine.runtime_bytes,

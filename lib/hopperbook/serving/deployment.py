@@ -83,6 +83,7 @@ def deploy(
     moe_precision: str | None = None,
     engine_name: str = "vLLM",
     engine_version: str = "",
+    engine_date: str = "",
     fabric: str = "ndr",
 ) -> Deployment:
     """Check and complete a deployment; everything left out takes the engine's default.
@@ -99,8 +100,8 @@ def deploy(
         Layout of experts; by default experts are cut like everything else.
     precision, kv_precision, moe_precision : str, optional
         Formats; the checkpoint's own by default, FP8 cache where TensorRT-LLM serves FP8 weights, else 16 bits.
-    engine_name, engine_version : str
-        The engine.
+    engine_name, engine_version, engine_date : str
+        The engine; the date (``YYYY-MM``) speaks where no version is stated.
     fabric : str
         Network between nodes.
 
@@ -121,7 +122,7 @@ def deploy(
     'fp8'
     """
     part = gpu if isinstance(gpu, facts.GPU) else facts.gpu(gpu)
-    runs = engine(engine_name, engine_version)
+    runs = engine(engine_name, engine_version, engine_date)
     for field, value in {"tp": tp, "pp": pp, "attention_dp": attention_dp}.items():
         if not isinstance(value, int | np.integer) or not 1 <= value <= 4096:
             raise InputError(field, value, "a whole number from 1 to 4,096")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from hopperbook import facts, kernels
+from hopperbook.errors import InputError
+from hopperbook.facts import own
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Engine:
     dynamic_scales: bool
     block_tokens: int
     reserves: bool
+    reserve_bytes: float = 0.0
     drafts: int = 0
     acceptance: float = 0.0
 
@@ -50,10 +54,18 @@ class Engine:
 def engines() -> dict[str, Engine]:
     """Return every engine's record by name."""
     rows = facts.read_yaml("constants/serving.yaml")["engines"]
-    return {name: Engine(name=name, **row) for name, row in rows.items()}
+    return {name: _record(name, row) for name, row in rows.items()}
 
 
-def engine(name: str, version: str = "") -> Engine:
+def _record(name: str, row: dict[str, Any]) -> Engine:
+    """Make a record from the file's line, with the constants of a customer's own runs in place of ours."""
+    mine = own.constants(name)
+    if not mine.keys() <= row.keys():
+        raise InputError("calibration", ", ".join(mine), f"constants of {name}", row)
+    return Engine(name=name, **(row | mine))
+
+
+def engine(name: str, version: str = "", date: str = "") -> Engine:
     """Return the record of an engine and version, the nearest that is known.
 
     Parameters
@@ -61,8 +73,9 @@ def engine(name: str, version: str = "") -> Engine:
     name : str
         TensorRT-LLM, vLLM or SGLang, or a key of ``data/constants/serving.yaml``.
     version : str
-        What the user states; TensorRT-LLM before 1.0 and vLLM before 0.14 (no asynchronous
-        scheduling by default) are records of their own.
+        What the user states; ``versions`` of ``data/constants/serving.yaml`` says which record speaks for it.
+    date : str
+        ``YYYY-MM`` of the run, which decides where no version is stated: the newest that could be had.
 
     Returns
     -------
@@ -76,18 +89,32 @@ def engine(name: str, version: str = "") -> Engine:
 
     Examples
     --------
-    >>> engine("TensorRT-LLM", "0.14").name, engine("vLLM").name
-    ('trtllm-0.14', 'vllm')
+    >>> engine("TensorRT-LLM", "0.14").name, engine("vLLM").name, engine("vLLM", date="2025-11-02").name
+    ('trtllm-0.14', 'vllm', 'vllm-0.12')
     """
     if name in engines():
         return engines()[name]
     table = kernels.engine_name(name)
-    if "sglang" in name.lower():
-        return engines()["sglang"]
-    number = [int(part) for part in re.findall(r"\d+", str(version))[:2]]
-    if table == "trtllm":
-        return engines()["trtllm-0.14" if number and number[0] == 0 else "trtllm-1.0"]
-    return engines()["vllm-0.12" if number and number < [0, 14] else "vllm"]
+    product = "SGLang" if "sglang" in name.lower() else "vLLM" if table == "vllm" else "TensorRT-LLM"
+    known = facts.read_yaml("constants/serving.yaml")["versions"][product]
+    number = version_number(version)
+    if number:
+        known = [row for row in known if version_number(row["from"]) <= number] or known[:1]
+    elif date:
+        known = [row for row in known if row.get("since", "") <= date]
+    return engines()[known[-1]["record"]]
+
+
+def version_number(version: str) -> list[int]:
+    """Return the first two parts of a version, or nothing where a text states none.
+
+    Examples
+    --------
+    >>> version_number("v0.5.1.post1"), version_number("1.0.0rc3"), version_number("gpt-oss-dev")
+    ([0, 5], [1, 0], [])
+    """
+    found = re.match(r"\s*v?(\d+)(?:\.(\d+))?", str(version), re.IGNORECASE)
+    return [int(part) for part in found.groups() if part] if found else []
 
 
 def on_card(runs: Engine, part: facts.GPU) -> Engine:

@@ -69,11 +69,14 @@ def sweep(d: Deployment, input_tokens: float, output_tokens: float, batch: Array
 
 
 def _prompt_cost_s(d: Deployment, batch: Floats, context: float, input_tokens: float) -> Floats:
-    """Seconds a prompt adds to the step that carries it: as many whole prompts a step as the budget holds."""
+    """Seconds a prompt adds to the step that carries it: as many whole prompts a step as the budget holds.
+
+    Pipeline stages read different prompts at a time: each passes one on while the others work.
+    """
     budget = max(d.engine.step_tokens, input_tokens if d.engine.whole_prompts else 1.0)
     count = np.maximum(np.minimum(np.floor(budget / input_tokens), np.maximum(np.asarray(batch) / 4, 1)), 1.0)
     carried = mixed_step_s(d, batch, context, count * input_tokens, count)
-    return (carried - decode_step_s(d, batch, context)) / count
+    return (carried - decode_step_s(d, batch, context)) / (count * d.pp)
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from hopperbook import evidence, facts
 from hopperbook.evidence import aims
 
 TPOT, TTFT, OFFLINE = "Serving, time per token", "Serving, first token", "Serving, offline maximum"
-THROUGHPUT, MEMORY = "Training, throughput", "Training, peak memory"
+THROUGHPUT, STEP, MEMORY = "Training, throughput", "Training, steps alone", "Training, peak memory"
 PLAYBOOK, PLAYBOOK_MEMORY = "Training, layouts of a playbook", "Training, memory of a playbook"
 ACTIVATIONS, COLLECTIVES = "Activations", "Collectives over servers"
 #: Each kind of prediction: its name on the page, and the kind and quantity of its judged rows.
@@ -20,6 +20,7 @@ KINDS = {
     TTFT: ("serving", "ttft_ms"),
     OFFLINE: ("serving", "output_tokens_per_s"),
     THROUGHPUT: ("training", "tokens_per_s_per_gpu"),
+    STEP: ("training", "step_s"),
     MEMORY: ("training", "memory_gib"),
     ACTIVATIONS: ("activation memory", "activation_gib_per_gpu"),
     COLLECTIVES: ("collective", "busbw_GBs"),
@@ -40,6 +41,7 @@ KERNEL_WORDS = {
 }
 #: Clusters of published training runs, by their largest number of GPUs.
 SCALES = {8: "up to 8 GPUs", 64: "9 to 64", 512: "65 to 512", 1e6: "more than 512"}
+LARGE, KEPT = 20, 0.7  # groups worth counting, and the share of their rows that a range should at least hold
 EDGE = 0.6  # errors beyond it are drawn at the edge
 
 Frames = dict[str, pd.DataFrame]
@@ -77,13 +79,16 @@ def judged() -> Frames:
     Examples
     --------
     >>> list(judged())[0], len(judged())
-    ('Serving, time per token', 9)
+    ('Serving, time per token', 10)
     """
     frames: Frames = {}
     for label, (kind, quantity) in KINDS.items():
         rows = evidence.judged(kind, quantity)
         rows = rows[rows.measured > 0]
         frames[label] = rows.assign(chip=[chip(str(gpu)) for gpu in rows.gpu])
+    said = set(zip(frames[THROUGHPUT].file, frames[THROUGHPUT].row, strict=True))
+    alone = [pair not in said for pair in zip(frames[STEP].file, frames[STEP].row, strict=True)]
+    frames[STEP] = frames[STEP][alone]  # rows that state a rate as well are judged by it
     for label, apart in APART.items():
         ranking = frames[label].family.str.contains("ranking")
         frames[apart] = frames[label][ranking]
@@ -92,12 +97,12 @@ def judged() -> Frames:
 
 
 def coverage(rows: pd.DataFrame) -> float:
-    """Return the share of measurements inside the 80 % ranges, of rows that did not set the ranges.
+    """Return the share of measurements inside the 80 % range that all other groups of runs set.
 
     Parameters
     ----------
     rows : DataFrame
-        With ``measured low high half``; half 1 checks what half 0 has set.
+        With ``inside``, as :func:`hopperbook.evidence.judged` tells it.
 
     Returns
     -------
@@ -106,11 +111,10 @@ def coverage(rows: pd.DataFrame) -> float:
 
     Examples
     --------
-    >>> coverage(pd.DataFrame({"measured": [1, 1, 9], "low": 0.5, "high": 1.5, "half": [0, 1, 1]}))
-    0.5
+    >>> coverage(pd.DataFrame({"inside": [True, True, False, True]}))
+    0.75
     """
-    checks = rows[rows.half == 1]
-    return float(((checks.measured >= checks.low) & (checks.measured <= checks.high)).mean())
+    return float(rows.inside.mean())
 
 
 def kinds(frames: Frames) -> pd.DataFrame:
@@ -128,7 +132,7 @@ def kinds(frames: Frames) -> pd.DataFrame:
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"error": [0.1, -0.3], "measured": 1, "low": 0.9, "high": 1.1, "half": [0, 1]})
+    >>> rows = pd.DataFrame({"error": [0.1, -0.3], "inside": True})
     >>> [round(float(each), 2) for each in kinds({"A": rows}).iloc[0, 1:]]
     [2.0, 0.2, 0.2, -0.1, 1.0]
     """
@@ -195,7 +199,7 @@ def aimed() -> pd.DataFrame:
     Examples
     --------
     >>> len(aimed()), sorted(set(aimed().verdict))
-    (23, ['missed', 'reached'])
+    (25, ['missed', 'reached'])
     """
     found = aims.reached()
     verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
@@ -233,24 +237,33 @@ def by_part(frames: Frames, labels: Iterable[str] = (TPOT, THROUGHPUT)) -> pd.Da
 
 
 def _groups(kind: str, rows: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
-    """Return rows, median absolute error and bias of each group of a kind."""
+    """Return rows, median absolute error, bias and coverage of each group of a kind."""
     lines = [
-        (kind, str(name), len(group), float(group.error.abs().median()), float(group.error.median()))
-        for name, group in rows.groupby(by, observed=True)
+        (kind, str(name), len(part), float(part.error.abs().median()), float(part.error.median()), coverage(part))
+        for name, part in rows.groupby(by, observed=True)
     ]
-    return pd.DataFrame(lines, columns=["kind", "group", "n", "median", "bias"])
+    return pd.DataFrame(lines, columns=["kind", "group", "n", "median", "bias", "coverage"])
 
 
-def _engines(rows: pd.DataFrame) -> pd.Series:
-    """Name the engine of each run, or its file where none is given."""
-    if "engine" not in rows or not rows.engine.notna().any():
-        return rows.file
-    engine = rows.engine.fillna("")
-    return engine.where(engine != "", rows.file)
+def _runs(rows: pd.DataFrame) -> pd.Series:
+    """Name what a serving run has in common with its like: model, part, engine and version, or its file."""
+    blank = pd.Series("", index=rows.index)
+    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version")}
+    engine = (text["engine"] + " " + text["engine_version"]).str.strip()
+    return text["model"].str.split("/").str[-1] + ", " + rows.chip + ", " + engine.where(engine != "", rows.file)
+
+
+def _campaigns(rows: pd.DataFrame) -> pd.Series:
+    """Name what a training run has in common with its like: framework, version and task."""
+    blank = pd.Series("", index=rows.index)
+    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("framework", "round", "task")}
+    framework = text["framework"].where(text["framework"] != "", rows.file)
+    contest = ("MLPerf " + text["round"]).where(text["round"] != "", "")
+    return (framework + " " + contest).str.strip() + ", " + text["task"].replace({"": "pretrain"})
 
 
 def by_group(frames: Frames) -> pd.DataFrame:
-    """Sum up the errors of serving by engine, and of training by scale, framework and format.
+    """Sum up errors and coverage: serving by model, part and engine; training by campaign, scale, framework, format.
 
     Parameters
     ----------
@@ -260,7 +273,8 @@ def by_group(frames: Frames) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``kind group n median bias``: rows, median absolute and median error.
+        ``kind group n median bias coverage``: rows, median absolute and median error, and the share of measurements
+        inside the range that all other groups set.
 
     Examples
     --------
@@ -271,11 +285,53 @@ def by_group(frames: Frames) -> pd.DataFrame:
     train = frames[THROUGHPUT]
     gpus = pd.to_numeric(train.gpus, errors="coerce")
     scale = pd.cut(gpus, [0, *SCALES], labels=list(SCALES.values()))
-    framework = train.family.str.split("/").str[-1]
+    framework = train.family.str.split("/").str[3].fillna(train.family.str.split("/").str[-1])
     form = train.precision.str.lower().str.replace("amp_", "").str.upper()
-    serving = [_groups(kind, frames[kind], _engines(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
+    serving = [_groups(kind, frames[kind], _runs(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
+    campaigns = [_groups(kind, frames[kind], _campaigns(frames[kind])) for kind in (THROUGHPUT, STEP)]
     training = [_groups(THROUGHPUT, train, by) for by in (scale, framework, form)]
-    return pd.concat([*serving, *training], ignore_index=True)
+    return pd.concat([*serving, *campaigns, *training], ignore_index=True)
+
+
+#: Families of predictions in words.
+FAMILY_WORDS = {
+    "serving/tpot_ms/online": "time per token",
+    "serving/output_tokens_per_s/offline": "offline throughput",
+    "training/tokens_per_s_per_gpu/dense": "training throughput",
+}
+
+
+def steps_away() -> pd.DataFrame:
+    """List by how much a range widens with each step away from what was measured.
+
+    Returns
+    -------
+    DataFrame
+        ``what of wider kind``: what is new, of which predictions, the exponent on both ends, how it is known.
+
+    Examples
+    --------
+    >>> steps_away().kind.unique().tolist()
+    ['left out and tried', 'judgement']
+    """
+    learnt = facts.read_yaml("intervals.yaml")["distances"]
+    lines = [
+        (f"a {what}" if what != "long prompts" else "prompts beyond 8,192 tokens", FAMILY_WORDS[family], wider)
+        for family, each in learnt.items()
+        for what, wider in each.items()
+    ]
+    known = pd.DataFrame(lines, columns=["what", "of", "wider"]).assign(kind="left out and tried")
+    assumed = facts.read_yaml("constants/evidence.yaml")
+    rest = [
+        ("a shape, format, layout or kind of layer without rows", "all", assumed["beyond_exponent"]["value"]),
+        (
+            "a framework, or experts, of which one laboratory's runs alone are on file",
+            "training",
+            assumed["one_campaign_exponent"]["value"],
+        ),
+    ]
+    judged_ = pd.DataFrame(rest, columns=["what", "of", "wider"]).assign(kind="judgement")
+    return pd.concat([known, judged_], ignore_index=True)
 
 
 def held_out() -> pd.DataFrame:
@@ -290,7 +346,7 @@ def held_out() -> pd.DataFrame:
     --------
     >>> found = held_out().set_index("kernel").loc["matrix products"]
     >>> round(float(found.low), 3), round(float(found.high), 3)
-    (-0.071, 0.081)
+    (-0.071, 0.083)
     """
     kept = {key: row for key, row in evidence.intervals().items() if key.startswith("kernel/latency_ms/")}
     names = [key.split("/")[-1] for key in kept]

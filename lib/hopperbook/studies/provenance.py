@@ -13,7 +13,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from hopperbook import cost, facts, fp8, hpc, kernels, memory, mig, models, serving, training, units
+from hopperbook.customer import Customer
 from hopperbook.display import Reference
+from hopperbook.facts import own
 
 #: Tables of facts in ``data/``, in words.
 TABLES = {
@@ -218,3 +220,31 @@ def kib(value_bytes: float) -> str:
     '128'
     """
     return units.number(value_bytes / units.KIB, 3)
+
+
+def constants_words(customer: Customer) -> str:
+    """Say whose constants a report rests on: the book's, or some that the customer's own runs gave.
+
+    Parameters
+    ----------
+    customer : Customer
+        Her ``calibration`` decides.
+
+    Returns
+    -------
+    str
+        A sentence or two.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> who = {"name": "A", "model": "llama-3.1-8b", "calibration": "vllm.age=1.05; 16 rows of a.csv"}
+    >>> print(constants_words(check(who)))
+    Constants of vllm (age 1.05) are the customer's own, fitted on 16 rows of a.csv. All others are the book's.
+    """
+    mine = own.read(customer.calibration)
+    if not mine.constants:
+        return "All constants are the book's: no runs of the customer's own were given."
+    each = [f"{name} ({', '.join(f'{c} {v:g}' for c, v in some.items())})" for name, some in mine.constants.items()]
+    whose = f"Constants of {' and '.join(each)} are the customer's own, fitted on {mine.made_from}."
+    return f"{whose} All others are the book's."

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts, kernels
 from hopperbook.errors import InputError
+from hopperbook.facts import own
 from hopperbook.models import Linear, Model, linear_layers
 
 Floats = NDArray[np.float64]
@@ -54,7 +55,7 @@ class Framework:
     p2p_exposed: float
     fsdp_exposed: float
     dp_exposed: float
-    dispatch_bytes_per_s: float
+    dispatch_rows_per_s: float
     bucket_latency_s: float
     hop_latency_s: float
     jitter_share: float
@@ -103,7 +104,10 @@ def framework(name: str = "megatron", architecture: str = "") -> Framework:
     row = {**constants()["defaults"], **records[found]}
     words_of = ("default_sharding", "default_recompute")
     row = {k: v if k in words_of else float(v) for k, v in row.items() if not k.endswith("names")}
-    return Framework(name=found, **row)
+    mine = own.constants(found)
+    if not mine.keys() <= row.keys():
+        raise InputError("calibration", ", ".join(mine), f"constants of {found}", row)
+    return Framework(name=found, **(row | mine))
 
 
 def sustained_flop_per_s(gpu: facts.GPU, precision: str) -> float:

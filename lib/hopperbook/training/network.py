@@ -94,7 +94,11 @@ def context_parallel_s(model: Model, gpu: facts.GPU, tokens: Floats, cp: Ints, t
 def expert_parallel_s(
     model: Model, gpu: facts.GPU, f: Framework, tokens: Floats, ep: Ints, tp: Ints, expert_tp: Ints, fabric: str | None
 ) -> Floats:
-    """Time sending tokens to their experts and back, forward and backward, a layer and micro-batch.
+    r"""Time sending tokens to their experts and back, forward and backward, a layer and micro-batch.
+
+    .. math:: c = N \left(1 - (1 - 1/N)^k\right)
+
+    of k copies of a token cross the network when its experts stand on N nodes: each node gets it once and hands it on.
 
     Parameters
     ----------
@@ -109,12 +113,20 @@ def expert_parallel_s(
     -------
     array
         Seconds.
+
+    Notes
+    -----
+    Source: ``deepseek-v3-2024`` (each node gets a token once).
     """
     if not model.experts:
         return np.zeros_like(tokens, dtype=float)
     size = 2.0 * tokens / tp * model.hidden * model.experts_per_token
-    one = _collective("all_to_all", size, ep, gpu, expert_tp, fabric)
-    one = np.where(ep > 1, np.maximum(one, size / f.dispatch_bytes_per_s), 0.0)
+    nodes = np.maximum(ep * expert_tp / GPUS_PER_NODE, 1.0)
+    copies = nodes * (1 - (1 - 1 / nodes) ** model.experts_per_token)
+    sent = np.where(nodes > 1, np.minimum(copies / model.experts_per_token, 1.0), 1.0) * size
+    one = _collective("all_to_all", sent, ep, gpu, expert_tp, fabric)
+    rows = tokens / tp * model.experts_per_token
+    one = np.where(ep > 1, np.maximum(one, rows / f.dispatch_rows_per_s), 0.0)
     inside = _collective("all_gather", size * expert_tp, expert_tp, gpu, 1, fabric)
     return 4.0 * (one + np.where(expert_tp > 1, inside, 0.0)) * model.moe_layers / model.layers
 
