@@ -509,7 +509,7 @@ def test_a_terminal_reads_names_of_formats_and_whole_sentences():
 def test_what_is_rejected_reads_as_a_sentence():
     for name in SHIPPED:
         for r in planner.plan(shipped(name)).rejected:
-            shares = [float(n) for n in re.findall(r"([\d.]+)\s% dearer", r.reason)]
+            shares = [float(n) for n in re.findall(r"([\d.]+)\s% more", r.reason)]
             assert all(n < 100 for n in shares), r.reason
 
 

@@ -376,6 +376,29 @@ def duration(seconds: float, digits: int = 2) -> str:
     return quantity(seconds / size, unit, digits)
 
 
+def more(ratio: float) -> str:
+    """Say how one cost compares with another, to stand after "costs".
+
+    Parameters
+    ----------
+    ratio : float
+        The one over the other.
+
+    Returns
+    -------
+    str
+        In per cent, or from twice on in times.
+
+    Examples
+    --------
+    >>> [more(ratio).replace(THIN, " ") for ratio in (1.25, 3.0, 0.9)]
+    ['25 % more', '3.0 times as much', '10 % less']
+    """
+    if ratio >= 2:
+        return f"{fixed(ratio, 1)} times as much"
+    return f"{percent(abs(ratio - 1))} {'more' if ratio >= 1 else 'less'}"
+
+
 def span(low: str, high: str) -> str:
     """Join two formatted ends of a range for a sentence, writing a shared unit or a shared ``$`` sensibly.
 

@@ -46,10 +46,15 @@ def test_a_third_more_for_half_the_time():
 
 @pytest.mark.parametrize(
     ("usd", "chosen", "words"),
-    [(110.0, 100.0, "10 % dearer"), (90.0, 100.0, "10 % cheaper"), (250.0, 100.0, "2.5 times as dear")],
+    [
+        (110.0, 100.0, "Costs 10 % more"),
+        (90.0, 100.0, "Costs 10 % less"),
+        (250.0, 100.0, "Costs 2.5 times as much"),
+        (9.0, 0.0, "Costs 0.0 % more"),
+    ],
 )
 def test_costs_in_words(usd, chosen, words):
-    assert answer.dearer_words(usd, chosen).replace("\u202f", " ") == words
+    assert answer.more_words(usd, chosen).replace("\u202f", " ") == words
 
 
 def test_options_show_cost_time_and_room(plan):

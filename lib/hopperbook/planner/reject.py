@@ -77,7 +77,7 @@ def rejected(
             reason, _, remedy = missing[part].partition("; ")
             found.append(Rejected(part, reason, remedy))
         elif part in by_part and chosen is not None:
-            found.append(_dearer(by_part[part], part, chosen))
+            found.append(_costs_more(by_part[part], part, chosen))
         elif part in failed:
             found.append(_slow(failed[part], part, customer))
         else:
@@ -97,7 +97,7 @@ def _beyond_site(part: str, gpus: int, customer: Customer) -> tuple[str, str] | 
     return (reason, remedy) if reason else None
 
 
-def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
+def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejected:
     """Reject a part that keeps every target at a higher price."""
     costs = [float(each.usd + each.training_usd) for each in (row, chosen)]
     hourly = (costs[1] - row.training_usd) / row.billed_gpus / MONTH_H
@@ -105,9 +105,9 @@ def _dearer(row: Configuration, part: str, chosen: Configuration) -> Rejected:
         words, remedy = "no time left to train on it", "a later deadline"
     else:
         ratio = costs[0] / costs[1]
-        words = f"{percent(ratio - 1)} dearer" if ratio < 2 else f"{units.fixed(ratio, 1)} times as dear"
+        words = f"costs {units.more(ratio)}"
         if row.gpus >= 4 * chosen.gpus:
-            words += f", since only {row.gpus:,} GPUs keep the targets"
+            words += f": it takes {row.gpus:,} GPUs to meet the targets"
         remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 

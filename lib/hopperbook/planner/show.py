@@ -377,7 +377,7 @@ def _tie_line(row: Configuration, found: Tie) -> str:
     """Say what costs about as much, how surely the recommendation is cheaper, and what would decide."""
     other = found.row
     what = f"{other.gpus} × {other.gpu}, {TENURE_WORDS[other.tenure].lower()}"
-    odds = f"dearer in {units.percent(found.cheaper, 2)} of price scenarios"
+    odds = f"costs more in {units.percent(found.cheaper, 2)} of price scenarios"
     return f"  {'close':15s} {what}: {units.money(other.usd)}, {odds}; {choose_by(row, found)}"
 
 

@@ -138,7 +138,7 @@ def latency(row: Configuration) -> Latency:
     >>> from hopperbook.customer import default
     >>> found = latency(planner.plan(default()).recommendation)
     >>> [round(each) for each in found.tpot_ms]
-    [44, 41, 49]
+    [44, 39, 48]
     """
     bands, tpot_ms, ttft_s = planner.bands(row.deployment), 1e3 * float(row.tpot_at_s), float(row.ttft_at_s)
     (faster, slower), (sooner, later) = bands["tpot"], bands["ttft"]
@@ -164,7 +164,7 @@ def run_days(customer: Customer, run: TrainingRun) -> Three:
     --------
     >>> from hopperbook.customer import default
     >>> [round(24 * days, 1) for days in run_days(default(), planner.plan(default()).training)]  # hours
-    [16.3, 15.4, 16.9]
+    [16.3, 15.3, 17.6]
     """
     return float(run.days), *planner.days_range(customer, run)
 
@@ -432,7 +432,7 @@ def on_spot(plan: Plan) -> TrainingRun | None:
     return run_of_row(likely.sort_values(["usd", "days", "gpus"], kind="stable").iloc[0])
 
 
-def dearer_words(usd: float, usd_chosen: float) -> str:
+def more_words(usd: float, usd_chosen: float) -> str:
     """Say how a cost compares with that of the choice.
 
     Parameters
@@ -443,17 +443,14 @@ def dearer_words(usd: float, usd_chosen: float) -> str:
     Returns
     -------
     str
-        In per cent, or from twice the cost on in times.
+        The beginning of a sentence.
 
     Examples
     --------
-    >>> dearer_words(300.0, 100.0)
-    '3.0 times as dear'
+    >>> more_words(300.0, 100.0)
+    'Costs 3.0 times as much'
     """
-    ratio = usd / usd_chosen - 1 if usd_chosen else 0.0
-    if ratio >= 1:
-        return f"{units.fixed(ratio + 1, 1)} times as dear"
-    return f"{units.percent(abs(ratio))} {'dearer' if ratio >= 0 else 'cheaper'}"
+    return f"Costs {units.more(usd / usd_chosen if usd_chosen else 1.0)}"
 
 
 def near(customer: Customer) -> Near:
@@ -520,16 +517,16 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
     >>> from hopperbook.planner import plan
     >>> made = plan(default())
     >>> close_words(made.recommendation, ties.ties(made)[:1])[:60]
-    '8 × H200 SXM, bought, costs $9,730 a month and is dearer in '
+    '8 × H200 SXM, bought, comes to $9,730 a month and costs more'
     """
     return "; ".join(_close(row, each) for each in options)
 
 
 def _close(row: Configuration, each: ties.Tie) -> str:
     other = each.row
-    what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, costs {units.money(other.usd)} a month"
+    what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, comes to {units.money(other.usd)} a month"
     regret = f"{units.money(each.regret_usd)} a month is what the wrong choice costs on average"
-    odds = f"is dearer in {units.percent(each.cheaper, 2)} of price scenarios"
+    odds = f"costs more in {units.percent(each.cheaper, 2)} of price scenarios"
     return f"{what} and {odds}; {ties.choose_by(row, each)} ({regret})"
 
 
@@ -600,7 +597,7 @@ def published_runs() -> int:
     Examples
     --------
     >>> round(published_runs(), -2)
-    1600
+    1700
     """
     asked = (("serving", "tpot_ms"), ("serving", "output_tokens_per_s"), ("training", "tokens_per_s_per_gpu"))
     return sum(len(evidence.judged(kind, quantity)) for kind, quantity in asked)
