@@ -232,7 +232,7 @@ def decision_map(customer: Customer) -> Map:
     >>> from hopperbook.customer import check
     >>> found = decision_map(check({"name": "A", "model": "llama-3.1-8b"}))
     >>> found.winner[USERS.index(32)].tolist()  # from 1 to 405 billion parameters
-    ['A100', 'A100', 'A100', 'A100', 'A100', 'A100', 'H100']
+    ['A100', 'A100', 'A100', 'A100', 'H100', 'H200', 'H100']
     """
     ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models
@@ -283,7 +283,7 @@ def borders(plan: Plan) -> list[Border]:
     >>> from hopperbook.planner.choose import plan as make
     >>> found = borders(make(check({"name": "A", "model": "llama-3.1-8b"})))
     >>> [(b.what, round(b.now, 1), round(b.at, 1)) for b in found[:2]]  # USD a GPU-hour, users
-    [('price of A100 SXM 80GB', 1.3, 1.0), ('users', 32.0, 149.2)]
+    [('price of A100 SXM 80GB', 1.3, 1.0), ('users', 32.0, 153.8)]
     """
     row, customer = plan.recommendation, plan.customer
     if row is None:

@@ -157,7 +157,7 @@ def choice(explored: Explored, model: int, context: int, users: int) -> pd.DataF
     >>> from hopperbook.customer import default
     >>> found = explore(default())
     >>> choice(found, *found.own).round({"usd_per_month": -2}).values.tolist()  # 4 H100 x 730 h x 2.534 USD first
-    [['H100', 8, 19300.0], ['H200', 8, 25600.0], ['A100', 24, 34200.0]]
+    [['H100', 8, 19300.0], ['H200', 8, 25600.0], ['A100', 40, 56900.0]]
     """
     s, load_ = explored.steps, explored.users[users]
     here = s[(s.model == explored.models[model]) & (s.context == explored.contexts[context]) & (s.gpus > 0)]

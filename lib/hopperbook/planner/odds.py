@@ -132,7 +132,7 @@ def days_range(customer: Customer, run: TrainingRun) -> tuple[float, float]:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner.choose import plan
     >>> [round(24 * days, 1) for days in days_range(default(), plan(default()).training)]  # hours
-    [15.4, 16.9]
+    [15.3, 17.6]
     """
     low, high = days_band(customer, run.gpu)
     return low * run.days_seldom, high * run.days_often

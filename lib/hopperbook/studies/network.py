@@ -327,7 +327,7 @@ def fabric_steps(customer: Customer, nodes: int = 4, gpu: str = REFERENCE) -> pd
     --------
     >>> from hopperbook.customer import default
     >>> fabric_steps(default()).step_s.round(1).iloc[[0, -1]].tolist()
-    [221.5, 9.2]
+    [222.5, 9.2]
     """
     model = load(customer.trained_model)
     lines = []

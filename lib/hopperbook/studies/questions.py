@@ -59,7 +59,8 @@ def share_won(found: Map, part: str, from_billions: float = 0.0, below_billions:
     Examples
     --------
     >>> import numpy as np
-    >>> found = Map(np.array([8e9, 70e9]), np.array([1]), np.array([["H100", "H200"]]), np.ones((1, 2)))
+    >>> won, close = np.array([["H100", "H200"]]), np.array([["", ""]])
+    >>> found = Map(np.array([8e9, 70e9]), np.array([1]), won, close, np.ones((1, 2)))
     >>> share_won(found, "H200"), share_won(found, "H200", from_billions=60)
     (0.5, 1.0)
     """
@@ -86,7 +87,8 @@ def cells_won(found: Map, part: str) -> int:
     Examples
     --------
     >>> import numpy as np
-    >>> found = Map(np.array([8e9, 70e9]), np.array([1]), np.array([["H100", "H200"]]), np.ones((1, 2)))
+    >>> won, close = np.array([["H100", "H200"]]), np.array([["", ""]])
+    >>> found = Map(np.array([8e9, 70e9]), np.array([1]), won, close, np.ones((1, 2)))
     >>> cells_won(found, "H200")
     1
     """
@@ -368,7 +370,7 @@ def judged_ratio(new: str, old: str) -> pd.DataFrame:
     --------
     >>> found = judged_ratio("H200", "H100")
     >>> round(float(found.measured.median()), 1)
-    1.3
+    1.2
     """
     runs = evidence.judged("serving", "output_tokens_per_s")
     same = [column for column in SAME_RUN if column in runs]
@@ -394,6 +396,6 @@ def other_market_map(customer: Customer) -> Map:
     --------
     >>> from hopperbook.customer import default
     >>> cells_won(other_market_map(default()), "H200")
-    26
+    37
     """
     return planner.decision_map(customer.model_copy(update={"market": OTHER_MARKET[customer.market]}))
