@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import customer, facts, planner, serving
+from hopperbook import customer, planner, serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
-from hopperbook.planner import day, explore, stress, verify
+from hopperbook.planner import day, stress, verify
 from hopperbook.planner.load import allowance, demand, limits
 from hopperbook.planner.odds import probability
 from hopperbook.planner.together import together
@@ -121,18 +121,6 @@ def test_a_day_of_its_own_replaces_the_mean():
     for bad in ("1,2,3", "a," * 23 + "a", ",".join(["0"] * 24), ",".join(["-1"] * 24)):
         with pytest.raises(InputError, match="day_curve"):
             who(day_curve=bad)
-
-
-@pytest.mark.parametrize("name", ["default", "inference-saas", "train-70b", "ai-hpc"])
-def test_the_sliders_say_what_the_plan_says(name):
-    """At the customer's own setting the sliders, which read a corrected first cut, ask for the plan's GPUs."""
-    asked = customer.load(facts.DATA / "customers" / f"{name}.yaml")
-    made = planner.plan(asked.model_copy(update={"training_task": "none", "hpc_hours_per_day": 0.0}))
-    explored = explore.explore(asked)
-    shown = explore.choice(explored, *explored.own).set_index("gpu").gpus
-    for part in facts.drawn():
-        if part in made.by_part and facts.gpu(part).short in shown:
-            assert shown[facts.gpu(part).short] == made.by_part[part].billed_gpus, part
 
 
 def test_several_services_share_nodes_and_pay_no_more_than_apart():

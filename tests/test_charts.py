@@ -12,7 +12,7 @@ from hopperbook import charts
 from hopperbook.charts import base, places
 from hopperbook.errors import InputError
 from hopperbook.report import collect, svg
-from hopperbook.report.mime import is_live
+from hopperbook.report.mime import is_live, numbers
 
 GPUS = [
     {"gpu": "A100 SXM", "peak_tflop_per_s": 312, "bandwidth_tb_per_s": 2.04},
@@ -54,11 +54,6 @@ RUNS = [
 BINS = [{"x": -2.0, "x2": -1.0, "percent": 40.0}, {"x": -1.0, "x2": 0.0, "percent": 60.0}]
 CELLS = [{"x": u, "y": t, "share": u * t / 1e6} for u in (50, 100, 150, 200, 300, 600) for t in (2048, 4096)]
 
-STEPS = [
-    {"model": "a", "context": 8192, "gpu": gpu, "from": low, "to": high, "gpus": n, "why": "" if n else "too slow"}
-    for gpu, counts in (("A100", (0, 0)), ("H100", (2, 16)), ("H200", (2, 4)))
-    for (low, high), n in zip(((1, 32), (33, 256)), counts, strict=True)
-]
 
 EVERY = {
     "bars": lambda: charts.bars(
@@ -91,9 +86,6 @@ EVERY = {
     "timeline": lambda: charts.timeline(WORK),
     "topology": lambda: charts.topology("H100 NVL", 4, "bridge", 2, 2, "inside", "outside"),
     "tornado": lambda: charts.tornado(MOVES, 14.6, "USD"),
-    "what_if": lambda: charts.what_if(
-        STEPS, {"a": "8B"}, [8192], [16, 128], {"A100": 1.5, "H100": 2.5, "H200": 3.0}, (0, 0, 1), 730.0
-    ),
 }
 
 
@@ -176,40 +168,22 @@ def words(spec):
     return [" ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", picture)) for picture in pictures]
 
 
-def test_sliders_look_up_multiply_and_say_the_least() -> None:
-    for said in words(EVERY["what_if"]()):
-        assert "Least: 4 × H200 at $8,760 a month;" in said
-        assert "H100 costs 3.3 times as much" in said
-        assert "16 GPUs, $29,200" in said
-        assert "too slow" in said
-    spec = EVERY["what_if"]()
-    named = {param["name"]: param for param in spec["params"]}
-    assert named["users"]["bind"] == {"input": "range", "min": 0, "max": 1, "step": 1, "name": "Users at once"}
-    assert named["users_words"]["expr"] == '["16 users", "128 users"][users]'
-    assert named["usd_h100_words"]["expr"] == "'$' + format(usd_h100, '.2f') + ' an hour'"
-    assert is_live(svg.variants(spec))
+def test_the_map_says_who_wins_a_cell_and_at_what_cost() -> None:
+    usd = [[900.0, 1800.0, np.inf]]
+    spec = charts.decision_map([1, 10, 100], [4], [["A100", "H100", ""]], "billion parameters", "users at once",
+                               rival=[["", "A100", ""]], usd_per_month=usd)  # fmt: skip
+    said = [layer["encoding"]["tooltip"] for layer in spec["layer"] if "tooltip" in layer["encoding"]]
+    titles = ["billion parameters", "users at once", "cheapest", "about as cheap"]
+    assert [each["title"] for each in said[0][:4]] == titles
+    assert len(said) == 1 and len(said[0]) <= 6 and is_live(svg.variants(spec))
+    columns, rows = collect.chart_data(spec)
+    assert columns == [*titles, "USD a month"]
+    assert rows[1] == [10.0, 4.0, "H100", "A100", 1800.0] and rows[2][4] is None
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"users": 0, "usd_h100": 1.0}, "Least: 2 × H100 at $1,460 a month; H200 costs 3.0 times as much"),
-        ({"users": 0, "usd_h100": 2.9}, "Least: 2 × H100 at $4,230 a month; H200 costs about as much"),
-        ({"users": 1, "usd_h200": 9.0}, "Least: 4 × H200 at $26,300 a month; H100 costs 11% more"),
-    ],
-)
-def test_sliders_moved(settings: dict[str, float], said: str) -> None:
-    spec = EVERY["what_if"]()
-    spec["params"] = [each | {"value": settings.get(each["name"], each.get("value"))} for each in spec["params"]]
-    spec["params"] = [{k: v for k, v in each.items() if v is not None} for each in spec["params"]]
-    assert said in words(spec)[0]
-
-
-def test_sliders_with_nothing_to_show() -> None:
-    none = [row | {"gpus": 0, "why": "too slow"} for row in STEPS]
-    price = {"A100": 1.5, "H100": 2.5, "H200": 3.0}
-    said = words(charts.what_if(none, {"a": "8B"}, [8192], [16, 128], price, (0, 0, 1), 730.0))
-    assert "None of them serves this load within your targets" in said[0]
-    alone = [row for row in STEPS if row["gpu"] == "H200"]
-    said = words(charts.what_if(alone, {"a": "8B"}, [8192], [16, 128], {"H200": 3.0}, (0, 0, 1), 730.0))
-    assert "no other will do" in said[0]
+def test_a_chart_has_its_numbers_behind_it_in_words_and_units() -> None:
+    spec = charts.bars([{"item": f"<{k}>", "value": k + 0.1234} for k in range(250)], x_title="TB/s")
+    shown = numbers(spec, {"title": "It reads <fast>"})
+    assert '<th scope="col" class="hb-num">TB/s</th>' in shown and "&lt;7&gt;" in shown and ">7.12<" in shown
+    assert shown.count("<tr>") == 201 and "first 200 of 250 rows" in shown and "<fast>" not in shown
+    assert numbers({"layer": []}, {}) == ""

@@ -38,6 +38,45 @@ def test_every_page_opens_without_error_and_a_slider_works(tmp_path: Path) -> No
         assert browser.evaluate("window.hacked === undefined")
 
 
+WHAT_IF = """import pandas as pd
+from hopperbook import display, units
+users = display.Choice("Users at once", "concurrency", ("8", "16", "32"), ("8", "16", "32"), (8, 16, 32), 0)
+prompt = display.Choice("Tokens of a prompt", "prompt_tokens", ("1k", "2k"), ("1024", "2048"), (1024, 2048), 0)
+plans = pd.DataFrame({"setting": ["As you asked", "16 users", "32 users", "2k"], "usd": [900.0, 1800.0, 3600.0, 950.0]})
+shown = [display.Column("setting", "What changes"), display.Column("usd", "USD a month", units.money)]
+places = [(0, 0), (1, 0), (2, 0), (0, 1)]
+display.what_if(plans, shown, [users, prompt], places, "hopperbook plan a.yaml", name="plans", title="Plans")"""
+COMPARE = "document.querySelector('.hb-compare').textContent"
+
+
+def test_two_settings_are_compared_by_keyboard_and_kept_in_the_address(tmp_path: Path) -> None:
+    from hopperbook.report.browser import Browser, check_site
+
+    chapters = book.write(tmp_path / "chapters", _02_fp8=[("markdown", "# What if"), ("code", WHAT_IF)])
+    index = report.build({"name": "A"}, tmp_path / "report", chapters_dir=chapters)
+    page = index.parent / "02-fp8.html"
+    assert check_site(index.parent, widths=(390,), themes=("dark",)) == []
+    assert "32 users" in page.read_text(encoding="utf-8")  # the table is there without the script
+    with Browser() as browser:
+        browser.open(page.as_uri() + "#what-if?b.concurrency=16")
+        said = browser.evaluate(COMPARE)
+        assert "B costs $900 a month more than A (100 %)." in said and "No plan was worked out" not in said
+        names = browser.evaluate(
+            "[...document.querySelectorAll('.hb-compare select')].map(e => e.getAttribute('aria-label'))"
+        )
+        assert len(set(names)) == 4
+        heights = "[...document.querySelectorAll('.hb-compare select')].map(e => e.getBoundingClientRect().height)"
+        assert min(browser.evaluate(heights)) >= 24
+        browser.evaluate(
+            "const last = [...document.querySelectorAll('.hb-compare select')].pop(); last.value = 1;"
+            "last.dispatchEvent(new Event('change', {bubbles: true})); 0"
+        )
+        said = browser.evaluate(COMPARE)
+        assert "nearest one of the table" in said
+        assert "hopperbook plan a.yaml --set concurrency=16 --set prompt_tokens=2048" in said
+        assert browser.evaluate("location.hash") == "#what-if?b.concurrency=16&b.prompt_tokens=2048"
+
+
 def test_a_bad_page_is_reported(tmp_path: Path) -> None:
     from hopperbook.report.browser import check_site
 

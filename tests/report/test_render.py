@@ -54,7 +54,7 @@ def test_results_data_and_notebooks_are_there(built: Path) -> None:
         "low": 12000.0,
         "value": 14600.0,
     }
-    assert (built / "data/01-hopper/bandwidth.csv").read_text() == "item,value\nA100,2.0\nH100,3.35\n"
+    assert (built / "data/01-hopper/bandwidth.csv").read_text() == "item,TB/s\nA100,2.0\nH100,3.35\n"
     page = (built / "01-hopper.html").read_text(encoding="utf-8")
     assert 'href="data/01-hopper/numbers.csv"' in page and 'href="_sources/01-hopper.ipynb"' in page
     (handed,) = built.glob("*.yaml")

@@ -9,7 +9,6 @@ import pytest
 from hopperbook import facts, planner
 from hopperbook.customer import default
 from hopperbook.planner.borders import Border
-from hopperbook.planner.explore import explore
 from hopperbook.studies import questions
 
 
@@ -36,14 +35,6 @@ def test_borders_say_dollars_or_numbers():
     words = questions.border_words(Border("price of H200 SXM", 3.0, 2.5, ""))
     assert words == "Price of H200 SXM at $2.50 (now $3.00)"
     assert questions.border_words(Border("context", 8192, 16384, "")) == "Context at 16,384 (now 8,192)"
-
-
-def test_the_sliders_have_as_many_settings_as_the_figure():
-    explored = explore(default())
-    seen = explored.steps[["model", "context"]].drop_duplicates()
-    assert questions.settings(explored) == len(seen) * len(explored.users)
-    mine = questions.own_choice(explored)
-    assert mine.usd_per_month.is_monotonic_increasing
 
 
 def test_a_token_costs_the_price_over_the_rate():

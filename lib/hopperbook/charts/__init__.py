@@ -15,7 +15,6 @@ when does buying pay?                       ``break_even``
 how to cut a card?                          ``mig_placement``
 how is it wired?                            ``topology``
 what does FP8 lose?                         ``number_line``
-what if my load or the price were another?  ``what_if``
 anything else                               ``lines``, ``bars``, ``histogram``
 ==========================================  =======================================
 """
@@ -26,7 +25,6 @@ from hopperbook.charts.drawings import number_line, topology
 from hopperbook.charts.maps import decision_map
 from hopperbook.charts.memory import fit_map, memory_stack, mig_placement
 from hopperbook.charts.plain import bars, histogram, lines
-from hopperbook.charts.sliders import what_if
 from hopperbook.charts.speed import error_strip, predicted_measured, roofline, timeline
 
 __all__ = [
@@ -51,5 +49,4 @@ __all__ = [
     "timeline",
     "topology",
     "tornado",
-    "what_if",
 ]

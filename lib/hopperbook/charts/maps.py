@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hopperbook.charts.base import INK, WIDE, Mark, Spec, data, gpu_style, label, log_axis, responsive, stack
 from hopperbook.charts.places import text_width
@@ -95,6 +97,7 @@ def decision_map(
     here: tuple[float, float] | None = None,
     reasons: Mapping[str, str] | None = None,
     rival: Sequence[Sequence[str]] | None = None,
+    usd_per_month: ArrayLike | None = None,
     width: int = WIDE,
 ) -> Spec:
     """Draw which GPU wins where, both axes logarithmic, with the reader's own load marked.
@@ -113,6 +116,8 @@ def decision_map(
         A few words for each winner, written below its name.
     rival : array of str, same shape, optional
         Who costs about as much in each cell; an empty text where it is not close. Close cells carry a small diamond.
+    usd_per_month : array, same shape, optional
+        What the winner costs, said where a reader points at a cell.
     width : int
         Outer width on a wide screen.
 
@@ -138,6 +143,7 @@ def decision_map(
     near = np.full(names.shape, "") if rival is None else np.asarray(rival, dtype=object).astype(str)
     if near.shape != names.shape:
         raise InputError("rival", near.shape, f"an array of shape ({len(y)}, {len(x)})")
+    cells = _cells(x, y, names, None if rival is None else near, usd_per_month)
     x_edges, y_edges = edges(x), edges(y)
     areas = [
         corner | {"winner": name, "_chain": f"{place} {chain}"}
@@ -176,14 +182,37 @@ def decision_map(
             sign: Mark = {"shape": "diamond", "size": 26, "filled": True, "opacity": 0.45, "color": INK}
             layers.append(alt.Chart(data(close)).mark_point(**sign).encode(x=x_axis, y=y_axis))
         layers += _region_names(titles, x_axis, y_axis, outer - 60.0, np.log(x_edges[-1] / x_edges[0]))
+        if usd_per_month is not None:
+            layers.append(_pointed(cells, x_axis, y_axis, x_title, y_title))
         if here is not None:
             layers += _here(here, x_axis, y_axis, here[0] > float(np.sqrt(x_edges[0] * x_edges[-1])))
         return stack(layers, 320 if outer > 500 else 290)
 
-    cells = [(row, column) for row in range(len(y)) for column in range(len(x))]
-    grid = [(float(x[b]), float(y[a]), names[a, b], *([near[a, b]] if rival is not None else [])) for a, b in cells]
-    columns = ["x", "y", "winner", *(["rival"] if rival is not None else [])]
-    return responsive(draw, width, csv=pd.DataFrame(grid, columns=columns))
+    return responsive(draw, width, csv=cells)
+
+
+def _cells(
+    x: Sequence[float], y: Sequence[float], names: np.ndarray, near: np.ndarray | None, usd: ArrayLike | None
+) -> pd.DataFrame:
+    """Return the cells as rows: where they lie, who wins, who costs about as much, and at what cost."""
+    ys, xs = np.meshgrid(np.asarray(y, float), np.asarray(x, float), indexing="ij")
+    found = {"x": xs.ravel(), "y": ys.ravel(), "winner": names.ravel()}
+    if near is not None:
+        found["rival"] = near.ravel()
+    if usd is not None:
+        found["USD a month"] = [float(f"{value:.3g}") if math.isfinite(value) else None for value in np.ravel(usd)]
+    return pd.DataFrame(found)
+
+
+def _pointed(cells: pd.DataFrame, x: Any, y: Any, x_title: str, y_title: str) -> Any:
+    """Return unseen marks in the cells that say in words who wins there, and at what cost."""
+    said = [alt.Tooltip("x:Q", title=x_title, format=",.3~r"), alt.Tooltip("y:Q", title=y_title, format=",~r")]
+    said.append(alt.Tooltip("winner:N", title="cheapest"))
+    if "rival" in cells:
+        said.append(alt.Tooltip("rival:N", title="about as cheap"))
+    said.append(alt.Tooltip("USD a month:Q", format="$,~r"))
+    mark: Mark = {"shape": "square", "size": 1100, "filled": True, "opacity": 0}
+    return alt.Chart(data(cells[cells.winner != ""])).mark_point(**mark).encode(x=x, y=y, tooltip=said)
 
 
 def _close_cells(rival: np.ndarray, x_edges: np.ndarray, y_edges: np.ndarray) -> list[dict[str, float]]:

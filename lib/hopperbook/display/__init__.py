@@ -17,8 +17,10 @@ from hopperbook.display.figure import figure, result
 from hopperbook.display.lists import Reference, glossary, references
 from hopperbook.display.page import file, fold, notes, rerun, stamp, title, workbook
 from hopperbook.display.tables import Column, Input, Option, formula, inputs, options, table
+from hopperbook.display.what_if import Choice, what_if
 
 __all__ = [
+    "Choice",
     "Column",
     "Door",
     "Estimate",
@@ -44,5 +46,6 @@ __all__ = [
     "table",
     "text",
     "title",
+    "what_if",
     "workbook",
 ]

@@ -15,7 +15,7 @@ from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import limits
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import assumptions, server_of
-from hopperbook.planner.verify import answered
+from hopperbook.planner.verify import answered, shares
 from hopperbook.units import GB, TB
 
 
@@ -210,8 +210,7 @@ def strains(plan: Plan) -> list[Strain]:
     seen = [answered(d, row.replicas / load, customer) for load in (1, 2)]
     asked = limits(customer, d, SURE)
     cache = [x.cache_share for x in seen]
-    tpot = [x.tpot.at(asked.tpot_at) / asked.tpot_s for x in seen]
-    first = [x.ttft.at(asked.ttft_at) / asked.ttft_s for x in seen]
+    tpot, first = ([shares(asked, x)[name] for x in seen] for name in ("time per token", "first token"))
     more_room = "another replica" if row.kv_precision == "fp8" else "another replica, or an FP8 cache"
     found = [
         Strain("KV cache", cache[0], cache[1], more_room),
@@ -220,8 +219,8 @@ def strains(plan: Plan) -> list[Strain]:
     ]
     if customer.budget_usd_per_month and plan.grow_into is not None:
         rest = plan.usd_per_month() - row.usd
-        shares = [(rest + x) / customer.budget_usd_per_month for x in (row.usd, plan.grow_into.usd)]
-        found.append(Strain("budget", shares[0], max(shares), "a longer commitment"))
+        paid = [(rest + x) / customer.budget_usd_per_month for x in (row.usd, plan.grow_into.usd)]
+        found.append(Strain("budget", paid[0], max(paid), "a longer commitment"))
     return sorted(found, key=lambda s: -s.doubled)
 
 

@@ -107,8 +107,8 @@ def simulated_over_cut(customer: Customer, part: str) -> float:
     Returns
     -------
     float
-        From 0.5 to 2; 1 where the first cut finds no replica.  The map and the sliders correct the first cut of every
-        model by it, so that they agree with the plan where the customer stands.
+        From 0.5 to 2; 1 where the first cut finds no replica.  The map corrects the first cut of every model by it,
+        so that it agrees with the plan where the customer stands.
 
     Examples
     --------

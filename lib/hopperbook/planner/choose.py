@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from hopperbook.planner.standing import standing_parts
 from hopperbook.planner.tenure import Tenure, tenures
 from hopperbook.planner.verify import keeps, simulate, verified
 from hopperbook.serving import Deployment
+
+Found = dict[str, Configuration]
+CENT = 0.01  # USD; costs nearer than this are alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +133,10 @@ def plan(customer: Customer) -> Plan:
     >>> round(made.recommendation.tpot_s * 1e3, 1), made.customer.tpot_target_ms  # milliseconds
     (14.0, 100.0)
     """
-    own.put(customer.calibration)
-    ways = {part: tenures(customer, part) for part in standing_parts(customer)}
-    served = fleet.table(customer, ways)
-    run_table, layouts = train.timed(customer, ways)
-    rows, made = judge(served.rows, served.deployments, customer), served.deployments
-    if len(rows):
-        rows["training_usd"] = train.usd_beside(rows, run_table, customer)
-    by_part, failed = _by_part(rows, made, customer)
+    found = serve(customer)
+    ways, rows, made, by_part = found.ways, found.fleet.rows, found.fleet.deployments, found.by_part
+    recommendation, run_table = found.recommendation, found.runs[0]
     cheapest = verified(_ordered(rows, "works"), made, customer, least=0.5)
-    order = sorted(by_part.values(), key=lambda row: row.cost)
-    recommendation = order[0] if order else cheapest
-    runner_up = order[1] if len(order) > 1 else None
     front, grow_into = _front(rows, made, customer), None
     if recommendation is not None:
         grow_into = _grown(customer, ways)
@@ -151,17 +147,17 @@ def plan(customer: Customer) -> Plan:
     return Plan(
         customer=customer,
         recommendation=recommendation,
-        runner_up=runner_up,
+        runner_up=found.runner_up,
         cheapest=cheapest,
         fastest=_fastest(front, customer, recommendation),
         grow_into=grow_into,
         front=front,
         by_part=by_part,
-        rejected=rejected(rows, served.missing, ways, made, by_part, failed, recommendation, customer),
+        rejected=rejected(rows, found.fleet.missing, ways, made, by_part, found.failed, recommendation, customer),
         training=trained,
         training_options=options,
         small=small,
-        considered=len(rows) + layouts,
+        considered=len(rows) + found.runs[1],
         serving_table=rows,
         training_table=run_table,
         answer=" ".join(
@@ -178,6 +174,60 @@ def plan(customer: Customer) -> Plan:
         extras=beside,
         explained=recommendation or _quickest(rows, made) or fleet.short_of_room(customer, ways),
     )
+
+
+class Served(NamedTuple):
+    """Who serves: ways to have each part, configurations, training runs, each part's best, the winner and the next."""
+
+    ways: dict[str, list[Tenure]]
+    fleet: fleet.Fleet
+    runs: tuple[pd.DataFrame, int]
+    by_part: Found
+    failed: Found
+    recommendation: Configuration | None
+    runner_up: Configuration | None
+
+
+def serve(customer: Customer, runs: tuple[pd.DataFrame, int] | None = None, all_parts: bool = True) -> Served:
+    """Choose who serves: the part of a plan that other work only weighs in on.
+
+    Parameters
+    ----------
+    customer : Customer
+        The checked customer.
+    runs : tuple, optional
+        Training runs as :func:`hopperbook.planner.train.timed` returns them, where they are known.
+    all_parts : bool
+        False to leave out parts that are sure to cost more than winner and runner-up; those two stay the same.
+
+    Returns
+    -------
+    Served
+        Its ``recommendation`` is that of :func:`plan`.
+
+    Raises
+    ------
+    InputError
+        If no price of any GPU is known.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> serve(check({"name": "A", "model": "llama-3.1-8b"}), all_parts=False).recommendation.gpus
+    1
+    """
+    own.put(customer.calibration)
+    ways = {part: tenures(customer, part) for part in standing_parts(customer)}
+    served = fleet.table(customer, ways)
+    runs = runs or train.timed(customer, ways)
+    rows, made = judge(served.rows, served.deployments, customer), served.deployments
+    if len(rows):
+        rows["training_usd"] = train.usd_beside(rows, runs[0], customer)
+    by_part, failed = _by_part(rows, made, customer, all_parts)
+    order = sorted(by_part.values(), key=lambda row: row.cost)
+    first = order[0] if order else verified(_ordered(rows, "works"), made, customer, least=0.5)
+    second = order[1] if len(order) > 1 else None
+    return Served(ways, served._replace(rows=rows), runs, by_part, failed, first, second)
 
 
 def judge(rows: pd.DataFrame, made: Sequence[Deployment], customer: Customer) -> pd.DataFrame:
@@ -249,15 +299,19 @@ def _quickest(rows: pd.DataFrame, made: Sequence[Deployment]) -> Configuration |
     return of_row(carried.loc[carried.tpot_s.idxmin()], made) if len(carried) else None
 
 
-Found = dict[str, Configuration]
-
-
-def _by_part(rows: pd.DataFrame, made: list[Deployment], customer: Customer) -> tuple[Found, Found]:
+def _by_part(
+    rows: pd.DataFrame, made: list[Deployment], customer: Customer, all_parts: bool = True
+) -> tuple[Found, Found]:
     """Return each part's cheapest configuration that keeps the targets when simulated, and those that then do not."""
     found: Found = {}
     failed: Found = {}
     ordered = _ordered(rows, "near")
     for part, candidates in ordered.groupby("gpu", sort=False) if len(ordered) else ():
+        if not all_parts and len(found) > 1:
+            second = sorted(row.cost for row in found.values())[1][0]
+            candidates = candidates[candidates.usd + candidates.training_usd < second + CENT]
+            if candidates.empty:
+                continue
         row = verified(candidates, made, customer)
         if row is None:
             failed[str(part)] = simulate(candidates.iloc[-1], made, customer)

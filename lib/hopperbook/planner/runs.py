@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -155,25 +157,15 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
     >>> round(considered, -3), round(24 * float(rows[rows.gpus == 8].days.min()), 1)  # layouts; hours on a server
     (20000, 2.4)
     """
-    model, considered, kept = load(customer.trained_model), 0, []
-    state, teacher = checkpoint_bytes(customer), load(customer.teacher_model or customer.model)
+    considered, kept, state = 0, [], checkpoint_bytes(customer)
+    asked = customer.model_copy(update=dict.fromkeys(PRICES))
     for part, ways in tenures.items():
         gpu = facts.gpu(part)
         if not ways:
             continue
         for precision in formats(customer, gpu):
-            timed = sweep(
-                model,
-                gpu,
-                sizes(customer),
-                global_batch(customer),
-                customer.training_sequence_tokens,
-                precision=precision,
-                task=customer.training_task,
-                teacher=teacher,
-            )
-            considered += len(timed)
-            fastest = with_rollouts(best(timed), customer, part)
+            fastest, layouts = _fastest(asked, part, precision)
+            considered += layouts
             rows = {name: fastest[name].to_numpy() for name in fastest}
             rows |= {
                 name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))
@@ -184,6 +176,26 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
             offered = [*ways, *filter(None, [on_spot(customer, part)])]
             kept += [_priced(rows, way, customer) for way in offered if len(fastest)]
     return _stacked(kept), considered
+
+
+#: A price changes which run is chosen, not how long it takes.
+PRICES = ("a100_usd_per_hour", "h100_usd_per_hour", "h200_usd_per_hour")
+
+
+@functools.lru_cache(maxsize=64)
+def _fastest(customer: Customer, part: str, precision: str) -> tuple[pd.DataFrame, int]:
+    """Return the fastest layout of each size of cluster, and how many layouts were timed."""
+    timed = sweep(
+        load(customer.trained_model),
+        facts.gpu(part),
+        sizes(customer),
+        global_batch(customer),
+        customer.training_sequence_tokens,
+        precision=precision,
+        task=customer.training_task,
+        teacher=load(customer.teacher_model or customer.model),
+    )
+    return with_rollouts(best(timed), customer, part), len(timed)
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:

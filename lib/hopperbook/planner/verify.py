@@ -16,7 +16,7 @@ from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE, bands, probability
 from hopperbook.serving import Deployment
-from hopperbook.serving.demand import Answer, Demand, Largest
+from hopperbook.serving.demand import Answer, Demand, Largest, Targets
 from hopperbook.units import GIB, MONTH_S
 
 
@@ -188,6 +188,28 @@ def holds(d: Deployment, replicas: float, customer: Customer) -> bool:
     """Return whether so many replicas have cache for all that is in flight, each request at its full length."""
     users = max(1, round(answered(d, replicas, customer).in_flight))
     return serving.budget(d, customer.held_tokens).headroom(users) >= 0
+
+
+def shares(asked: Targets, seen: Answer) -> dict[str, float]:
+    """Return how much of each limit an answer uses.
+
+    Parameters
+    ----------
+    asked : Targets
+        Latencies to keep.
+    seen : Answer
+        A simulated answer.
+
+    Returns
+    -------
+    dict of float
+        Latencies over their limits; above one a target is missed.
+    """
+    return {
+        "first token": seen.ttft.at(asked.ttft_at) / asked.ttft_s,
+        "time per token": seen.tpot.at(asked.tpot_at) / asked.tpot_s,
+        "whole answer": seen.request.at(asked.request_at) / asked.request_s,
+    }
 
 
 def carried(d: Deployment, customer: Customer, least: float = SURE, replicas: float = math.inf) -> Largest:

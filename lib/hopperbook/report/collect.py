@@ -196,6 +196,8 @@ def tables(notebook: dict[str, Any]) -> dict[str, str]:
 def chart_data(spec: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Return the data that a chart draws: its largest set of rows, without the columns that only place words.
 
+    A column that an axis or a tooltip shows bears its title there, which says the unit.
+
     Parameters
     ----------
     spec : dict
@@ -210,7 +212,29 @@ def chart_data(spec: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     --------
     >>> chart_data({"datasets": {"a": [{"x": 1, "_dx": 3}], "b": []}})
     (['x'], [[1]])
+    >>> titled = {"encoding": {"x": {"field": "x", "title": "USD a month"}}}
+    >>> chart_data(titled | {"datasets": {"a": [{"x": 1, "gpu": "H100"}]}})[0]
+    ['USD a month', 'gpu']
     """
+    columns, rows = _rows(spec)
+    titles = _titles(spec)
+    heads = [titles.get(column, column) for column in columns]
+    return [head if heads.count(head) == 1 else column for head, column in zip(heads, columns, strict=True)], rows
+
+
+def _titles(part: Any) -> dict[str, str]:
+    """Return the titles that a chart gives to fields, the first of each; a title for several fields names none."""
+    found: dict[str, str] = {}
+    inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for value in inside:
+        found = _titles(value) | found
+    if isinstance(part, dict) and isinstance(part.get("field"), str) and isinstance(part.get("title"), str):
+        found = {part["field"]: part["title"].strip()} | found
+    return {field: title for field, title in found.items() if title}
+
+
+def _rows(spec: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows that a chart says are its data, else its largest set of rows."""
     given = spec.get("usermeta", {}).get("hopperbook", {}).get("csv")
     if given:
         return given["columns"], given["rows"]

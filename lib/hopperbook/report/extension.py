@@ -130,6 +130,8 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         body = mime.fill(body, collect.specifications(content), Path(pictures) if pictures else None)
     if "hb-spec" in body:
         app.add_js_file("figures.js", loading_method="defer", priority=900)
+    if "hb-what-if" in body:
+        app.add_js_file("what-if.js", loading_method="defer", priority=900)
     if "mathjax_process" in body and not any("tex-chtml" in str(file) for file in context["script_files"]):
         app.add_js_file(app.config.mathjax_path, loading_method="defer")
     names = write_data(content, Path(app.outdir) / "data" / page)

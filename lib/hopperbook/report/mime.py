@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
 
+from hopperbook import units
 from hopperbook.charts.base import INK, OTHER_STYLE, PARTS, gpu_style
 from hopperbook.display.core import BOOK_MIME, DATA_MIME, RESULT_MIME, escape
 from hopperbook.display.figure import CHART_MIME
@@ -79,8 +80,69 @@ def figure(spec: dict[str, Any], about: dict[str, Any]) -> str:
     live = f'<script type="application/json" class="hb-spec">{_json(shared(shown))}</script>' if is_live(shown) else ""
     return (
         f'<figure class="hb hb-figure mathjax_ignore" id="figure-{escape(name)}">{head}{_key(about.get("key", []))}'
-        f'<div class="hb-plot">{places}</div><figcaption class="hb-source">{words}</figcaption>{live}</figure>'
+        f'<div class="hb-plot">{places}</div><figcaption class="hb-source">{words}</figcaption>'
+        f"{numbers(spec, about)}{live}</figure>"
     )
+
+
+#: Rows and cells of the table behind a chart, so that pages stay light; its CSV holds all.
+MOST_ROWS, MOST_CELLS = 200, 1200
+
+
+def numbers(spec: dict[str, Any], about: dict[str, Any]) -> str:
+    """Return the table behind a chart, folded: what its marks show, for those who read or hear numbers.
+
+    Parameters
+    ----------
+    spec : dict
+        The specification in the notebook.
+    about : dict
+        ``title`` and ``name``.
+
+    Returns
+    -------
+    str
+        Safe HTML; empty where the chart draws no rows.
+
+    Examples
+    --------
+    >>> shown = numbers({"datasets": {"a": [{"gpu": "H100", "GiB": 79.647}]}}, {"title": "It fits"})
+    >>> ">79.6<" in shown, "Show the numbers" in shown
+    (True, True)
+    """
+    columns, rows = collect.chart_data(spec)
+    kept = [place for place, _ in enumerate(columns) if any(row[place] not in (None, "") for row in rows)]
+    if not kept:
+        return ""
+    most = min(MOST_ROWS, MOST_CELLS // len(kept))
+    head = "".join(f'<th scope="col"{_side(rows[0][place])}>{escape(columns[place])}</th>' for place in kept)
+    body = "".join(
+        "<tr>" + "".join(f"<td{_side(row[place])}>{escape(_said(row[place]))}</td>" for place in kept) + "</tr>"
+        for row in rows[:most]
+    )
+    cut = f"<p>The first {most} of {len(rows):,} rows; the CSV holds all.</p>" if len(rows) > most else ""
+    of = about.get("title") or about.get("name", "")
+    return (
+        f'<details class="hb-numbers hb-table"><summary>Show the numbers<span class="visually-hidden">: {escape(of)}'
+        f'</span></summary><div class="hb-scroll" role="region" tabindex="0" aria-label="Numbers: {escape(of)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{cut}</details>"
+    )
+
+
+def _side(value: Any) -> str:
+    """Return the class of a number's cell."""
+    return ' class="hb-num"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _said(value: Any) -> str:
+    """Return a cell in words: numbers to three digits, a list of lines as one."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return units.integer(value) if float(value).is_integer() else units.number(value, 3)
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,6 @@ from hopperbook import evidence, facts, planner, serving, units
 from hopperbook.customer import Customer
 from hopperbook.models import load
 from hopperbook.planner.borders import Border, Map, rented
-from hopperbook.planner.explore import Explored, choice
 from hopperbook.planner.tenure import market_price
 from hopperbook.planner.upgrade import tokens_per_s_per_gpu
 from hopperbook.studies.answer import HAD, capital, usd_per_hour
@@ -137,50 +136,6 @@ def how_had(customer: Customer) -> str:
     'rented on demand'
     """
     return HAD[min(way.kind for way in rented(customer).values())]
-
-
-def own_choice(explored: Explored) -> pd.DataFrame:
-    """Return what the sliders show at the customer's own setting.
-
-    Parameters
-    ----------
-    explored : Explored
-        From :func:`hopperbook.planner.explore.explore`.
-
-    Returns
-    -------
-    DataFrame
-        ``gpu gpus usd_per_month``, the cheapest first; no rows where no part keeps the targets.
-
-    Examples
-    --------
-    >>> from hopperbook.customer import default
-    >>> from hopperbook.planner.explore import explore
-    >>> own_choice(explore(default())).columns.tolist()
-    ['gpu', 'gpus', 'usd_per_month']
-    """
-    return choice(explored, *explored.own)
-
-
-def settings(explored: Explored) -> int:
-    """Count the settings of the sliders.
-
-    Parameters
-    ----------
-    explored : Explored
-        From :func:`hopperbook.planner.explore.explore`.
-
-    Returns
-    -------
-    int
-        Models times contexts times users.
-
-    Examples
-    --------
-    >>> settings(Explored(["a", "b"], [1, 8], [4096], [1, 2, 4], pd.DataFrame(), {}, (0, 0, 0)))
-    6
-    """
-    return len(explored.models) * len(explored.contexts) * len(explored.users)
 
 
 def price_ratio(customer: Customer, new: str, old: str) -> float:
