@@ -17,7 +17,7 @@ report: $(STAMP)  ## build the report of the default customer
 	$(BIN)/hopperbook build
 
 test: $(STAMP)  ## unit tests, doctests, every chapter by nbval and again as on other processors, links, two customers' reports
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -p no:cacheprovider --nbval -n 2 --dist loadfile chapters
 	$(BIN)/python tests/processors.py
 	$(BIN)/hopperbook check

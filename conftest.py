@@ -1,8 +1,34 @@
-"""Tests that need a browser are collected where Chromium is installed: `make browser` installs nothing by itself."""
+"""What all tests share: a store of their own; and a browser's tests are collected only where Chromium is installed."""
 
 import os
 import shutil
 
+import pytest
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 found = os.environ.get("CHROMIUM") or any(map(shutil.which, BROWSERS))
-collect_ignore = [] if found else ["tests/report/test_browser.py"]
+collect_ignore = [] if found else ["tests/report/test_browser.py"]  # `make browser` installs nothing by itself
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_store(tmp_path_factory):
+    """Keep what is computed in a folder of this run: a simulation is run once, whichever tests and workers ask for it.
+
+    The next run begins with nothing kept, so every simulation is run again by the code as it then is.
+    """
+    from hopperbook.report.kept import simulations, store
+
+    ours = tmp_path_factory.getbasetemp()
+    before, store.ROOT = store.ROOT, (ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "store"
+    simulations.install()
+    yield store.ROOT
+    store.ROOT = before
+
+
+#: Files that take longest, each in one worker: begun first, so that no worker is left alone with one at the end.
+LONGEST = ("tests/test_planner.py", "tests/test_new_part.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Run the longest files first; ``--no-loadscope-reorder`` keeps this order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))

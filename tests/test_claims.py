@@ -3,13 +3,13 @@
 import math
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests import copied
 
 from hopperbook import facts
 from hopperbook.claims import VERDICTS, decide, ledger, models, money, parts
@@ -156,9 +156,7 @@ def test_the_ledger_follows_the_customer():
 
 def test_a_fact_edited_in_its_file_changes_the_ledger(tmp_path):
     """A copy of library and data, with one figure of the H200 edited as a maintainer would."""
-    root = facts.DATA.parent
-    for part in ("lib", "data"):
-        shutil.copytree(root / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    copied.tree(tmp_path)
     sheet = tmp_path / "data" / "gpus.yaml"
     edited, count = re.subn(r"(?s)(H200 SXM:.*?memory_gb: )141\b", r"\g<1>120", sheet.read_text(), count=1)
     assert count == 1

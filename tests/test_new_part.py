@@ -2,16 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
+from tests import copied
 
-from hopperbook import facts
-
-ROOT = facts.DATA.parent
 NAME = "Z100 SXM"
 
 
@@ -28,11 +25,11 @@ def hopperbook(copy, *words):
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """Return a copied tree whose data holds one part more: twice an H200, at its price, drawn and planned."""
-    there = tmp_path_factory.mktemp("tree")
-    for name in ("lib", "data", "chapters"):
-        shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("_toc.yml", "_config.yml", "pyproject.toml"):
-        shutil.copy(ROOT / name, there)
+    names = ("lib", "data", "chapters", "_toc.yml", "_config.yml", "pyproject.toml")
+    there = copied.tree(tmp_path_factory.mktemp("tree"), names)
+    kept = copied.ROOT / ".build"  # what no fact changes, such as the pages about the library, is made once for both
+    kept.mkdir(exist_ok=True)
+    (there / kept.name).symlink_to(kept)
     gpus = there / "data" / "gpus.yaml"
     block = dict(yaml.safe_load(gpus.read_text())["H200 SXM"])
     block |= {"architecture": "Zeta", "compute_capability": "11.0", "memory_gb": 282, "memory_mib": 287542}

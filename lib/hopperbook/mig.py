@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from hopperbook import facts
 from hopperbook.errors import InputError
@@ -197,6 +196,8 @@ def _fewest_cards(counts: np.ndarray, supply: np.ndarray, pairs: list[tuple[int,
     for column, (a, b) in enumerate(pairs, start=ways):
         demand[a, column] = 1
         room[b, column] = 1
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     answer = milp(
         cost,
         constraints=[LinearConstraint(demand, counts, counts), LinearConstraint(room, -np.inf, 0)],

@@ -6,7 +6,6 @@ import functools
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from hopperbook.customer import Customer
 from hopperbook.planner.tenure import assumptions
@@ -51,6 +50,8 @@ def curve(customer: Customer) -> NDArray[np.float64]:
     if mean < 0.05:  # narrower than any smooth day: the busiest hour, and the same little in all others
         rest = max(mean * HOURS - 1, 0.0) / (HOURS - 1)
         return np.where(phase == phase.max(), 1.0, rest)
+    from scipy.optimize import brentq  # slow to load, and most days need no root
+
     power = brentq(lambda k: float((phase**k).mean()) - mean, 1e-4, 1e3, xtol=1e-12)
     return np.round(phase**power, 9)
 

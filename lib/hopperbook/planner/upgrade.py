@@ -8,7 +8,6 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from hopperbook import cost, facts, serving
 from hopperbook.customer import Customer
@@ -291,6 +290,8 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
                 rows.append((name, length, new / old if old else math.nan, old, new))
     freed = np.array([8.0 if row[3] else 16.0 for row in rows])  # a server of A100 each; two where it barely runs
     needed = np.array([max(1.0, 8.0 * (row[3] or row[4] / 4) / row[4]) for row in rows])
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     room = LinearConstraint(needed[None, :], -np.inf, new_gpus)
     answer = milp(-freed + 1e-3 * needed, constraints=room, integrality=np.ones(len(rows)), bounds=Bounds(0, 1))
     chosen = np.round(answer.x) if answer.x is not None else np.zeros(len(rows))

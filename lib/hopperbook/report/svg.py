@@ -101,7 +101,31 @@ def draw(spec: dict[str, Any]) -> str:
         svg = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=["file:///nowhere/"])
     except ValueError as error:
         raise InputError("chart", digest(spec), f"a specification that Vega-Lite draws ({str(error)[:200]})") from error
-    return own_names(svg, f"c{digest(spec)[:8]}")
+    return own_names(lean(svg), f"c{digest(spec)[:8]}")
+
+
+def lean(svg: str) -> str:
+    """Return a picture without words for each mark, and to a hundredth of a pixel: half the bytes, the same picture.
+
+    A page names a picture as a whole, in words written for it; what the library says of each mark nobody would hear.
+
+    Parameters
+    ----------
+    svg : str
+        SVG.
+
+    Returns
+    -------
+    str
+        SVG.
+
+    Examples
+    --------
+    >>> lean('<path aria-label="ms: 1.234" role="graphics-symbol" d="M0.125,3.4641L1,2"/><text>1.234</text>')
+    '<path d="M0.12,3.46L1,2"/><text>1.234</text>'
+    """
+    quiet = re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", svg)
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), quiet)
 
 
 def own_names(svg: str, prefix: str) -> str:
@@ -217,7 +241,7 @@ def _key(name: str) -> str:
     """Return the name of a picture in the store: that of its specification, and who drew it."""
     from importlib.metadata import version
 
-    return hashlib.sha256(f"{name}, own names, {version('vl-convert-python')}".encode()).hexdigest()
+    return hashlib.sha256(f"{name}, lean, own names, {version('vl-convert-python')}".encode()).hexdigest()
 
 
 def harmless(picture: str) -> bool:

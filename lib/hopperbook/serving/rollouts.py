@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
 
 from hopperbook.errors import InputError
 from hopperbook.serving.capacity import budget, kv_capacity_tokens
@@ -53,6 +52,8 @@ def scale_tokens(mean: float, longest: float) -> float:
     most = 1e3 * longest
     if -most * np.expm1(-longest / most) <= mean:
         return most
+    from scipy.optimize import brentq
+
     return float(brentq(lambda t: -t * np.expm1(-longest / t) - mean, mean / 50, most, xtol=1e-6))
 
 
