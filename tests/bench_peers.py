@@ -95,10 +95,17 @@ def _search() -> list[Question]:
     return [{"gpu": "H200 SXM", "gpus": 8, **lengths, **targets, "customer": "train-70b.yaml"}]
 
 
+def _busy() -> list[Question]:
+    """Return two loads of one replica's worth of GPUs, requests arriving at random; the first warms both up."""
+    load_ = {"gpus": 4, "rate_per_s": 3.0, "input_tokens": 2048, "output_tokens": 512}
+    return [{**load_, "requests": count} for count in (1000, 10_000, 10_000)]
+
+
 ANALYSIS = ("llm-analysis==0.2.2",)
 ESTIMATE = ("aiconfigurator==0.12.0", "plotext<6")
 GENZ = ("genz-llm==0.0.16",)
 OFFLINE = ("aiconfigurator==0.4.0", "plotext<6")
+SIMULATED = ("vllm-sr-sim==0.1.0.dev20260713123629",)
 LATENCIES = ("ttft_ms", "tpot_ms")
 PEERS = (
     Peer("aiconfigurator 0.4.0", "Llama 3.3 70B", OFFLINE, "aiconfigurator_offline.py", _offline,
@@ -109,6 +116,8 @@ PEERS = (
     Peer("llm-analysis 0.2.2", "Llama, 50 % MFU given", ANALYSIS, "llm_analysis_training.py", _steps,
          ("tokens_per_s_per_gpu",)),
     Peer("llm-analysis 0.2.2", "Llama, FSDP", ANALYSIS, "llm_analysis_training.py", _memory, ("memory_gib",)),
+    Peer("vllm-sr-sim 0.1.0.dev20260713123629", "10,000 requests at random, simulated", SIMULATED, "fleet_simulated.py",
+         _busy, ours="hopperbook_simulated.py"),
     Peer("aiconfigurator 0.12.0", "search", ESTIMATE, "aiconfigurator_search.py", _search, ours="hopperbook_plan.py"),
     Peer("aiconfigurator 0.4.0", "search", OFFLINE, "aiconfigurator_search_old.py", _search, ours="hopperbook_plan.py"),
 )  # fmt: skip
@@ -176,7 +185,8 @@ def _compare(peer: Peer) -> tuple[list[list[str]], str]:
     speed = [f"{took:.2g}", f"{alone:.2g}", f"{bulk:.2g}" if bulk else "", f"{took / alone:,.3g}"]
     speed.append(f"{took / bulk:,.3g}" if bulk else "")
     if not peer.quantities:
-        asked = f"search of 8 H200; ours: plan of {ours[0]['configurations']:,.0f}"
+        searched = f"search of 8 H200; ours: plan of {ours[0].get('configurations', 0):,.0f}"
+        asked = searched if peer.about == "search" else peer.about
         return [[peer.name, asked, "1", *speed, "", ""]], ""
     lines = []
     for q in peer.quantities:
