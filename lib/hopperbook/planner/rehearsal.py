@@ -112,7 +112,7 @@ def rehearse(
     customer: Customer,
     path: Path | None = None,
     replicas: int | None = None,
-    routing: str | None = None,
+    routing: str = "least_loaded",
     seed: int = 0,
     tell: Tell = silent,
 ) -> Rehearsal:
@@ -127,8 +127,7 @@ def rehearse(
     replicas : int, optional
         Instead of the plan's.
     routing : str, optional
-        As of :func:`hopperbook.serving.events.replay`; as the plan assumes, or of a trace to the least loaded, by
-        default.
+        As of :func:`hopperbook.serving.events.replay`.
     seed : int
         Of the traffic that is drawn.
     tell : callable
@@ -151,7 +150,6 @@ def rehearse(
     >>> round(done.seen.in_flight), done.kept
     (16, True)
     """
-    routing = routing or ("least_loaded" if path else demand(customer).routing)
     if routing not in ROUTINGS:
         raise InputError("routing", routing, ", ".join(ROUTINGS), ROUTINGS)
     if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
