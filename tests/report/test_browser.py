@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from pathlib import Path
 
 from tests.report import book
@@ -85,3 +87,15 @@ def test_a_bad_page_is_reported(tmp_path: Path) -> None:
     found = "\n".join(check_site(tmp_path, widths=(1400,), themes=("light",)))
     for words in ("asks the network for https://example.org", "script error", "scrolls sideways", "gone.png"):
         assert words in found
+
+
+def test_the_pdf_has_bookmarks_and_a_sheet_for_each_chapter(tmp_path: Path) -> None:
+    from hopperbook.report import paper
+
+    index = report.build({"name": "Zed"}, tmp_path / "report", chapters_dir=book.write(tmp_path / "chapters"))
+    data = paper.write(index.parent, tmp_path / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF-")
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL)
+    unpacked = b"".join(zlib.decompressobj().decompress(each) for each in streams if each[:1] == b"x") + data
+    assert unpacked.count(b"/Type /Page\n") + len(re.findall(rb"/Type /Page[ />]", unpacked)) >= 3
+    assert b"/Outlines" in unpacked

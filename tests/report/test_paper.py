@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 
 import pytest
@@ -39,12 +38,3 @@ def test_a_brief_is_the_first_page(site: Path) -> None:
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="report"):
         paper.document(tmp_path)
-
-
-def test_the_pdf_has_bookmarks_and_a_sheet_for_each_chapter(site: Path, tmp_path: Path) -> None:
-    data = paper.write(site, tmp_path / "report.pdf").read_bytes()
-    assert data.startswith(b"%PDF-")
-    streams = re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL)
-    unpacked = b"".join(zlib.decompressobj().decompress(each) for each in streams if each[:1] == b"x") + data
-    assert unpacked.count(b"/Type /Page\n") + len(re.findall(rb"/Type /Page[ />]", unpacked)) >= 3
-    assert b"/Outlines" in unpacked

@@ -11,6 +11,7 @@ import pytest
 
 from hopperbook.errors import Failed, InputError
 from hopperbook.report import locks, publish, upkeep
+from hopperbook.report.kept import store
 
 
 def make(folder: Path, words: str) -> Path:
@@ -112,7 +113,8 @@ def test_reports_share_what_does_not_depend_on_the_customer(tmp_path: Path) -> N
     assert other.read_text() == "the same in all"
 
 
-def test_cleaning_keeps_the_reports(tmp_path: Path) -> None:
+def test_cleaning_keeps_the_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ROOT", tmp_path / "store")  # the run's own stays for the other workers
     for words in ("one", "two"):
         put(tmp_path / "shop", words)
     (publish.room(tmp_path / "shop") / "work-abc").mkdir()
