@@ -257,6 +257,31 @@ class Size(NamedTuple):
     billed_gpus: float
 
 
+def steady(most: float) -> float:
+    r"""Return the requests that may run on average where memory holds so many: two swings of a Poisson number below.
+
+    .. math:: b + 2 \sqrt b = N \quad\Rightarrow\quad b = (\sqrt{N + 1} - 1)^2
+
+    Source: ``kleinrock-1975-queueing``: requests that come at random are a Poisson number in a system where none waits.
+
+    Parameters
+    ----------
+    most : float
+        Requests that the memory holds.
+
+    Returns
+    -------
+    float
+        Requests.
+
+    Examples
+    --------
+    >>> steady(168.0), steady(0.0)
+    (144.0, 0.0)
+    """
+    return (math.sqrt(most + 1) - 1) ** 2
+
+
 def size(known: Base, card: Cards, customer: Customer, row: Configuration) -> Size:
     """Find the most that a replica carries within the targets, and the replicas that carry the load.
 
@@ -310,7 +335,7 @@ def size(known: Base, card: Cards, customer: Customer, row: Configuration) -> Si
         "whole answer": lambda x: x.answer_s,
     }
     allowed = {name: within(value, math.prod(targets[name])) for name, value in values.items()}
-    allowed["memory"] = known.memory_requests
+    allowed["memory"] = steady(known.memory_requests)
     limit = min(allowed, key=lambda name: allowed[name])
     enough = allowed[limit] >= 0.5  # less than half a request on average is no service
     most = at(known, allowed[limit] if enough else 1.0, c, lag)
