@@ -78,11 +78,19 @@ def rejected(
             found.append(Rejected(part, reason, remedy))
         elif part in by_part and chosen is not None:
             found.append(_costs_more(by_part[part], part, chosen))
-        elif part in failed:
-            found.append(_slow(failed[part], part, customer))
         else:
-            found.append(_too_slow(rows[rows.gpu == part], made, part, customer))
+            own = rows[rows.gpu == part]
+            slow = _slow(failed[part], part, customer) if part in failed else _too_slow(own, made, part, customer)
+            found.append(_kept_away(own, part, customer) or slow)
     return tuple(found)
+
+
+def _kept_away(rows: pd.DataFrame, part: str, customer: Customer) -> Rejected | None:
+    """Reject a part of which larger fleets would do, were they not too much for the site; None where it is not so."""
+    would = rows[rows.fits & (rows[["p_tpot", "p_ttft", "p_request"]].min(axis=1) >= 0.5) & (rows.tenure == "own")]
+    more = would[~would.available]
+    beyond = _beyond_site(part, int(more.gpus.min()), customer) if len(more) else None
+    return Rejected(part, *beyond) if beyond is not None else None
 
 
 def _beyond_site(part: str, gpus: int, customer: Customer) -> tuple[str, str] | None:
@@ -114,10 +122,6 @@ def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejecte
 
 def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, customer: Customer) -> Rejected:
     """Reject a part of which no configuration is sure of the targets: no room, no time, too few owned, or too slow."""
-    keep = rows[rows.fits & (rows[["p_tpot", "p_ttft", "p_request"]].min(axis=1) >= 0.5) & (rows.tenure == "own")]
-    beyond = _beyond_site(part, int(keep.gpus.min()), customer) if len(keep) and not keep.available.any() else None
-    if beyond is not None:
-        return Rejected(part, *beyond)
     possible = rows[rows.fits & rows.available]
     if possible.empty:
         if rows.fits.any() and (rows.day_hours > 24).all():
