@@ -430,7 +430,7 @@ def test_a_bill_of_materials_names_what_the_fleet_needs():
     items = bill.bill(made)
     assert len(items) > 4
     assert any(made.recommendation.gpu in str(item) for item in items)
-    assert bill.servers(17, "H100 SXM") == 3
+    assert tenure.servers(17, "H100 SXM") == 3
     assert bill.strains(made)
 
 

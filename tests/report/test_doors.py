@@ -5,12 +5,19 @@ import re
 import pytest
 
 from hopperbook import customer, display, facts, planner, units
+from hopperbook.models import load
+from hopperbook.planner.load import demand
 from hopperbook.studies import doors
+from hopperbook.studies.load import answered, decoding
+from hopperbook.studies.serving import floor
+
+SHIPPED = sorted((facts.DATA / "customers").glob("*.yaml"))
+CASES = [(path, {}) for path in SHIPPED] + [(SHIPPED[0], {"tenure": "on_demand"})]
 
 
-@pytest.mark.parametrize("settings", [{}, {"tenure": "on_demand"}])
-def test_the_parts_of_a_cost_add_up_to_it(settings):
-    plan = planner.plan(customer.load(facts.DATA / "customers" / "default.yaml", settings))
+@pytest.mark.parametrize(("path", "settings"), CASES, ids=lambda case: getattr(case, "stem", "") or str(case))
+def test_the_parts_of_a_cost_add_up_to_it(path, settings):
+    plan = planner.plan(customer.load(path, settings))
     row = plan.recommendation
     door = doors.cost(plan, row)
     assert units.money(row.usd) in door.formula
@@ -36,3 +43,11 @@ def test_a_door_shows_hostile_words_as_words():
     assert "<script" not in door.html("<u>")
     assert "<b><" not in door.html("<u>")
     assert "&#x27;a b.yaml&#x27;" in door.html("<u>")
+
+
+def test_the_first_page_and_the_chapter_have_one_floor():
+    plan = planner.plan(customer.default())
+    row = plan.recommendation
+    running = decoding(answered(row, plan.customer))
+    least = floor(row.deployment, load(plan.customer.model), running, demand(plan.customer).lengths)
+    assert f"{units.duration(least.step_s)} a step" in doors.token(plan, row).formula

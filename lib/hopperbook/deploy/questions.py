@@ -12,7 +12,7 @@ from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.extras import RENTED, how, years_with_card
 from hopperbook.planner.show import TENURE_WORDS
 from hopperbook.planner.small import Small
-from hopperbook.planner.tenure import assumptions, residual_fraction, server_of
+from hopperbook.planner.tenure import assumptions, residual_fraction, server_of, servers
 
 Fleet = Configuration | TrainingRun | Small
 
@@ -99,7 +99,7 @@ def _rise() -> str:
 def _bought(row: Configuration, customer: Customer) -> list[Question]:
     """Ask what goes with servers that are bought."""
     server = server_of(row.gpu)
-    asked = site.need(customer, server, -(-row.gpus // server.gpus))
+    asked = site.need(customer, server, servers(row.gpus, row.gpu))
     worst, best = (units.percent(residual_fraction(customer.horizon_months, end)) for end in ("low", "high"))
     care = units.percent(assumptions()["care_fraction_per_year"])
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import string
 from collections.abc import Mapping
 from functools import cache
@@ -82,6 +83,30 @@ def publish(bundle: dict[str, Any], metadata: Mapping[str, Any] | None = None) -
         display(bundle, raw=True, metadata=dict(metadata or {}))
     else:
         print(bundle["text/plain"].replace(units.NBSP, " ").replace(units.THIN, " "))
+
+
+def build_command(file_name: str, settings: Mapping[str, object] | None = None) -> str:
+    """Return the command that builds a customer's report again.
+
+    Parameters
+    ----------
+    file_name : str
+        The customer's file.
+    settings : mapping, optional
+        Fields to change, as the reader would type them.
+
+    Returns
+    -------
+    str
+        One line for a shell.
+
+    Examples
+    --------
+    >>> build_command("lingua-shop.yaml", {"kv_precision": "bf16"})
+    'hopperbook build --customer lingua-shop.yaml --set kv_precision=bf16'
+    """
+    words = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in (settings or {}).items()]
+    return " ".join(["hopperbook build --customer", shlex.quote(file_name), *words])
 
 
 def block(kind: str, body: str, tag: str = "div") -> str:

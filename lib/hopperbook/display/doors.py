@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hopperbook.display.core import escape
+from hopperbook.display.core import build_command, escape
 from hopperbook.display.tables import Input
 
 
@@ -53,8 +52,7 @@ class Door:
         found += [("Computed by", escape(self.calculator))] * bool(self.calculator)
         found += [("How wrong", escape(self.error))] * bool(self.error)
         if self.file_name:
-            words = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in self.settings.items())
-            command = f"hopperbook build --customer {shlex.quote(self.file_name)}{words}"
+            command = build_command(self.file_name, self.settings)
             found += [("Run it again", f"<code>{escape(command)}</code>")]
         return found
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hopperbook.display.core import BOOK_MIME, FILE_MIME, block, escape, markdown, publish, show
+from hopperbook.display.core import BOOK_MIME, FILE_MIME, block, build_command, escape, markdown, publish, show
 from hopperbook.errors import InputError
 
 
@@ -154,8 +153,7 @@ def rerun(file_name: str, settings: Mapping[str, object] | None = None) -> None:
     >>> rerun("lingua-shop.yaml", {"kv_precision": "bf16"})
     hopperbook build --customer lingua-shop.yaml --set kv_precision=bf16
     """
-    words = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in (settings or {}).items()]
-    command = " ".join(["hopperbook build", "--customer", shlex.quote(file_name), *words])
+    command = build_command(file_name, settings)
     body = f'<pre class="hb-command" tabindex="0">{escape(command)}</pre><div class="hb-links"><!--hb:links--></div>'
     show(block("rerun", body), command)
 

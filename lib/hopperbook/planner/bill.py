@@ -14,7 +14,7 @@ from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.load import limits
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import assumptions, server_of
+from hopperbook.planner.tenure import assumptions, server_of, servers
 from hopperbook.planner.verify import answered, shares
 from hopperbook.units import GB, TB
 
@@ -26,29 +26,6 @@ class Item(NamedTuple):
     amount: float
     unit: str
     why: str
-
-
-def servers(gpus: int, part: str) -> int:
-    """Return the servers that hold a number of GPUs.
-
-    Parameters
-    ----------
-    gpus : int
-        GPUs.
-    part : str
-        Their name.
-
-    Returns
-    -------
-    int
-        Whole servers.
-
-    Examples
-    --------
-    >>> servers(12, "H100 SXM")
-    2
-    """
-    return math.ceil(gpus / server_of(part).gpus)
 
 
 def bill(plan: Plan) -> list[Item]:

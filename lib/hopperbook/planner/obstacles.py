@@ -14,7 +14,7 @@ from hopperbook.planner.fleet import STAGES
 from hopperbook.planner.night import Night
 from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.small import Small, cut_parts, small_service_bytes
-from hopperbook.planner.tenure import server_of
+from hopperbook.planner.tenure import server_of, servers
 from hopperbook.units import GIB, money, number, percent
 
 
@@ -76,7 +76,7 @@ def _over_site(fleets: tuple[Configuration | TrainingRun | Small | None, ...], c
     for fleet in fleets:
         if fleet is not None and how(fleet) == "own":
             server, gpus = server_of(fleet.gpu), fleet.cards if isinstance(fleet, Small) else fleet.gpus
-            kw += site.need(customer, server, -(-gpus // server.gpus)).kw
+            kw += site.need(customer, server, servers(gpus, fleet.gpu)).kw
     if not customer.site_kw or kw <= customer.site_kw:
         return ""
     asked = f"Together they ask for {units.fixed(kw, 1)} kW with cooling"

@@ -14,7 +14,7 @@ from hopperbook.errors import InputError
 from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.odds import bands
-from hopperbook.planner.tenure import Tenure, server_of
+from hopperbook.planner.tenure import Tenure, server_of, servers
 from hopperbook.planner.train import UNTRAINED_USD
 from hopperbook.serving import Deployment
 from hopperbook.units import MONTH_H, money, percent
@@ -101,7 +101,7 @@ def _beyond_site(part: str, gpus: int, customer: Customer) -> tuple[str, str] | 
         server = server_of(part)
     except InputError:
         return None
-    reason, remedy = site.shortfall(customer, server, -(-gpus // server.gpus))
+    reason, remedy = site.shortfall(customer, server, servers(gpus, part))
     return (reason, remedy) if reason else None
 
 

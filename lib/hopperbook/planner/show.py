@@ -21,7 +21,7 @@ from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst
 from hopperbook.planner.stress import lost_replica, variants, with_spare
-from hopperbook.planner.tenure import server_of
+from hopperbook.planner.tenure import server_of, servers
 from hopperbook.planner.ties import Tie, choose_by, ties
 from hopperbook.planner.verify import answered
 
@@ -246,7 +246,7 @@ def site_needs(plan: Plan) -> dict[str, Any] | None:
     if row is None:
         return None
     server = server_of(row.gpu)
-    count = -(-row.gpus // server.gpus)
+    count = servers(row.gpus, row.gpu)
     asked = site.need(customer, server, count)
     held = site.most_servers(customer, server)
     return {"servers": count, "kw": asked.kw, "racks": asked.racks, "most_servers": held}
@@ -318,7 +318,7 @@ def notes(plan: Plan) -> list[str]:
 def _unhoused(row: Configuration, customer: Customer) -> list[str]:
     """Say why the recommended GPUs are rented that the site could not hold, and how many servers it would."""
     server = server_of(row.gpu)
-    reason, remedy = site.shortfall(customer, server, -(-row.gpus // server.gpus))
+    reason, remedy = site.shortfall(customer, server, servers(row.gpus, row.gpu))
     if not reason or row.tenure not in ("on_demand", "reserved"):
         return []
     held = site.most_servers(customer, server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,6 +139,29 @@ def server_of(gpu: str) -> facts.System:
         known = [part.name for part in facts.gpus().values() if part.server]
         raise InputError("gpu", gpu, "a GPU whose server is on file", known)
     return facts.system(name)
+
+
+def servers(gpus: int, part: str) -> int:
+    """Return the servers that hold a number of GPUs.
+
+    Parameters
+    ----------
+    gpus : int
+        GPUs.
+    part : str
+        Their name.
+
+    Returns
+    -------
+    int
+        Whole servers.
+
+    Examples
+    --------
+    >>> servers(12, "H100 SXM")
+    2
+    """
+    return math.ceil(gpus / server_of(part).gpus)
 
 
 def network_usd(servers: int, end: str = "typical") -> float:

@@ -14,7 +14,7 @@ from hopperbook import cost, facts, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, runs, spot
-from hopperbook.planner.tenure import Tenure, at_site, market_price, ownership, tenures
+from hopperbook.planner.tenure import Tenure, at_site, market_price, ownership, servers, tenures
 from hopperbook.units import HOUR_S, MONTH_H
 
 ENDS = ("low", "typical", "high")
@@ -88,7 +88,7 @@ def paid_fleet(customer: Customer, gpu: str, gpus: int) -> PaidFleet:
     asked = customer.model_copy(update={"tenure": "auto", "horizon_months": max(12, months)})
     own = {end: at_site(ownership(gpu, months, end), customer) for end in ENDS}
     ways = {way.kind: way for way in tenures(asked, gpu)}
-    return PaidFleet(gpu, gpus, -(-gpus // own["typical"].gpus), customer.busy_fraction, own, ways)
+    return PaidFleet(gpu, gpus, servers(gpus, gpu), customer.busy_fraction, own, ways)
 
 
 def monthly_usd(fleet: PaidFleet) -> dict[str, float]:

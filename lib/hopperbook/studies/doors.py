@@ -10,8 +10,11 @@ from hopperbook.display import Door, Input
 from hopperbook.evidence.aims import aims, rows_of
 from hopperbook.models import cache_bytes, load, weight_bytes
 from hopperbook.planner import Configuration, Plan
+from hopperbook.planner.load import demand
 from hopperbook.planner.tenure import server_of, tenures
 from hopperbook.studies import cost as money
+from hopperbook.studies.load import answered, decoding
+from hopperbook.studies.serving import floor
 
 #: What is tried by the command of a panel, by the number that it stands behind.
 TRY = {"cost": {"horizon_months": 36}, "token": {"concurrency": 256}, "cache": {"context_tokens": 32768}}
@@ -120,21 +123,20 @@ def token(plan: Plan, row: Configuration) -> Door:
     Door
         The floor that memory sets, and what the simulation of the busy hour adds.
     """
-    customer, model = plan.customer, load(plan.customer.model)
-    gpu = facts.gpu(row.gpu)
-    held = row.users * float(cache_bytes(model, customer.held_tokens, row.kv_precision))
-    weights = float(weight_bytes(model, row.precision))
-    floor_s = (weights + held) / row.deployment.gpus / gpu.memory_bandwidth_bytes_per_s
-    read = f"({units.gib(weights)} of weights + {units.gib(held)} of cache) ÷ {row.deployment.gpus} GPUs"
+    customer, gpu, d = plan.customer, facts.gpu(row.gpu), row.deployment
+    running = decoding(answered(row, customer))
+    least = floor(d, load(customer.model), running, demand(customer).lengths)
+    read = f"({units.gib(least.weights_bytes)} of weights + {units.gib(least.cache_bytes)} of cache) ÷ {d.gpus} GPUs"
     formula = (
-        f"{read} ÷ {units.bytes_per_s(gpu.memory_bandwidth_bytes_per_s)} = {units.duration(floor_s)} a step at least. "
+        f"{read} ÷ {units.bytes_per_s(gpu.memory_bandwidth_bytes_per_s)} = {units.duration(least.step_s)} a step at "
+        "least. "
         f"Matrix products, exchanges, the host and other users' prompts make it {units.duration(row.tpot_s)} on average"
         f" and {units.duration(row.tpot_at_s)} at the {customer.tpot_percentile}."
     )
     inputs = [
         Input("Memory bandwidth of one GPU", units.bytes_per_s(gpu.memory_bandwidth_bytes_per_s), "vendor",
               story.cite(gpu.source)),
-        Input("Times of kernels", f"{row.deployment.engine.tables} tables", "measured",
+        Input("Times of kernels", f"{d.engine.tables} tables", "measured",
               story.cite("aiconfigurator-2025")),
         Input("Requests a second", units.number(row.rate_per_s), "yours", "customer file"),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from hopperbook.display import Input
 from hopperbook.planner import Plan, site
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.energy import grid, serving_kwh, tokens_per_kwh
-from hopperbook.planner.tenure import assumptions, at_site, ownership, residual_fraction, server_of
+from hopperbook.planner.tenure import assumptions, at_site, ownership, residual_fraction, server_of, servers
 from hopperbook.story import cite
 
 
@@ -140,7 +140,7 @@ def site_table(plan: Plan) -> pd.DataFrame:
 
 def _site_row(row: Configuration, customer: Customer) -> dict[str, object]:
     server = server_of(row.gpu)
-    count = -(-row.gpus // server.gpus)
+    count = servers(row.gpus, row.gpu)
     asked, most = site.need(customer, server, count), site.most_servers(customer, server)
     kwh = serving_kwh(row, customer)
     held = "no limit stated" if most is None else "yes" if count <= most else f"{most} of {count} servers"
