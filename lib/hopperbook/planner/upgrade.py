@@ -47,6 +47,45 @@ class Path(NamedTuple):
 LAYOUTS = 2
 
 
+def _first_cut(customer: Customer, part: str, model: str) -> tuple[Customer, dict[Deployment, float]]:
+    """Return the load that a model can read, and the rate for each GPU of every replica of a part, by the first cut."""
+    shapes = load(model)
+    asked = shortened(customer, shapes.context_limit or customer.held_tokens)
+    first: dict[Deployment, float] = {}
+    for d in fleet.deployments(customer, shapes, (part,)):
+        if serving.budget(d, asked.held_tokens).users >= 1:
+            first[d] = first_rate(cut_of(d, demand(asked).lengths), limits(asked, d, SURE)) / d.gpus
+    return asked, first
+
+
+def first_tokens_per_s_per_gpu(customer: Customer, part: str, model: str) -> float:
+    """Output tokens a second and GPU of a part's best replica, by the closed first cut: what to simulate, not to state.
+
+    Parameters
+    ----------
+    customer : Customer
+        Lengths and targets.
+    part : str
+        GPU.
+    model : str
+        Model.
+
+    Returns
+    -------
+    float
+        Tokens a second of one GPU; 0 where none keeps the targets.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
+    >>> cut, simulated = (f(shop, "H100 SXM", shop.model) for f in (first_tokens_per_s_per_gpu, tokens_per_s_per_gpu))
+    >>> 0.8 < cut / simulated < 1.25
+    True
+    """
+    return max(_first_cut(customer, part, model)[1].values(), default=0.0) * customer.output_tokens
+
+
 @functools.lru_cache(maxsize=1024)
 def best_replica(customer: Customer, part: str, model: str) -> tuple[Deployment, Largest] | None:
     """Find the replica of a part that carries most for each GPU within the targets, nine times in ten.
@@ -73,12 +112,7 @@ def best_replica(customer: Customer, part: str, model: str) -> tuple[Deployment,
     >>> d.gpus, round(most.rate_per_s)
     (1, 12)
     """
-    shapes = load(model)
-    asked = shortened(customer, shapes.context_limit or customer.held_tokens)
-    first = {}
-    for d in fleet.deployments(customer, shapes, (part,)):
-        if serving.budget(d, asked.held_tokens).users >= 1:
-            first[d] = first_rate(cut_of(d, demand(asked).lengths), limits(asked, d, SURE)) / d.gpus
+    asked, first = _first_cut(customer, part, model)
     likely = sorted((d for d in first if first[d] > 0), key=lambda d: (-round(first[d], 9), d.gpus))[:LAYOUTS]
     carried = [(d, verify.carried(d, asked)) for d in likely]
     best = max(carried, key=lambda pair: (round(pair[1].rate_per_s / pair[0].gpus, 9), -pair[0].gpus), default=None)
