@@ -35,7 +35,7 @@ browser: $(STAMP)  ## open every page of the built book in headless Chromium, ne
 	$(BIN)/hopperbook check --browser
 
 drill: $(STAMP)  ## kills, full disks, hostile words, many customers: all of what `make test` does a little of; half an hour
-	DRILL=1 $(BIN)/python -m pytest -n 0 -s --durations=0 tests/drills
+	DRILL=1 $(BIN)/python -m pytest -n 0 -s --durations=0 tests/drills tests/test_new_part.py
 
 bench: $(STAMP)  ## timings of calculators and build; peers beside ours, each in its own environment below .build/peers
 	$(BIN)/python tests/bench.py

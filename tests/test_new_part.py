@@ -10,12 +10,18 @@ import yaml
 from tests import copied
 
 NAME = "Z100 SXM"
+CHAPTERS = ["00-the-answer", "01-hopper", "04-network", "06-serving", "09-cost"]
 
 
 def hopperbook(copy, *words):
     """Run the command on the copied tree and return what it printed."""
+    return python(copy, "import sys; from hopperbook.cli import main; sys.exit(main())", *words)
+
+
+def python(copy, code, *words):
+    """Run Python on the copied tree and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from hopperbook.cli import main; sys.exit(main())", *words],
+        [sys.executable, "-c", code, *words],
         cwd=copy, env=os.environ | {"PYTHONPATH": str(copy / "lib")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -69,11 +75,21 @@ def test_it_is_sized_and_compared_with_what_the_map_draws(copy):
     assert row["$ a month"].startswith("$") and row["note"] == "timed by H200 SXM"
 
 
+def test_chapters_show_it(copy, tmp_path):
+    run = "from hopperbook import customer; from hopperbook.report import execute, pipeline; from pathlib import Path\n"
+    run += f"chapters = [pipeline.CHAPTERS / f'{{name}}.ipynb' for name in {CHAPTERS!r}]\n"
+    run += f"execute.run(chapters, customer.default().model_dump(), Path({str(tmp_path)!r}), workers=2)"
+    python(copy, run)
+    for name in CHAPTERS:
+        assert "Z100" in (tmp_path / f"{name}.ipynb").read_text(), name
+    assert "#5f4bb6" in (tmp_path / "06-serving.ipynb").read_text()
+
+
+@pytest.mark.skipif("DRILL" not in os.environ, reason="a whole report takes two minutes; make drill builds it")
 def test_a_report_is_built_with_it(copy, tmp_path):
     out = tmp_path / "report"
     hopperbook(copy, "build", "--customer", "data/customers/default.yaml", "--out", str(out))
     results = json.loads((out / "results.json").read_text())["results"]
     assert results["gpu"]["value"] == NAME
-    for page in ("index", "01-hopper", "04-network", "06-serving", "09-cost"):
+    for page in ("index", *CHAPTERS[1:]):
         assert "Z100" in (out / f"{page}.html").read_text(), page
-    assert "#5f4bb6" in (out / "06-serving.html").read_text()

@@ -65,34 +65,38 @@ def no_worse(easier, harder):
 # ---------------------------------------------------------------- against brute force
 
 
-def brute_force(who):
-    """Return the least cost a month over every part, format, layout and replica count, by plain loops."""
-    model, least = load(who.model), (math.inf, None)
+def every_fleet(who):
+    """Yield cost a month, name and replica of every part, format, layout and replica count, by plain loops."""
+    model = load(who.model)
     for part in facts.planned():
-        gpu = facts.gpu(part)
         ways = {way.kind: way.typical for way in tenure.tenures(who, part)}
-        for weights in ("bf16", "fp8" if gpu.architecture == "Hopper" else "int8"):
-            for cache in ("bf16", "fp8"):
-                for tp in (1, 2, 4, 8):
-                    if model.heads % tp:
-                        continue
-                    d = serving.deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
-                    room = serving.kv_capacity_tokens(d, who.held_tokens)
-                    for replicas in range(1, who.max_gpus // tp + 1):
-                        gpus = replicas * tp
-                        whole = math.ceil(gpus / 8) * 8
-                        some = next((n for n in (1, 2, 4, 8) if n >= gpus), whole)
-                        usd = min((730 * h * (whole if k == "own" else some) for k, h in ways.items()), default=1e99)
-                        if who.concurrency / replicas * who.held_tokens > room or usd >= least[0]:
-                            continue
-                        lengths = serving.Lengths(who.prompt_tokens, who.output_tokens)
-                        seen = serving.answer(d, serving.Demand(lengths, users=who.concurrency / replicas))
-                        factors = planner.bands(d)
-                        p_tpot = odds.probability(seen.tpot.p95, who.tpot_target_ms / 1e3, factors["tpot"])
-                        p_ttft = odds.probability(seen.ttft.p95, who.ttft_target_ms / 1e3, factors["ttft"])
-                        if min(p_tpot, p_ttft) >= 0.9:
-                            least = (usd, (part, weights, cache, tp, replicas))
-    return least
+        for weights in ("bf16", "fp8" if facts.gpu(part).architecture == "Hopper" else "int8"):
+            for cache, tp in itertools.product(("bf16", "fp8"), (1, 2, 4, 8)):
+                if model.heads % tp:
+                    continue
+                d = serving.deploy(model, part, tp=tp, precision=weights, kv_precision=cache)
+                for replicas in range(1, who.max_gpus // tp + 1):
+                    gpus = replicas * tp
+                    whole = math.ceil(gpus / 8) * 8
+                    some = next((n for n in (1, 2, 4, 8) if n >= gpus), whole)
+                    usd = min((730 * h * (whole if k == "own" else some) for k, h in ways.items()), default=1e99)
+                    yield usd, (part, weights, cache, tp, replicas), d
+
+
+def brute_force(who):
+    """Return the least cost a month of all fleets that keep memory and targets, tried from the cheapest up."""
+    lengths = serving.Lengths(who.prompt_tokens, who.output_tokens)
+    for usd, what, d in sorted(every_fleet(who), key=lambda each: each[:2]):
+        users = who.concurrency / what[-1]
+        if users * who.held_tokens > serving.kv_capacity_tokens(d, who.held_tokens):
+            continue
+        seen = serving.answer(d, serving.Demand(lengths, users=users))
+        factors = planner.bands(d)
+        p_tpot = odds.probability(seen.tpot.p95, who.tpot_target_ms / 1e3, factors["tpot"])
+        p_ttft = odds.probability(seen.ttft.p95, who.ttft_target_ms / 1e3, factors["ttft"])
+        if min(p_tpot, p_ttft) >= 0.9:
+            return usd, what
+    return math.inf, None
 
 
 @pytest.mark.parametrize(
