@@ -155,7 +155,9 @@ def qps(customer: Customer) -> Finding:
     """C12: 1.5 to 2 times the requests."""
     lengths = ((128, 2048), (512, 512), (2048, 512), (2048, 2048), (8192, 512))
     loads = [(name, prompt, output) for name in ("meta-llama/Llama-3.1-8B", SEVENTY) for prompt, output in lengths]
-    ranked = sorted(loads, key=lambda each: _h200_ratio(customer, each[0], each[1], each[2], first_tokens_per_s_per_gpu))
+    ranked = sorted(
+        loads, key=lambda each: _h200_ratio(customer, each[0], each[1], each[2], first_tokens_per_s_per_gpu)
+    )
     half = len(ranked) // 2
     grid = [_h200_ratio(customer, *each) for each in (ranked[0], *ranked[half - 1 : half + 1], ranked[-1])]
     low, high, middle = min(grid), max(grid), float(np.median(grid))
