@@ -16,7 +16,7 @@ from hopperbook.planner.standing import standing_parts
 BLACKWELL = ("B200 SXM", "B300 SXM", "GB200", "GB300", "RTX PRO 6000 Blackwell Server")
 HEADLINES = {
     "default": ("Buy 8 × H100 SXM", 9_580),
-    "inference-saas": ("Buy 40 × H200 SXM", 47_800),
+    "inference-saas": ("Buy 48 × H100 SXM", 53_600),
     "train-70b": ("Rent 32 × H100 SXM", 26_100),
     "ai-hpc": ("Buy 8 × H100 SXM", 9_260),
 }

@@ -452,7 +452,7 @@ def check(
 
 @app.command()
 def calibrate(
-    what: Annotated[str, typer.Argument(help="serving, training, intervals, parts or all")] = "all",
+    what: Annotated[str, typer.Argument(help="serving, interconnect, training, intervals, parts, draw or all")] = "all",
     with_: Annotated[Path | None, typer.Option("--with", help="CSV of your own runs: fit on them, not on ours")] = None,
     out: Annotated[Path, typer.Option(help="Where what was fitted on them goes")] = Path("mine.yaml"),
 ) -> None:

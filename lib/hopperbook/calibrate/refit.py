@@ -1,12 +1,13 @@
 """Fitting the few named constants, on rows marked ``fit``, and the intervals, from residuals.
 
 ``hopperbook calibrate serving`` refits the engines' records, ``interconnect`` the fabrics, ``intervals`` the 80 %
-factors, ``parts`` those of parts that another's kernels time; each prints what it found beside what is stored.  Nothing
-is fitted on a row marked ``judge``.
+factors, ``parts`` those of parts that another's kernels time, ``draw`` the requests that answers are read from; each
+prints what it found beside what is stored.  Nothing is fitted on a row marked ``judge``.
 """
 
 from __future__ import annotations
 
+from hopperbook.calibrate.draw import fit_draw
 from hopperbook.calibrate.intervals import fit_intervals
 from hopperbook.calibrate.parts import fit_parts
 from hopperbook.calibrate.serving import FABRICS, STAGES, fit_engine, fit_fabric, write_record, yaml_number
@@ -20,16 +21,18 @@ def run(what: str = "all") -> None:
     Parameters
     ----------
     what : str
-        ``serving``, ``interconnect``, ``training``, ``intervals``, ``parts`` or ``all``.
+        ``serving``, ``interconnect``, ``training``, ``intervals``, ``parts``, ``draw`` or ``all``.
 
     Raises
     ------
     InputError
         If it is none of these.
     """
-    choices = ("serving", "interconnect", "training", "intervals", "parts", "all")
+    choices = ("serving", "interconnect", "training", "intervals", "parts", "draw", "all")
     if what not in choices:
         raise InputError("what", what, "one of " + ", ".join(choices), choices)
+    if what in ("draw", "all"):
+        fit_draw()
     if what in ("serving", "all"):
         for name, file, steps in STAGES:
             found, errors = fit_engine(name, steps, measurements(file, "fit"))

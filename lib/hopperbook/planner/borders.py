@@ -283,7 +283,7 @@ def borders(plan: Plan) -> list[Border]:
     >>> from hopperbook.planner.choose import plan as make
     >>> found = borders(make(check({"name": "A", "model": "llama-3.1-8b"})))
     >>> [(b.what, round(b.now, 1), round(b.at, 1)) for b in found[:2]]  # USD a GPU-hour, users
-    [('price of A100 SXM 80GB', 1.3, 1.0), ('users', 32.0, 153.8)]
+    [('price of A100 SXM 80GB', 1.3, 1.0), ('users', 32.0, 149.6)]
     """
     row, customer = plan.recommendation, plan.customer
     if row is None:

@@ -115,7 +115,7 @@ def tokens_per_kwh(row: Configuration, customer: Customer) -> float:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner.choose import plan
     >>> round(tokens_per_kwh(plan(default()).recommendation, default()), -4)
-    890000.0
+    880000.0
     """
     return row.output_tokens_per_s * customer.busy_fraction * MONTH_S / serving_kwh(row, customer)
 

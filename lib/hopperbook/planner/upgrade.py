@@ -141,7 +141,7 @@ def tokens_per_s_per_gpu(customer: Customer, part: str, model: str | None = None
     >>> from hopperbook.customer import check
     >>> shop = check({"name": "A", "model": "llama-3.1-8b"})
     >>> [round(tokens_per_s_per_gpu(shop, part), -2) for part in ("A100 SXM", "H100 SXM")]
-    [3500.0, 6300.0]
+    [3500.0, 6400.0]
     """
     found = best_replica(customer, part, model or customer.model)
     return 0.0 if found is None else found[1].rate_per_s * customer.output_tokens / found[0].gpus
@@ -306,7 +306,7 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     >>> from hopperbook.customer import check
     >>> found = jobs(check({"name": "A", "model": "llama-3.1-8b"})).set_index("job")
     >>> found.gain.round(1).iloc[[0, -1]].to_dict()  # H200 over A100
-    {'Llama-3.3-70B, long prompts': 3.6, 'Llama-3.1-8B, short prompts': 2.0}
+    {'Llama-3.3-70B, long prompts': 3.9, 'Llama-3.1-8B, short prompts': 2.0}
     """
     parts = outgrown(customer)
     rows = []

@@ -135,7 +135,7 @@ def answered(
     >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     >>> seen = answered(d, Lengths(2048, 512), 6.0, 1, 1, 50e9)
     >>> round(seen.ttft.p95, 2), round(1e3 * seen.tpot.p95, 1)  # seconds; milliseconds: no prompt holds up a token
-    (0.99, 16.2)
+    (0.78, 16.3)
     """
     requests, edge = draws(d, lengths, rate_per_s, writers, variation)
     return steady_answer(divided(d, requests, readers, writers, bytes_per_s), edge, rate_per_s, lengths)
@@ -185,7 +185,7 @@ def best_division(d: Deployment, demand: Demand, targets: Targets, replicas: int
     >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     >>> found = best_division(d, Demand(Lengths(2048, 512), users=1), Targets(2.0, 0.040), 4, 50e9)
     >>> found.readers, found.writers, round(found.gain, 2)
-    (2, 2, 1.21)
+    (2, 2, 1.26)
     """
     each = demand.dealt(replicas)
     together = replicas * largest(d, each, targets).rate_per_s

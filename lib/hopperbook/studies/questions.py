@@ -192,7 +192,7 @@ def inference_gains(customer: Customer, parts: Sequence[str], models: Sequence[s
     >>> from hopperbook.customer import default
     >>> found = inference_gains(default(), ["A100 SXM 80GB", "H100 SXM"], ["meta-llama/Llama-3.1-8B"])
     >>> found.gain.round(1).tolist()
-    [1.0, 2.4]
+    [1.0, 2.5]
     """
     lines = []
     for model in models:
@@ -222,7 +222,7 @@ def premium(customer: Customer, new: str, old: str) -> Premium:
     --------
     >>> from hopperbook.customer import default
     >>> [round(ratio, 2) for ratio in premium(default(), "H200 SXM", "H100 SXM")]
-    [1.16, 1.33, 1.09]
+    [1.17, 1.33, 1.09]
     """
     mine, base = tokens_per_s_per_gpu(customer, new), tokens_per_s_per_gpu(customer, old)
     servers = [facts.purchase(str(facts.gpu(part).server)).typical for part in (new, old)]
@@ -351,6 +351,6 @@ def other_market_map(customer: Customer) -> Map:
     --------
     >>> from hopperbook.customer import default
     >>> cells_won(other_market_map(default()), "H200")
-    37
+    43
     """
     return planner.decision_map(customer.model_copy(update={"market": OTHER_MARKET[customer.market]}))
