@@ -88,7 +88,7 @@ def test_nothing_in_time_has_no_plan_and_says_so():
     hurried = lattice(customer.default().model_copy(update={"tpot_target_ms": 0.1, "training_task": "none"}))
     assert all(point.best is None for point in hurried.points)
     said = neighbours.table(hurried)
-    assert set(said.fleet) == {"nothing keeps your targets"} and said.usd.isna().all()
+    assert set(said.fleet) == {"nothing meets your targets"} and said.usd.isna().all()
     assert neighbours.most_moved(hurried) == ("", 1.0) and not neighbours.other_winners(hurried)
 
 

@@ -506,7 +506,7 @@ def test_a_terminal_reads_names_of_formats_and_whole_sentences():
     assert "fp8_block" not in text
     assert "block FP8" in text
     shared = planner.as_text(planner.plan(shipped("default")))
-    assert "in idle hours of the fleet, at no further cost" in shared
+    assert "in hours when the fleet is idle, at no extra cost" in shared
     assert "$0.00" not in shared
 
 

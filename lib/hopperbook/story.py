@@ -51,6 +51,44 @@ FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "owned_gpu": ("Kind of GPU owned", lambda x: x or "none"),
 }
 
+#: Files of ``data/measurements`` in words.
+MEASURED = {
+    "activations": "activation memory, as the authors of the formula report it",
+    "inference": "offline throughput, TensorRT-LLM 1.0 and 1.2",
+    "load": "serving under load",
+    "nccl_multinode": "exchanges over servers",
+    "offline_mlperf": "offline throughput, MLPerf Inference",
+    "offline_trtllm014": "offline throughput, TensorRT-LLM 0.14",
+    "online": "serving at a concurrency",
+    "online_moe": "serving at a concurrency, Mixture of Experts",
+    "training_megatron": "training, Megatron and NeMo recipes",
+    "training_mlperf": "training steps, MLPerf Training",
+    "training_mpt": "training, MPT in LLM Foundry",
+    "training_playbook": "training layouts, Ultra-Scale Playbook",
+    "training_published": "training, single published runs",
+}
+
+
+def measured(file: str) -> str:
+    """Name a file of measurements in words.
+
+    Parameters
+    ----------
+    file : str
+        Its name in ``data/measurements``, without its ending.
+
+    Returns
+    -------
+    str
+        What it holds; its name where no words are written for it.
+
+    Examples
+    --------
+    >>> measured("training_mpt"), measured("mine")
+    ('training, MPT in LLM Foundry', 'mine')
+    """
+    return MEASURED.get(file, file)
+
 
 def most_words(percentile: str) -> str:
     """Say of how many requests a percentile speaks.
@@ -136,7 +174,7 @@ def cite(key: str) -> str:
     Returns
     -------
     str
-        Title and year, or the key itself where there is none.
+        Title and year; where there is none the key itself, of a repository its name alone.
 
     Examples
     --------
@@ -147,7 +185,7 @@ def cite(key: str) -> str:
     titles = []
     for each in key.split(", "):
         entry = known.get(each.split(":")[0].strip())
-        titles.append(_title(entry) if entry else each)
+        titles.append(_title(entry) if entry else each.split("@")[0])
     titles = list(dict.fromkeys(titles))
     more = f" and {len(titles) - 2} more" if len(titles) > 2 else ""
     return "; ".join(titles[:2]) + more

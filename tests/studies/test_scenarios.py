@@ -45,7 +45,7 @@ def test_decisions_are_the_plans(plans):
 
 def test_where_nothing_keeps_the_targets_nothing_is_named():
     table = scenarios.decision_table({"yours": planner.plan(never())})
-    assert table.loc[0, ["serve", "how", "train", "days"]].tolist() == ["nothing keeps the targets", "", "none", ""]
+    assert table.loc[0, ["serve", "how", "train", "days"]].tolist() == ["nothing meets the targets", "", "none", ""]
     assert math.isnan(table.sure[0])
 
 

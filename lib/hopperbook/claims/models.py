@@ -23,10 +23,9 @@ def fp8_training(customer: Customer) -> Finding:
     gain = _training_rate(H100, "fp8") / _training_rate(H100, "bf16")
     return Finding(
         CONDITIONS if gain > 1.1 else MISLEADS,
-        f"What is dynamic is the scale of each tensor, not its format, and attention, norms and the head stay in 16"
-        f" bits. A step"
-        f" of 70B gains {units.fixed(gain, 2)} times, not the 2 of the peak; accuracy holds where the recipe fits (chapter on"
-        f" FP8).",
+        f"The engine changes the scale of each tensor as it goes, not its format; attention, norms and the head stay in 16"
+        f" bits. A training step of 70B runs {units.fixed(gain, 2)} times as fast, not twice as the peaks suggest. Accuracy holds"
+        f" if the recipe fits (chapter 2).",
         "FP8 over BF16, whole training step", gain, 1.1, 2.0, ("nvidia-transformer-engine", "micikevicius-2022-fp8"),
     )  # fmt: skip
 
@@ -51,9 +50,9 @@ def training_ratio(customer: Customer) -> Finding:
     )
     return Finding(
         MISLEADS if fp8 < 6 else CONDITIONS,
-        f"Like for like an H100 trains {units.fixed(min(small, same), 1)} to {units.fixed(max(small, same), 1)} times as fast as an A100,"
-        f" and {units.fixed(fp8, 1)} times"
-        f" in FP8 against BF16. Nine was another model on another network.",
+        f"On equal terms an H100 trains {units.fixed(min(small, same), 1)} to {units.fixed(max(small, same), 1)} times as fast as an"
+        f" A100, and in FP8 {units.fixed(fp8, 1)} times as fast as an A100 in BF16. The nine comes from another model on another"
+        f" network.",
         "H100 in FP8 over A100 in BF16, training 70B", fp8, 6.0, 9.0,
         ("nvidia-h100-whitepaper-2023", "korthikanti-2022-activations"),
     )  # fmt: skip
@@ -64,9 +63,8 @@ def inference_ratio(customer: Customer) -> Finding:
     everyday = tokens_per_s_per_gpu(customer, H100) / max(tokens_per_s_per_gpu(customer, A100), 1e-9)
     return Finding(
         MISLEADS if everyday < 15 else CONDITIONS,
-        f"At your lengths and targets an H100 serves {units.fixed(everyday, 1)} times what an A100 does. Thirty was a model of"
-        f" 530 billion"
-        f" parameters held to a latency that A100 barely meets, over a new network of switches.",
+        f"At your lengths and targets an H100 serves {units.fixed(everyday, 1)} times what an A100 does. The thirty comes from a"
+        f" model of 530 billion parameters, over a new network of switches, at a latency that an A100 barely meets.",
         "H100 over A100, throughput within your targets", everyday, 15.0, 30.0, ("nvidia-h100-whitepaper-2023",),
     )  # fmt: skip
 
@@ -76,7 +74,7 @@ def weights(customer: Customer) -> Finding:
     got = weight_bytes(load(SEVENTY), "bf16") / 1e9
     return Finding(
         HOLDS if abs(got / 140 - 1) < 0.05 else WRONG,
-        f"Exactly: {parameters(load(SEVENTY)):,} parameters, {units.fixed(got, 1)} GB, which a driver shows as"
+        f"It is exact: {parameters(load(SEVENTY)):,} parameters, {units.fixed(got, 1)} GB, which a driver shows as"
         f" {units.gib(weight_bytes(load(SEVENTY), 'bf16'))}.",
         "GB of weights, 70B in BF16", got, 147.0, 140.0, ("grattafiori-2024-llama3",),
     )  # fmt: skip
@@ -95,10 +93,10 @@ def seventy_on_one(customer: Customer) -> Finding:
     fits = share * memory_bytes / needed
     return Finding(
         HOLDS if fits > 1 else MISLEADS if eight.users else WRONG,
-        f"In BF16 the weights go in and nothing else does: with the {units.percent(share)} of the memory that engines take, one user"
-        f" of {customer.held_tokens:,} tokens lacks {units.fixed((needed - share * memory_bytes) / units.GIB)} GiB; with all of it"
-        f" {units.fixed(left, 1)} GiB {'would be left for a cache' if left > 0 else 'are lacking still'}. In FP8 there is room for"
-        f" {eight.users} users.",
+        f"In BF16 the weights fit, but nothing else does. Engines fill {units.percent(share)} of the memory; then one user of"
+        f" {customer.held_tokens:,} tokens needs {units.fixed((needed - share * memory_bytes) / units.GIB)} GiB more than there is. If"
+        f" they filled all of it, {units.fixed(abs(left), 1)} GiB would {'be left for a cache' if left > 0 else 'still be missing'}. In"
+        f" FP8 there is room for {eight.users} users.",
         "memory that an engine takes over what 70B in BF16 and one user need, H200", fits, 1.0, math.nan,
         (facts.gpu(H200).source, "grattafiori-2024-llama3"),
     )  # fmt: skip
@@ -111,9 +109,9 @@ def long_context(customer: Customer) -> Finding:
     shrink = mha / kv_bytes_per_token(load(SEVENTY))
     return Finding(
         between(ratios[32768], 1.1, 1.3, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
-        f"Within your time per token an H200 carries {units.fixed(ratios[32768], 2)} times the requests of an H100 at 32K tokens,"
-        f" at 2K {units.fixed(ratios[2048], 2)} times, each part in its best layout. Engines queue or read again"
-        f" rather than swap, and grouped heads shrink the cache {units.fixed(shrink)} times.",
+        f"Within your time per token, and with each part in its best layout, an H200 carries {units.fixed(ratios[32768], 2)} times"
+        f" the requests of an H100 at 32K tokens, and {units.fixed(ratios[2048], 2)} times at 2K. Engines do not swap: they let"
+        f" requests queue, or read prompts again. And grouped heads make the cache {units.fixed(shrink)} times smaller.",
         "H200 over H100 at 32,768 tokens", ratios[32768], nearest(ratios[32768], 1.1, 1.3), math.nan, ("aiconfigurator-2025", "ainslie-2023-gqa"),
     )  # fmt: skip
 
@@ -165,9 +163,10 @@ def qps(customer: Customer) -> Finding:
     most = max(high, *batch)
     return Finding(
         HOLDS if middle >= CLAIMED_QPS else CONDITIONS if most >= CLAIMED_QPS else MISLEADS,
-        f"Per GPU, within your time per token and each part in its best layout, the ratio runs from {units.fixed(low, 2)} to"
-        f" {units.fixed(high, 2)}, {units.fixed(middle, 2)} in the middle; as batch work without targets a 70B model gains"
-        f" {units.fixed(min(batch), 2)} to {units.fixed(max(batch), 2)}. Twice needs one layout that starves an H100.",
+        f"We compared GPU with GPU, within your time per token and each part in its best layout. The ratio lies between"
+        f" {units.fixed(low, 2)} and {units.fixed(high, 2)}, with a median of {units.fixed(middle, 2)}. Without targets a 70B model gains"
+        f" {units.fixed(min(batch), 2)} to {units.fixed(max(batch), 2)}. Only a layout that starves the H100 of memory gives a factor"
+        f" of two.",
         "H200 over H100, the most of the grid", most, CLAIMED_QPS, 1.75, ("aiconfigurator-2025",),
     )  # fmt: skip
 
@@ -178,9 +177,8 @@ def week(customer: Customer) -> Finding:
     days = 7 / same
     return Finding(
         HOLDS if 2 <= days <= 3.2 else CONDITIONS if 7 / fp8 <= 3.2 else WRONG,
-        f"On as many GPUs a week of A100 becomes {units.fixed(days, 1)} days of H100 in BF16 and {units.fixed(7 / fp8, 1)} in FP8. H200"
-        f" trains at the pace of"
-        f" H100.",
+        f"A week on A100 takes {units.fixed(days, 1)} days on as many H100 in BF16, and {units.fixed(7 / fp8, 1)} in FP8. An H200 trains"
+        f" about as fast as an H100.",
         "days that a week of A100 takes on H100, BF16", days, 3.2, 2.5, ("stas-ml-engineering", "mosaicml-llm-foundry"),
     )  # fmt: skip
 
@@ -203,8 +201,8 @@ def interconnect_matters(customer: Customer) -> Finding:
     return Finding(
         HOLDS if slow / fast > 1.2 else CONDITIONS,
         f"A step of 70B on four servers takes {units.fixed(slow / fast, 1)} times as long over one port of 100 GbE as over NDR;"
-        f" from HDR to NDR it"
-        f" gains {units.percent(hdr / fast - 1)}: what is hidden behind computation no bandwidth improves.",
+        f" NDR instead of HDR saves {units.percent(hdr / fast - 1)}. More bandwidth does not help exchanges that already run behind"
+        f" the computation.",
         "step over 100 GbE over step over NDR", slow / fast, 1.2, math.nan, ("nvidia-nccl-tests",),
     )  # fmt: skip
 
@@ -233,9 +231,9 @@ def scenario_a(customer: Customer) -> Finding:
     return Finding(
         WRONG if adapters > has else MISLEADS if need > has else HOLDS if slow / fast < 2 else CONDITIONS,
         f"Eight cards {'do not hold' if need > has else 'hold'} the states of a full training: fully sharded, each needs"
-        f" {units.gib(need)}, an H200 shows {units.gib(has)} and an H100 {units.gib(facts.gpu(H100).memory_bytes)}. Adapters fit:"
+        f" {units.gib(need)}; an H200 shows {units.gib(has)} and an H100 {units.gib(facts.gpu(H100).memory_bytes)}. Adapters fit:"
         f" {units.gib(adapters)}. Over 10 GbE a step takes"
-        f" {units.fixed(slow / fast)} times as long as over InfiniBand: the two are no alternatives.",
+        f" {units.fixed(slow / fast)} times as long as over InfiniBand. You cannot replace one by the other.",
         "GiB a GPU that 70B in full needs over what an H200 shows", need / has, 1.0, math.nan,
         ("rajbhandari-2020-zero", facts.gpu(H100).source),
     )  # fmt: skip
@@ -255,9 +253,9 @@ def pcie(customer: Customer) -> Finding:
     four, single = ratio(SEVENTY, 4), ratio("meta-llama/Llama-3.1-8B", 1)
     return Finding(
         CONDITIONS if four > 1.3 else HOLDS,
-        f"On one card an H100 PCIe takes {units.fixed(single, 1)} times as long a token, its memory being slower; with 70B over"
-        f" four cards {units.fixed(four, 1)} times,"
-        f" for they meet over PCIe. Enough for a small model, dear for a large one.",
+        f"On one card an H100 PCIe takes {units.fixed(single, 1)} times as long for a token, because its memory is slower. With 70B"
+        f" over four cards it takes {units.fixed(four, 1)} times as long, because the cards exchange over PCIe. That is enough for a"
+        f" small model and expensive for a large one.",
         "PCIe over SXM, ms a token of 70B on four", four, 1.3, 1.0, (facts.gpu("H100 PCIe").source,),
     )  # fmt: skip
 

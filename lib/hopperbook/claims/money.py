@@ -61,9 +61,9 @@ def by_size(customer: Customer) -> Finding:
     first = decisive(tests)
     return Finding(
         of_parts(tests),
-        f"To train 70B an H100 costs {units.fixed(ratio, 2)} times what an A100 costs a token in BF16 and {units.fixed(fp8 / cost[A100], 2)}"
-        f" times in FP8. To serve up to"
-        f" 30B, A100 is cheapest for {units.percent(small['A100'])} of the loads drawn, those of few users.",
+        f"To train 70B, a token on H100 costs {units.fixed(ratio, 2)} times as much as on A100 in BF16, and"
+        f" {units.fixed(fp8 / cost[A100], 2)} times in FP8. To serve up to 30B, the A100 is cheapest for"
+        f" {units.percent(small['A100'])} of the loads drawn, those with few users.",
         first.axis, first.value, first.border, math.nan,
         (market_price(customer, H100).source.split(", ")[0],),
     )  # fmt: skip
@@ -78,9 +78,9 @@ def scenario_b(customer: Customer) -> Finding:
     here = float(case.concurrency)
     return Finding(
         between(here, least, most, below=CONDITIONS, inside=HOLDS, above=MISLEADS),
-        f"It depends on the users: four to eight H200 carry {units.fixed(least + 1)} to {units.fixed(most)} of these long"
-        f" conversations at once, and the scenario's {case.concurrency} need {units.fixed(needed[case.concurrency - 1])}."
-        f" Small services do share cards by MIG.",
+        f"The number of users decides. Four to eight H200 carry {units.fixed(least + 1)} to {units.fixed(most)} of these long"
+        f" conversations at once; the scenario's {case.concurrency} need {units.fixed(needed[case.concurrency - 1])}."
+        f" Small services can share cards by MIG.",
         "users at once", here, nearest(here, max(least, 1.0), most), math.nan,
         ("nvidia-mig-user-guide", "aiconfigurator-2025"),
     )  # fmt: skip
@@ -108,8 +108,8 @@ def scenario_c(customer: Customer) -> Finding:
     )
     return Finding(
         of_parts(tests) if hopper else CONDITIONS,
-        f"A day of {case.hpc_hours_per_day:g} hours of science beside serving around the clock takes"
-        f" {units.fixed(row.day_hours, 1)} hours of {row.gpus} × {row.gpu};"
+        f"Serving around the clock and {case.hpc_hours_per_day:g} hours of science a day keep {row.gpus} × {row.gpu} busy for"
+        f" {units.fixed(row.day_hours, 1)} hours;"
         f" {older if math.isfinite(other) else 'no A100 fleet does the same'}. On A100 the science alone takes"
         f" {units.fixed(slow, 1)} times as long.",
         first.axis, first.value, first.border, math.nan, ("williams-2009-roofline", "schmidt-2024-cudasw4"),
@@ -123,9 +123,9 @@ def a100_value(customer: Customer) -> Finding:
     small = _shares(customer, 0, 31)["A100"]
     return Finding(
         between(ratio, 1.0, 1.5, below=HOLDS, inside=CONDITIONS, above=MISLEADS),
-        f"By the hour A100 is cheapest; by the token of a 32B model at full load it costs {units.fixed(ratio, 2)} times the best"
-        f" of H100 and H200. It wins"
-        f" {units.percent(small)} of the loads up to 30B, those that do not fill a faster card.",
+        f"An hour of A100 costs least, but at full load a token of a 32B model costs {units.fixed(ratio, 2)} times as much on it as"
+        f" on the better of H100 and H200. It wins {units.percent(small)} of the loads up to 30B: those that do not fill a faster"
+        f" card.",
         "cost a token on A100 over the best other, 32B", ratio, nearest(ratio, 1.0, 1.5), math.nan,
         tuple(market_price(customer, A100).source.split(", ")[:2]),
     )  # fmt: skip
@@ -139,9 +139,9 @@ def growing(customer: Customer) -> Finding:
     keep = min(o["usd"] for o in found.options if o["name"].startswith("Keep"))
     return Finding(
         HOLDS if keep < replace_ else CONDITIONS,
-        f"Over {customer.horizon_months} months it costs least to {best['name'][0].lower()}{best['name'][1:]};"
-        f" replacing all costs {units.fixed(replace_ / keep, 2)} times as much as keeping and"
-        f" adding, since a paid-for A100 costs only its power and care.",
+        f"Over {customer.horizon_months} months it costs least to {best['name'][0].lower()}{best['name'][1:]}."
+        f" Replacing all costs {units.fixed(replace_ / keep, 2)} times as much as keeping and adding, because an A100 that is paid"
+        f" for costs only its power and care.",
         "cost of replacing over keeping and adding", replace_ / keep, 1.0, math.nan,
         ("mlperf-training-4.1", "epoch-2025-hardware-prices"),
     )  # fmt: skip
@@ -160,7 +160,7 @@ def small_team(customer: Customer) -> Finding:
     return Finding(
         of_parts(tests),
         f"H200 is cheapest for {units.percent(below['H200'])} of the loads below 31B and {units.percent(above['H200'])} from 60B on. With"
-        f" 32K tokens it carries {units.fixed(worth, 2)} times the requests of an H100 with 70B and rents for"
+        f" 32K tokens an H200 carries {units.fixed(worth, 2)} times the requests of an H100 with 70B and rents for"
         f" {units.fixed(asked, 2)} times as much: {'it pays' if worth > asked else 'it does not pay yet'}.",
         first.axis, first.value, first.border, math.nan, ("aiconfigurator-2025",),
     )  # fmt: skip
@@ -175,9 +175,8 @@ def inference_only(customer: Customer) -> Finding:
     small, large = gain.values()
     return Finding(
         between(small, 1.2, 3.0, below=HOLDS, inside=CONDITIONS, above=WRONG),
-        f"At full load a 3B model gains {units.fixed(small, 1)} times and a 70B model {units.fixed(large, 1)} times. The larger gains more,"
-        f" but the small one gains, too: from"
-        f" bandwidth and FP8.",
+        f"At full load an H100 serves {units.fixed(small, 1)} times as many tokens of a 3B model, and {units.fixed(large, 1)} times as"
+        f" many of a 70B model. The large model gains more, but the small one gains too, from bandwidth and FP8.",
         "H100 over A100, 3B model", small, 1.2, 1.0, ("aiconfigurator-2025",),
     )  # fmt: skip
 
@@ -188,8 +187,8 @@ def still_worth(customer: Customer) -> Finding:
     asked = _price(H200, customer) / _price(H100, customer)
     return Finding(
         HOLDS if asked > worth else CONDITIONS,
-        f"For 70B at your lengths an H200 is worth {units.fixed(worth, 2)} H100; the market asks {units.fixed(asked, 2)}. For training it is"
-        f" worth one H100 and more room.",
+        f"For 70B at your lengths an H200 does the work of {units.fixed(worth, 2)} H100, and the market asks the price of"
+        f" {units.fixed(asked, 2)}. In training it does the work of one H100 and has more room.",
         "price asked over price worth, H200", asked / worth, 1.0, math.nan,
         tuple(market_price(customer, H200).source.split(", ")[:2]),
     )  # fmt: skip
@@ -200,9 +199,9 @@ def smooth_move(customer: Customer) -> Finding:
     cc = float(facts.gpu(H100).compute_capability)
     return Finding(
         CONDITIONS,
-        f"Compute capability {units.fixed(cc, 1)} needs CUDA 11.8 or later, and wheels built for it or carrying PTX; attention"
-        f" kernels and NCCL want new builds; FP8"
-        f" wants recipes and a check of quality. The frameworks' code stays.",
+        f"Compute capability {units.fixed(cc, 1)} needs CUDA 11.8 or later, and packages that are built for it or carry PTX."
+        f" Attention kernels and NCCL need new builds; FP8 needs recipes and a check of quality. The code of the frameworks"
+        f" stays as it is.",
         "compute capability of H100", cc, 8.9, 8.0, ("nvidia-hopper-compatibility", "shah-2024-flashattention3"),
     )  # fmt: skip
 
@@ -220,7 +219,7 @@ def four_inputs(customer: Customer) -> Finding:
     named = ", ".join(words[k] for k in changed) or "none of context length, latency target and market"
     return Finding(
         MISLEADS if len(changed) >= 2 else CONDITIONS if changed else HOLDS,
-        f"Needed, and not enough: with the same four, other values of {named} change what we recommend.",
+        f"You need all four, but they are not enough: if {named} changes and the four stay, our recommendation changes.",
         "further inputs that change the answer, of three", float(len(changed)), 1.0, 0.0, ("article-2025",),
     )  # fmt: skip
 
@@ -266,9 +265,9 @@ def two_years(customer: Customer) -> Finding:
     return Finding(
         HOLDS if sure >= decided else MISLEADS if sure <= 1 - decided else CONDITIONS,
         f"Over two years a token of 70B costs {units.fixed(per[H200] / per[H100], 2)} times as much on H200 as on H100, and on B200"
-        f" {b200} times as much as on H200, by a wide estimate: nobody's runs of it are on file for this work. H200 costs less"
-        f" than {facts.gpu(rival).short} with a probability of {units.percent(sure)}, prices and speeds being as unsure as they"
-        f" are; resale of either will feel the newer part.",
+        f" {b200} times as much as on H200. That estimate is wide, because we have no runs of it on file for this work. Given"
+        f" how uncertain prices and speeds are, there is a {units.percent(sure)} chance that H200 costs less than"
+        f" {facts.gpu(rival).short}. The newer part will lower the resale value of both.",
         f"cost a token over two years, H200 over {facts.gpu(rival).short}", ratio, nearest(ratio, *ends), 1.0,
         tuple(facts.price(B200, "other").source.split(", ")[:2]),
     )  # fmt: skip

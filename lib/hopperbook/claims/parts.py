@@ -24,9 +24,8 @@ def peaks(customer: Customer) -> Finding:
     rate = [2 * 8192.0**3 / float(kernels.gemm_s(g, "bf16", 8192.0, 8192, 8192).seconds) for g in (a, h)]
     return Finding(
         MISLEADS if shown > 1.5 * like else HOLDS,
-        f"One is dense, the other sparse. Like beside like it is {units.fixed(like, 2)} times, not {units.fixed(shown, 2)}; matrix products"
-        f" reach"
-        f" {units.fixed(rate[1] / rate[0], 2)} times.",
+        f"One figure is dense, the other sparse. Dense beside dense the ratio is {units.fixed(like, 2)}, not"
+        f" {units.fixed(shown, 2)}; measured matrix products run {units.fixed(rate[1] / rate[0], 2)} times as fast.",
         "H100 over A100, FP16", like, 1.5 * like, shown, (a.source, h.source, "aiconfigurator-2025"),
     )  # fmt: skip
 
@@ -44,9 +43,8 @@ def memory_sizes(customer: Customer) -> Finding:
     slow = facts.gpu("H100 PCIe").memory_bandwidth_bytes_per_s / 1e12
     return Finding(
         HOLDS if off < 0.02 else WRONG,
-        f"True of the SXM parts as sold, in GB; their drivers show {shown}, a copy reaches {units.percent(reached)} of the"
-        f" bandwidth,"
-        f" and an H100 PCIe has {units.fixed(slow, 1)} TB/s.",
+        f"This is true of the SXM parts as sold, in GB. Their drivers show {shown}, a copy reaches {units.percent(reached)} of the"
+        f" bandwidth, and an H100 PCIe has only {units.fixed(slow, 1)} TB/s.",
         "largest difference from the data sheets, %", 100 * off, 2.0, 0.0, tuple(p.source for p in parts),
     )  # fmt: skip
 
@@ -60,9 +58,8 @@ def nvlink(customer: Customer) -> Finding:
     both = 2 * h.nvlink_bytes_per_s_per_direction
     return Finding(
         CONDITIONS,
-        f"Both directions added. Each way it is {units.fixed(both / 2e9)} GB/s on H100, and an all-reduce of 1 GiB over eight"
-        f" runs at"
-        f" {units.fixed(bus / 1e9)} GB/s of bus bandwidth.",
+        f"These figures add both directions. Each way an H100 has {units.fixed(both / 2e9)} GB/s, and an all-reduce of 1 GiB over"
+        f" eight of them runs at {units.fixed(bus / 1e9)} GB/s of bus bandwidth.",
         "GB/s each way, H100", both / 2e9, 900.0, 900.0, (h.source, "nvidia-nccl-tests"),
     )  # fmt: skip
 
@@ -79,9 +76,8 @@ def larger_batches(customer: Customer) -> Finding:
     gain = users[1] / max(users[0], 1)
     return Finding(
         WRONG if gain < 1.1 else MISLEADS,
-        f"H100 has {units.fixed(flop, 1)} times the FLOP/s of A100 and holds {users[1]} users where A100 holds {users[0]}, in"
-        f" the same"
-        f" format; H200, with no more FLOP/s, holds {users[2]}. Memory sets the batch.",
+        f"An H100 has {units.fixed(flop, 1)} times the FLOP/s of an A100, yet in the same format it holds {users[1]} users where the"
+        f" A100 holds {users[0]}. An H200 has no more FLOP/s and holds {users[2]}. Memory sets the batch.",
         "users held, H100 over A100", gain, 1.1, flop, (facts.gpu(H100).source, "kwon-2023-vllm"),
     )  # fmt: skip
 
@@ -94,10 +90,10 @@ def mig_generations(customer: Customer) -> Finding:
     per_slice = facts.gpu(H100).memory_bandwidth_bytes_per_s / facts.gpu(A100).memory_bandwidth_bytes_per_s
     return Finding(
         MISLEADS if new <= old else HOLDS,
-        f"Both cut into seven, in {old} and {new} ways, {units.percent(small[0] / whole[0])} and"
-        f" {units.percent(small[1] / whole[1])} of the memory in the smallest: no finer. What grew is each slice:"
-        f" {units.fixed(per_slice, 1)} times the bandwidth, and its own media engines; the smallest slice of an H200 has"
-        f" {units.gib(small[2])}. Confidential computing is of the card, not of the slice.",
+        f"Both cards are cut into seven at most, in {old} and {new} ways. The smallest slice has"
+        f" {units.percent(small[0] / whole[0])} and {units.percent(small[1] / whole[1])} of the memory, so the cuts are no finer. Each"
+        f" slice grew: it has {units.fixed(per_slice, 1)} times the bandwidth and its own media engines. The smallest slice of an"
+        f" H200 has {units.gib(small[2])}. Confidential computing covers the card, not the slice.",
         "ways to fill a card, H100 over A100; one more would do", new / old, (old + 1) / old, math.nan,
         ("nvidia-mig-user-guide",),
     )  # fmt: skip
@@ -111,8 +107,8 @@ def dpx(customer: Customer) -> Finding:
     alone = hpc.cell_updates_per_s(h.sms, h.boost_clock_hz, True) / soft
     return Finding(
         between(sw, 5.0, 7.0, below=MISLEADS, inside=CONDITIONS, above=HOLDS),
-        f"Whole programs that align sequences gain {units.fixed(sw, 1)} times over A100, of which the instructions themselves are"
-        f" {units.fixed(alone, 1)}. Seven is a best kernel's.",
+        f"Whole programs that align sequences run {units.fixed(sw, 1)} times as fast as on A100; the instructions themselves give"
+        f" a factor of {units.fixed(alone, 1)}. The seven comes from one best kernel.",
         "Smith-Waterman, H100 over A100", sw, 5.0, 7.0, ("schmidt-2024-cudasw4", "nvidia-dpx-blog-2022"),
     )  # fmt: skip
 
@@ -132,9 +128,9 @@ def only_choice_for_hpc(customer: Customer) -> Finding:
     low = float(np.min(gain))
     return Finding(
         HOLDS if worth == len(names) else CONDITIONS if low > price else MISLEADS if worth else WRONG,
-        f"H100 gains {units.fixed(low, 1)} to {units.fixed(max(gain), 1)} times over A100 and costs {units.fixed(price, 1)} times as much to rent:"
-        f" a result costs less on it for {worth} of {len(names)} kernels in four of five price scenarios, for the others A100"
-        f" is a choice. On {flat} of them H200 is no faster than H100.",
+        f"An H100 runs {units.fixed(low, 1)} to {units.fixed(max(gain), 1)} times as fast as an A100 and costs {units.fixed(price, 1)} times"
+        f" as much to rent. In four of five price scenarios a result costs less on it for {worth} of {len(names)} kernels; for the"
+        f" others the A100 remains a choice. On {flat} of them an H200 is no faster than an H100.",
         "least gain of H100 over A100 over its price", low / price, 1.0, math.nan,
         ("williams-2009-roofline", facts.gpu(H100).source),
     )  # fmt: skip

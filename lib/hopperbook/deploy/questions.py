@@ -70,14 +70,14 @@ def _price(plan: Plan, row: Configuration) -> list[Question]:
     found = Question(
         "Price",
         f"What do {row.gpus} × {row.gpu} cost, all included?",
-        f"We reckon with {units.money(hourly)} a GPU-hour{turns}",
+        f"We assume {units.money(hourly)} a GPU-hour{turns}",
         "data/prices.csv, data/costs.csv",
     )
     run = plan.training
     trained = []
     if run is not None and run.usd:
         asked = f"What do {run.gpus} × {run.gpu} cost for a run of {units.number(run.days)} days, set-up included?"
-        known = f"We reckon with {units.money(run.usd_run)} a run, {TENURE_WORDS[run.tenure].lower()}"
+        known = f"We assume {units.money(run.usd_run)} a run, {TENURE_WORDS[run.tenure].lower()}"
         trained = [Question("Price of training", asked, known, "data/prices.csv")]
     newest = plan.customer.as_of or facts.newest_price_date()
     held = f"Our prices are of {newest}; nine of ten list prices rose by at most {_rise()} within two to four months"
@@ -109,13 +109,13 @@ def _bought(row: Configuration, customer: Customer) -> list[Question]:
                  f"We count {care} of the purchase a year for support and staff", "data/constants/cost.yaml"),
         Question("Power and cooling", f"What does a server draw at most, at which inlet temperature, and does it fit"
                  f" {asked.a_rack or 1} to a rack?",
-                 f"We reckon with {units.fixed(asked.server_kw, 1)} kW as rated, {units.fixed(asked.kw, 1)} kW with"
+                 f"We assume {units.fixed(asked.server_kw, 1)} kW as rated, {units.fixed(asked.kw, 1)} kW with"
                  f" cooling for all, {asked.racks} rack{'s' if asked.racks > 1 else ''}", server.source),
         Question("Resale", f"Will you take the servers back after {customer.horizon_months} months, and for how much?",
-                 f"We count on {worst} to {best} of the price: nobody knows better",
+                 f"We count on {worst} to {best} of the price: there is no better figure",
                  facts.cost("residual_value_fraction_36m").source),
         Question("Lease", "What would a lease cost over the same term, and what must be given back how?",
-                 f"We reckon with {units.percent(assumptions()['lease_rate_per_year'])} a year on the lessor's money",
+                 f"We assume {units.percent(assumptions()['lease_rate_per_year'])} a year on the lessor's money",
                  "slyd-2026-financing"),
     ]  # fmt: skip
 

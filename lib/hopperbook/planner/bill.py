@@ -72,7 +72,7 @@ def _fleet(role: str, row: Configuration | TrainingRun, customer: Customer) -> l
             f"GPU server, {role}",
             count,
             system.name,
-            f"{row.gpus} of its {count * system.gpus} {row.gpu} are needed",
+            f"you need {row.gpus} of its {count * system.gpus} {row.gpu}",
         ),
         Item(
             f"Host memory a server, {role}", _host_memory_gb(row, system.gpus, model, role), "GB", _memory_reason(role)

@@ -79,8 +79,8 @@ def _over_site(fleets: tuple[Configuration | TrainingRun | Small | None, ...], c
             kw += site.need(customer, server, servers(gpus, fleet.gpu)).kw
     if not customer.site_kw or kw <= customer.site_kw:
         return ""
-    asked = f"Together they ask for {units.fixed(kw, 1)} kW with cooling"
-    return f"{asked}, and your site gives {customer.site_kw:g} kW: rent a part, or ask for more power."
+    asked = f"Together they need {units.fixed(kw, 1)} kW with cooling"
+    return f"{asked}, but your site has {customer.site_kw:g} kW: rent some of them, or ask for more power."
 
 
 def unscheduled(nightly: Night | None, drawn: Pictures | None, customer: Customer) -> str:

@@ -116,7 +116,9 @@ def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejecte
         words = f"costs {units.more(ratio)}"
         if row.gpus >= 4 * chosen.gpus:
             words += f": it takes {row.gpus:,} GPUs to meet the targets"
-        remedy = f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve and train in turn"
+        remedy = (
+            f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve by day and train by night"
+        )
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
 
 
@@ -127,7 +129,7 @@ def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, custome
         if rows.fits.any() and (rows.day_hours > 24).all():
             words = f"serving and scientific work need {units.fixed(rows.day_hours.min())} hours a day"
             return Rejected(part, words, "fewer hours of scientific work")
-        short = "too few are owned" if rows.fits.any() else "the cache of one user fills it"
+        short = "you own too few" if rows.fits.any() else "the cache of one user already fills it"
         return Rejected(part, short, "more GPUs or a shorter context")
     return _slow(of_row(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], made), part, customer)
 
@@ -138,9 +140,9 @@ def _slow(row: Configuration, part: str, customer: Customer) -> Rejected:
     about = (float(row.usd), float(row.tpot_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
         best = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token at best"
-        reason = f"{best}, {percent(row.p_tpot)} sure of {customer.tpot_target_ms:g} ms"
+        reason = f"{best}, with a {percent(row.p_tpot)} chance to meet {customer.tpot_target_ms:g} ms"
         remedy = f"a target of {units.fixed(row.tpot_at_s * b['tpot'][1] * 1e3)} ms a token"
         return Rejected(part, reason, remedy, *about)
-    target = f"{percent(row.p_ttft)} sure of {customer.ttft_target_ms / 1e3:g} s"
+    target = f"with a {percent(row.p_ttft)} chance to meet {customer.ttft_target_ms / 1e3:g} s"
     reason = f"first token after {units.fixed(row.ttft_at_s, 1)} s at best, {target}"
     return Rejected(part, reason, f"a target of {units.fixed(row.ttft_at_s * b['ttft'][1], 1)} s", *about)

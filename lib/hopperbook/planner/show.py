@@ -323,7 +323,9 @@ def _unhoused(row: Configuration, customer: Customer) -> list[str]:
         return []
     held = site.most_servers(customer, server)
     holds = f"it holds {held} {server.name}" if held else f"it holds no {server.name}"
-    return [f"{row.gpus} × {row.gpu} bought {reason}: {holds}; buying wants {remedy.removesuffix(', or rented GPUs')}"]
+    return [
+        f"{row.gpus} × {row.gpu} bought {reason}: {holds}; to buy you need {remedy.removesuffix(', or rented GPUs')}"
+    ]
 
 
 def _stress_lines(plan: Plan) -> list[str]:
@@ -341,10 +343,10 @@ def _stress_lines(plan: Plan) -> list[str]:
     most, spare = found["largest_requests_per_s"], found["spare_replica"]
     lines.append(
         f"  {'carries':15s} {units.number(most['value'], 3)} requests a second within the targets"
-        f" ({units.number(most['low'], 3)} to {units.number(most['high'], 3)} by the draw);"
-        f" the busy hour asks {units.number(row.rate_per_s, 3)}"
+        f" ({units.number(most['low'], 3)} to {units.number(most['high'], 3)} depending on the random draw);"
+        f" the busy hour needs {units.number(row.rate_per_s, 3)}"
     )
-    lines.append(f"  {'one to spare':15s} {spare['gpus']} GPUs, {units.money(spare['usd_per_month'])}")
+    lines.append(f"  {'with a spare':15s} {spare['gpus']} GPUs, {units.money(spare['usd_per_month'])}")
     lines.append(
         f"  {'all at once':15s} first token after {units.fixed(burst['ttft_mean_ms'] / 1e3, 2)} s on average,"
         f" {units.fixed(burst['ttft_p95_ms'] / 1e3, 2)} s for one in twenty"
@@ -469,7 +471,7 @@ def as_text(plan: Plan) -> str:
         what = f"{t['gpus']} × {t['gpu']}, {tenure}, {t['layout']}, {precision}"
         ends = f"{units.fixed(days['low'], 1)} to {units.fixed(days['high'], 1)}"
         usd = t["usd_per_run"]["value"]
-        cost = f"{units.money(usd)} a run" if usd else "in idle hours of the fleet, at no further cost"
+        cost = f"{units.money(usd)} a run" if usd else "in hours when the fleet is idle, at no extra cost"
         lines.append(f"  {'training':15s} {what}: {units.fixed(days['value'], 1)} days ({ends}), {cost}")
     used = energy(plan)
     if used is not None:

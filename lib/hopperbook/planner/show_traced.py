@@ -60,7 +60,7 @@ def _replay(done: Traced) -> list[str]:
     lines += [f"  {WORDS[target.latency]:22s} {_said(target)}" for target in seen.judged()]
     gpus = row.deployment.gpus
     if done.replicas is None:
-        lines.append(f"  not {MOST_TIMES} times as many such replicas keep the targets on the trace")
+        lines.append(f"  even {MOST_TIMES} times as many such replicas miss the targets on the trace")
     elif done.replicas != seen.replicas:
         more = "more" if done.replicas > seen.replicas else "fewer"
         lines.append(

@@ -200,7 +200,7 @@ def shortfall(customer: Customer, server: facts.System, count: int) -> tuple[str
     >>> from hopperbook.customer import default
     >>> small = default().model_copy(update={"site_kw": 10.0})
     >>> shortfall(small, facts.system("HGX H100"), 1)
-    ('asks for 13.3 kW with cooling of the 10 kW of your site', 'a site of 13.3 kW, or rented GPUs')
+    ('needs 13.3 kW with cooling and your site has 10 kW', 'a site of 13.3 kW, or rented GPUs')
     """
     found = limits(customer, server)
     if not found or min(found.values()) >= count:
@@ -208,14 +208,12 @@ def shortfall(customer: Customer, server: facts.System, count: int) -> tuple[str
     broken, asked = min(found, key=lambda name: found[name]), need(customer, server, count)
     if broken == "site_kw":
         kw = units.fixed(asked.kw, 1)
-        return f"asks for {kw} kW with cooling of the {customer.site_kw:g} kW of your site", (
+        return f"needs {kw} kW with cooling and your site has {customer.site_kw:g} kW", (
             f"a site of {kw} kW, or rented GPUs"
         )
     if broken == "site_rack_kw":
         kw = units.fixed(asked.server_kw, 1)
-        return f"asks for {kw} kW in a rack that carries {customer.site_rack_kw:g} kW", (
+        return f"needs {kw} kW in a rack that carries {customer.site_rack_kw:g} kW", (
             f"racks of {kw} kW, or rented GPUs"
         )
-    return f"asks for {asked.racks} racks of the {customer.site_racks} that are free", (
-        f"{asked.racks} racks, or rented GPUs"
-    )
+    return f"needs {asked.racks} racks and {customer.site_racks} are free", (f"{asked.racks} racks, or rented GPUs")

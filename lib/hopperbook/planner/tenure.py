@@ -485,7 +485,7 @@ def _kept(customer: Customer, gpu: str) -> Tenure | None:
     for end in ENDS:
         o = kept_server(customer, gpu, end)
         if not o.server_usd:
-            source = "customer file; without care, for want of a price"
+            source = "customer file; without care, because no price is on file"
         running = float(power_usd_per_month(o, customer.busy_fraction))
         hourly.append((running + o.care_fraction_per_year / 12 * o.server_usd) / o.gpus / MONTH_H)
     return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", source, customer.owned_gpus)

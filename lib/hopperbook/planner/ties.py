@@ -235,10 +235,9 @@ def choose_by(row: Configuration, other: Tie) -> str:
         A phrase: what the other is better at, and what the recommendation is.
     """
     mine, theirs = _merits(row, other.row), _merits(other.row, row)
-    name = "it"
-    said = [f"{name} for {', '.join(theirs)}"] if theirs else []
-    said += [f"the recommendation for {', '.join(mine)}"] if mine else []
-    return "choose " + "; ".join(said) if said else "either will do"
+    said = [f"choose it for {', '.join(theirs)}"] if theirs else []
+    said += [f"keep the recommendation for {', '.join(mine)}"] if mine else []
+    return "; ".join(said) or "either will do"
 
 
 def _merits(row: Configuration, other: Configuration) -> list[str]:
@@ -253,5 +252,5 @@ def _merits(row: Configuration, other: Configuration) -> list[str]:
     if row.headroom > other.headroom + 0.1:
         found.append(f"room to grow ({units.percent(row.headroom)} of the cache free)")
     if row.tenure in RENTED and other.tenure not in RENTED:
-        found.append("an end after the term")
+        found.append("freedom after the term")
     return found

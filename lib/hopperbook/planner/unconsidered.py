@@ -182,7 +182,7 @@ def closing(customer: Customer) -> str:
     found = estimate(customer, best)
     if found.reason:
         return f"Not considered: {names}; by a wide estimate {best} {found.reason}."
-    many = f"{found.gpus:,} of it to serve" if found.gpus > 1 else "one of it to serve"
+    many = f"{found.gpus:,} GPUs to serve" if found.gpus > 1 else "one GPU to serve"
     ends = f"{units.money(found.usd_low)} to {units.money(found.usd_high)}"
     return f"Not considered: {names}; by a wide estimate {best} would cost about {ends} a month ({many})."
 

@@ -1,7 +1,7 @@
 """Links that nobody types: from sources, calculators and terms of the field to where they are explained.
 
-Only text is touched: headings, links, code, pictures and scripts stay as they are.  Sources and calculators are linked
-wherever they are named, a term where a page first uses it.
+Only text is touched: headings, links, formulas, code, pictures and scripts stay as they are.  Sources and calculators
+are linked wherever they are named, a term where a page first uses it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ PAGE = "16-sources"
 SKIPPED = "script|style|svg|a|code|pre|h[1-6]|summary|button|title|nav|cite|dt|th"
 HEADLINES = "h1|verdict|number|label|title2|subtitle|key"
 PIECE = re.compile(
-    rf'<({SKIPPED})\b.*?</\1>|<p class="hb-(?:{HEADLINES})".*?</p>|<!--.*?-->|<[^>]+>|[^<]+', re.DOTALL | re.IGNORECASE
+    rf'<({SKIPPED})\b.*?</\1>|<(span|div) class="math .*?</\2>|<p class="hb-(?:{HEADLINES})".*?</p>'
+    r"|<!--.*?-->|<[^>]+>|[^<]+",
+    re.DOTALL | re.IGNORECASE,
 )
 
 

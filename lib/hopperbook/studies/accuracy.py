@@ -325,7 +325,7 @@ def steps_away() -> pd.DataFrame:
     rest = [
         ("a shape, format, layout or kind of layer without rows", "all", assumed["beyond_exponent"]["value"]),
         (
-            "a framework, or experts, of which one laboratory's runs alone are on file",
+            "a framework, or experts, with runs of only one laboratory",
             "training",
             assumed["one_campaign_exponent"]["value"],
         ),

@@ -525,9 +525,9 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
 def _close(row: Configuration, each: ties.Tie) -> str:
     other = each.row
     what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, comes to {units.money(other.usd)} a month"
-    regret = f"{units.money(each.regret_usd)} a month is what the wrong choice costs on average"
+    regret = f"the wrong choice costs {units.money(each.regret_usd)} a month on average"
     odds = f"costs more in {units.percent(each.cheaper, 2)} of price scenarios"
-    return f"{what} and {odds}; {ties.choose_by(row, each)} ({regret})"
+    return f"{what} and {odds}; {ties.choose_by(row, each)}; {regret}"
 
 
 def usd_per_hour(part: str, customer: Customer) -> float:

@@ -54,6 +54,8 @@ WAYS = (
     ("pretrain", "zero3", "full"),
     ("lora", "zero3", "full"),
 )
+SHARDED = {"none": "nothing sharded", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
+REDONE = {"none": "nothing recomputed", "selective": "attention recomputed", "full": "all recomputed"}
 SERVER_GPUS, ADAPTER_PARAMETERS, GRADIENT_BYTES = 8, 4e7, 2.0
 ADAM_BYTES_PER_PARAMETER = 16
 STATES_SHARE = 0.7  # of a server's memory that states may take, so that a run has room beside them
@@ -425,7 +427,8 @@ def training_table(customer: Customer) -> pd.DataFrame:
         )
         sizes = [float(size) for size in (peak.states_bytes, peak.activations_bytes, peak.total_bytes)]
         fits = ["yes" if sizes[-1] <= room else "no" for room in (before, newest)]
-        rows.append((f"{task}, {sharding}, {recompute} recompute", *(size / GIB for size in sizes), *fits))
+        what = "all weights" if task == "pretrain" else "adapters"
+        rows.append((f"{what}, {SHARDED[sharding]}, {REDONE[recompute]}", *(size / GIB for size in sizes), *fits))
     return pd.DataFrame(rows, columns=["way", "states", "activations", "total", "fits", "fits200"])
 
 

@@ -92,7 +92,7 @@ def table(found: Lattice) -> pd.DataFrame:
     Examples
     --------
     >>> table(Lattice((), (Point((), {}, None, None, "", False),))).fleet.tolist()
-    ['nothing keeps your targets']
+    ['nothing meets your targets']
     """
     return pd.DataFrame([_row(point) for point in found.points])
 
@@ -104,8 +104,8 @@ def _row(point: Point) -> dict[str, str | float]:
     said: dict[str, str | float] = {"setting": ", ".join(changed) or "As you asked"}
     if best is None:
         numbers = dict.fromkeys(("usd", "usd_low", "usd_high", "ttft_s", "tpot_ms"), math.nan)
-        return said | {"fleet": "nothing keeps your targets", "next": ""} | numbers | {"limit": ""}
-    following, close = "no other part will do", False
+        return said | {"fleet": "nothing meets your targets", "next": ""} | numbers | {"limit": ""}
+    following, close = "no other GPU works", False
     if other is not None:
         close, ratio = tie(best, other).close, other.usd / best.usd
         more = f"{units.percent(ratio - 1)} more" if ratio < 2 else f"{units.number(ratio)} times as much"

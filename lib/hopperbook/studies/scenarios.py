@@ -27,7 +27,7 @@ FIELDS = {
     "training_deadline_days": "Within, days",
     "hpc_hours_per_day": "Scientific work, hours a day",
     "budget_usd_per_month": "Budget, USD a month",
-    "tenure": "How GPUs are had",
+    "tenure": "Rent, reserve or buy",
 }
 CERTAIN = 0.99  # probabilities above it are not told apart
 
@@ -180,7 +180,7 @@ def _serving(made: Plan) -> dict[str, str]:
     """Return the serving fleet in words, and how it is laid out, held and had."""
     row = made.recommendation
     if row is None:
-        return {"serve": "nothing keeps the targets", "how": ""}
+        return {"serve": "nothing meets the targets", "how": ""}
     words = [planner.layout(row), units.format_name(row.precision), row.tenure.replace("_", " ")]
     return {"serve": fleet_words(row), "how": ", ".join(words)}
 

@@ -17,7 +17,7 @@ from hopperbook.planner import Plan, TrainingRun, train
 from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.runs import checkpoint_bytes, describe, global_batch
 from hopperbook.studies.answer import usd_per_hour
-from hopperbook.units import DAY_S, HOUR_S
+from hopperbook.units import DAY_S
 
 #: What stands in where a customer trains nothing: a fine-tuning of one billion tokens.
 STAND_IN = {"training_task": "sft", "training_tokens": 1e9}
@@ -447,13 +447,56 @@ def failures(model: Model, gpus: Iterable[int] = (8, 64, 512, 2048, 16384)) -> p
     Examples
     --------
     >>> found = failures(load("llama-3.1-8b"))
-    >>> (found.between_failures_s / HOUR_S).round(1).tolist()[-1], found.goodput.round(2).tolist()[-1]
+    >>> (found.between_failures_s / 3600).round(1).tolist()[-1], found.goodput.round(2).tolist()[-1]
     (3.1, 0.95)
     """
-    sizes = np.array(list(gpus))
-    rate = training.run_constants()["failures_per_gpu_hour"]
-    share = training.goodput(sizes, constants("training")["checkpoint_bytes_per_parameter"] * parameters(model))
-    return pd.DataFrame({"gpus": sizes, "between_failures_s": HOUR_S / (sizes * rate), "goodput": share})
+    sizes, states = np.array(list(gpus)), _state_bytes(model)
+    mean_s, share = training.checkpointing(sizes, states).failure_s, training.goodput(sizes, states)
+    return pd.DataFrame({"gpus": sizes, "between_failures_s": mean_s, "goodput": share})
+
+
+def _state_bytes(model: Model) -> float:
+    """Return the bytes of a checkpoint of a full training."""
+    return float(constants("training")["checkpoint_bytes_per_parameter"] * parameters(model))
+
+
+class Checkpoints(NamedTuple):
+    """A job's checkpoints at their best: bytes of one, seconds that matter, and the share of time that they cost."""
+
+    state_bytes: float
+    write_s: float
+    between_failures_s: float
+    interval_s: float
+    lost: float
+
+
+def checkpoints(model: Model, gpus: int) -> Checkpoints:
+    r"""Work out how often a full training should write a checkpoint, and what that and lost work cost.
+
+    .. math:: \sqrt{2 \delta M}, \quad \sqrt{2 \delta / M}
+
+    as :func:`hopperbook.training.checkpointing` has them.
+
+    Parameters
+    ----------
+    model : Model
+        The model, all of whose states a checkpoint holds.
+    gpus : int
+        GPUs of the job.
+
+    Returns
+    -------
+    Checkpoints
+        Bytes, seconds, and a share of the time.
+
+    Examples
+    --------
+    >>> round(checkpoints(load("llama-3.1-8b"), 2048).interval_s)
+    99
+    """
+    states = _state_bytes(model)
+    write_s, failure_s, every_s = map(float, training.checkpointing(gpus, states))
+    return Checkpoints(states, write_s, failure_s, every_s, write_s / every_s + every_s / (2 * failure_s))
 
 
 def tasks(customer: Customer, gpu: str) -> pd.DataFrame:

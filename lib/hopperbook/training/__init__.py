@@ -2,7 +2,7 @@
 
 from hopperbook.training.layer import Framework, constants, framework, sustained_flop_per_s
 from hopperbook.training.methods import METHODS, base_task
-from hopperbook.training.run import best, days, goodput, layouts, run_constants, sweep, usable_bytes
+from hopperbook.training.run import best, checkpointing, days, goodput, layouts, run_constants, sweep, usable_bytes
 from hopperbook.training.steps import LAYOUT_COLUMNS, PARTS, TASKS, Step, adapter_parameters, step
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "adapter_parameters",
     "base_task",
     "best",
+    "checkpointing",
     "constants",
     "days",
     "framework",

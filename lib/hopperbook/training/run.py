@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -230,10 +230,51 @@ def goodput(gpus: ArrayLike, state_bytes: float) -> Floats:
     >>> float(goodput(16384, 405e9 * 14).round(2))
     0.94
     """
+    every = checkpointing(gpus, state_bytes)
+    restarts = run_constants()["restart_s"] / every.failure_s
+    return np.clip(1 - np.sqrt(2 * every.write_s / every.failure_s) - restarts, 0.05, 1.0)
+
+
+class Checkpointing(NamedTuple):
+    """Seconds that writing a checkpoint stalls a job, between its failures, and between checkpoints at best."""
+
+    write_s: Floats
+    failure_s: Floats
+    interval_s: Floats
+
+
+def checkpointing(gpus: ArrayLike, state_bytes: float) -> Checkpointing:
+    r"""Work out how often a job should write a checkpoint.
+
+    .. math:: \tau = \sqrt{2 \delta M}, \quad \delta = S / (g w), \quad M = 1 / (g \lambda)
+
+    At this interval writing and lost work cost the same, together :math:`\sqrt{2 \delta / M}` of the time.
+
+    Parameters
+    ----------
+    gpus : int or array
+        GPUs of the job, g.
+    state_bytes : float
+        Bytes of a checkpoint, all ranks together, S; each GPU writes w bytes a second (:func:`run_constants`).
+
+    Returns
+    -------
+    Checkpointing
+        Seconds: delta, M and tau.
+
+    Notes
+    -----
+    Source: ``young-1974-checkpoint``; the failure rate, lambda, from ``grattafiori-2024-llama3``.
+
+    Examples
+    --------
+    >>> round(float(checkpointing(2048, 70e9 * 14).interval_s))
+    292
+    """
     g, c = np.asarray(gpus, dtype=float), run_constants()
-    mean_s = HOUR_S / (g * c["failures_per_gpu_hour"])
+    failure_s = HOUR_S / (g * c["failures_per_gpu_hour"])
     write_s = state_bytes / (g * c["checkpoint_bytes_per_s_per_gpu"])
-    return np.clip(1 - np.sqrt(2 * write_s / mean_s) - c["restart_s"] / mean_s, 0.05, 1.0)
+    return Checkpointing(write_s, failure_s, np.sqrt(2 * write_s * failure_s))
 
 
 def days(tokens: float, tokens_per_s: ArrayLike, share: float | Floats = 1.0) -> Floats:
