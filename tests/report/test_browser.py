@@ -99,3 +99,59 @@ def test_the_pdf_has_bookmarks_and_a_sheet_for_each_chapter(tmp_path: Path) -> N
     unpacked = b"".join(zlib.decompressobj().decompress(each) for each in streams if each[:1] == b"x") + data
     assert unpacked.count(b"/Type /Page\n") + len(re.findall(rb"/Type /Page[ />]", unpacked)) >= 3
     assert b"/Outlines" in unpacked
+
+
+READ = """import altair as alt
+from hopperbook import display
+rows = alt.InlineData(values=[{"x": i, "y": i * i} for i in range(5)])
+chart = alt.Chart(rows, width=600).mark_point().encode(x="x:Q", y="y:Q", tooltip=[alt.Tooltip("y:Q", title="squares")])
+two = display.Input("Two", "2", "vendor", "A sheet", url="https://example.org/a")
+door = display.Door("2 x 3 = 6", [two], "a.b", "0 %")
+display.answer("Yes.", "It costs $9,580 and 26 ms.", doors={"$9,580": door})
+display.figure(chart, "points", "They rise", alt="Five points.")"""
+
+
+def test_marks_by_keyboard_doors_by_click_and_numbers_by_search(tmp_path: Path) -> None:
+    from hopperbook.report import access
+    from hopperbook.report.browser import Browser
+
+    cells = {
+        "_02_fp8": [("markdown", "# Reading\n\n## A part"), ("code", READ)],
+        "_12_how_wrong": [("markdown", "# Off")],
+    }
+    chapters = book.write(tmp_path / "chapters", **cells)
+    index = report.build({"name": "A"}, tmp_path / "report", chapters_dir=chapters)
+    assert access.check_site(index.parent) == []
+    with Browser() as browser:
+        browser.open((index.parent / "02-fp8.html").as_uri())
+        browser.evaluate(
+            "const chart = document.querySelector('.hb-svg[tabindex]'); chart.focus();"
+            "for (const key of ['End', 'ArrowLeft']) chart.dispatchEvent(new KeyboardEvent('keydown', {key})); 0"
+        )
+        assert browser.evaluate("document.querySelectorAll('.hb-at').length") == 1
+        said = browser.evaluate("document.querySelector('.hb-svg [aria-live]').textContent")
+        assert said.startswith("4 of 5: ")
+        assert "9" in said.split(": ", 1)[1]
+        browser.evaluate("document.querySelector('.hb-door summary').click()")
+        assert browser.evaluate("document.querySelector('.hb-door dl').getBoundingClientRect().height") > 40
+        assert browser.evaluate("document.querySelector('.hb-out').href") == "https://example.org/a"
+        hits = "[...document.querySelectorAll('#search-results li a')].map(each => each.getAttribute('href'))"
+        for query in ("9,580", "9580", "26 ms"):
+            browser.open((index.parent / "search.html").as_uri() + "?q=" + query.replace(" ", "%20"))
+            found = browser.evaluate(f"new Promise(done => setTimeout(() => done({hits}), 500))")
+            assert found[:1] == ["02-fp8.html#a-part"], query
+        assert browser.problems() == []
+
+
+def test_words_on_words_are_reported_turned_or_not(tmp_path: Path) -> None:
+    from hopperbook.report.browser import check_site
+
+    def text(x: int, y: int, words: str, turn: int = 0) -> str:
+        return f'<text x="{x}" y="{y}" transform="rotate({turn} {x} {y})">{words}</text>'
+
+    texts = text(10, 40, "rent on demand") + text(60, 44, "buy") + text(10, 100, "far") + text(14, 90, "away", -90)
+    picture = f'<svg width="300" height="120">{texts}</svg>'
+    figure = f'<figure class="hb-figure" id="f"><div class="hb-svg">{picture}</div></figure>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><main>{figure}</main>")
+    found = check_site(tmp_path, widths=(1400,), themes=("light",))
+    assert [line.split(": ", 1)[1] for line in found] == ['f writes "buy" over "rent on demand"']

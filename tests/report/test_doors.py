@@ -1,13 +1,16 @@
 """The panels behind headline numbers: the formula's parts add up to the number that the page shows."""
 
+import importlib.util
 import re
 
 import pytest
 
 from hopperbook import customer, display, facts, planner, units
+from hopperbook.evidence import aims
 from hopperbook.models import load
 from hopperbook.planner.load import demand
 from hopperbook.studies import doors
+from hopperbook.studies.doors import made
 from hopperbook.studies.load import answered, decoding
 from hopperbook.studies.serving import floor
 
@@ -51,3 +54,27 @@ def test_the_first_page_and_the_chapter_have_one_floor():
     running = decoding(answered(row, plan.customer))
     least = floor(row.deployment, load(plan.customer.model), running, demand(plan.customer).lengths)
     assert f"{units.duration(least.step_s)} a step" in doors.token(plan, row).formula
+
+
+def test_every_entry_of_the_file_can_be_made_and_names_what_exists():
+    names = {aim["name"] for aim in aims.aims()}
+    fields = customer.Customer.model_fields
+    for name, entry in made.panels().items():
+        assert ("family" in entry) != ("error" in entry), name
+        assert entry.get("family", "Activations") in names, name
+        room, call = entry["calculator"].split(".")
+        places = (f"hopperbook.{room}", f"hopperbook.planner.{room}", f"hopperbook.fp8.{room}")
+        modules = [importlib.import_module(place) for place in places if importlib.util.find_spec(place)]
+        assert any(hasattr(module, call) for module in modules), name
+        assert set(entry["try"]) <= set(fields), name
+
+
+@pytest.mark.parametrize("path", SHIPPED[:2], ids=lambda path: path.stem)
+def test_the_panels_of_serving_and_memory_speak_of_the_plan_of_each_customer(path):
+    plan = planner.plan(customer.load(path))
+    row = plan.explained
+    seen = answered(row, plan.customer)
+    first, each = doors.latency(plan, seen).values()
+    assert units.duration(seen.ttft.mean) in first.formula
+    assert units.duration(seen.tpot.mean) in each.formula
+    assert all(source.url for source in each.inputs if source.kind != "yours")

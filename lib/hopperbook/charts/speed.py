@@ -13,6 +13,7 @@ from hopperbook import units
 from hopperbook.charts.base import (
     INK,
     WIDE,
+    Mark,
     Rows,
     Spec,
     data,
@@ -181,13 +182,14 @@ def roofline(
     ]
     heights = [row["tflop_per_s"] for row in roofs] + (list(dots["tflop_per_s"]) if len(dots) else [])
     bottom, top = units.stored(min(heights) / 1.2), units.stored(max(heights) * 2.0)
-    names = in_order(table["gpu"])
+    order = in_order(table["gpu"])
     x = log_axis(low, high, x_title, alt.X, "intensity")
     y = log_axis(bottom, top, y_title, alt.Y, "tflop_per_s", grid=True)
-    colors, dashes, shapes = gpu_scales(names)
+    colors, dashes, shapes = gpu_scales(order)
 
     def draw(outer: int) -> Any:
         wide, tall = outer - 60.0, (340.0 if outer > 500 else 280.0)
+        names = _roof_names(table, brief=outer <= 500)
         lines = (
             alt.Chart(data(roofs))
             .mark_line(strokeWidth=2)
@@ -208,7 +210,7 @@ def roofline(
                 shape=alt.Shape("gpu:N", scale=shapes, legend=None),
             )
         )
-        layers = [lines, knees, *_roof_labels(table, x, y)]
+        layers = [lines, knees, *(label([row], x, y, fontWeight="bold", **mark) for row, mark in names)]
         if len(dots):
             layers.append(
                 alt.Chart(data(dots))
@@ -227,6 +229,10 @@ def roofline(
             across = pixels([row["intensity"] for row in roofs], low, high, wide, log=True)
             down = deep - pixels([row["tflop_per_s"] for row in roofs], bottom, top, deep, log=True)
             lines_at = [p for i in range(0, len(roofs), 3) for p in along(across[i : i + 3], down[i : i + 3])]
+            for row, mark in names:
+                right = float(pixels(row["intensity"], low, high, wide, log=True))
+                up = float(pixels(row["tflop_per_s"], bottom, top, deep, log=True))
+                lines_at += _covered(row["label"], (right, deep - up), mark)
             px = pixels(dots["intensity"], low, high, wide, log=True)
             py = deep - pixels(dots["tflop_per_s"], bottom, top, deep, log=True)
             layers += words_at(dots, x, y, wide, deep, px, py, lines_at)
@@ -240,22 +246,29 @@ def _ridges(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"gpu": row.gpu, "intensity": row._4, "tflop_per_s": row.peak_tflop_per_s} for row in table.itertuples()]
 
 
-def _roof_labels(table: pd.DataFrame, x: Any, y: Any) -> list[Any]:
-    """Return names at the ridges; where roofs are equally high the first stands left, the last right of its ridge."""
-    layers = []
+def _roof_names(table: pd.DataFrame, brief: bool = False) -> list[tuple[dict[str, Any], Mark]]:
+    """Return names at the ridges, of one word if that tells them apart; of roofs equally high the first stands left."""
+    names = []
+    short = table["gpu"].astype(str).str.split().str[0]
+    table = table.assign(gpu=short) if brief and short.is_unique else table
     ordered = table.sort_values(["peak_tflop_per_s", "_ridge"])
     level = (ordered["peak_tflop_per_s"].pct_change() > 0.12).cumsum()
     for _, group in ordered.groupby(level, sort=False):
         for place, row in enumerate(group.itertuples()):
-            at = [{"intensity": row._4, "tflop_per_s": row.peak_tflop_per_s, "label": row.gpu}]
+            mark: Mark = {"align": "left", "dx": 10, "dy": 14}
             if len(group) > 1 and place == 0:
-                mark: dict[str, Any] = {"align": "right", "dx": -2, "dy": -12}
+                mark = {"align": "right", "dx": -2, "dy": -12}
             elif place == len(group) - 1:
                 mark = {"align": "left", "dx": 2, "dy": -12}
-            else:
-                mark = {"align": "left", "dx": 10, "dy": 14}
-            layers.append(label(at, x, y, fontWeight="bold", **mark))
-    return layers
+            names.append(({"intensity": row._4, "tflop_per_s": row.peak_tflop_per_s, "label": row.gpu}, mark))
+    return names
+
+
+def _covered(text: str, at: tuple[float, float], mark: Mark) -> list[tuple[float, float]]:
+    """Return points all over a bold word beside a point, in pixels."""
+    wide = 1.1 * text_width(text)
+    left = at[0] + mark["dx"] - (wide if mark["align"] == "right" else 0.0)
+    return [point for up in (-5, 0, 5) for point in along([left, left + wide], [at[1] + mark["dy"] + up] * 2, step=5.0)]
 
 
 def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hopperbook import units
@@ -72,7 +72,12 @@ class Estimate:
 
 
 def answer(
-    verdict: str, sentence: str, headline: Estimate | None = None, changes: Sequence[str] = (), who: str = "you"
+    verdict: str,
+    sentence: str,
+    headline: Estimate | None = None,
+    changes: Sequence[str] = (),
+    who: str = "you",
+    doors: Mapping[str, Door] | None = None,
 ) -> None:
     """Show the answer box: verdict, one number with its range, and what would change it.
 
@@ -88,6 +93,8 @@ def answer(
         What would change the verdict, one phrase each.
     who : str
         Whose answer it is; the customer's name.
+    doors : mapping of str to Door, optional
+        What stands behind the numbers of the answer, by each number in a few words; the page opens it by a click.
 
     Examples
     --------
@@ -109,6 +116,10 @@ def answer(
         items = "".join(f"<li>{escape(item)}</li>" for item in changes)
         html += f'<div><p class="hb-label">What would change it</p><ul>{items}</ul></div>'
         plain += f"\nWhat would change it: {'; '.join(changes)}"
+    if doors:
+        panels = "".join(door.html(name, shown=True) for name, door in doors.items())
+        html += f'<div class="hb-doors"><p class="hb-label">Where the numbers come from</p>{panels}</div>'
+        plain += "".join(f"\n{name}: {door.plain()}" for name, door in doors.items())
     show(block("answer", html), plain)
 
 

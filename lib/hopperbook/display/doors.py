@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from hopperbook.display.core import build_command, escape
 from hopperbook.display.tables import Input
 
+#: The chapter that says how far predictions lie from measurements.
+ERRORS = "12-how-wrong.ipynb"
+
 
 @dataclass(frozen=True)
 class Door:
@@ -44,28 +47,36 @@ class Door:
     def rows(self) -> list[tuple[str, str]]:
         """Return the panel's rows: a name, and safe HTML."""
         found = [("Formula", escape(self.formula))]
-        listed = "".join(
-            f"<li>{escape(each.name)}: <b>{escape(each.value)}</b> <span>({escape(each.source)})</span></li>"
-            for each in self.inputs
-        )
+        listed = "".join(map(_input, self.inputs))
         found += [("Inputs", f"<ul>{listed}</ul>")] * bool(listed)
         found += [("Computed by", escape(self.calculator))] * bool(self.calculator)
-        found += [("How wrong", escape(self.error))] * bool(self.error)
+        more = f' <a href="{ERRORS}">How wrong are we?</a>'
+        found += [("How wrong", escape(self.error) + more)] * bool(self.error)
         if self.file_name:
             command = build_command(self.file_name, self.settings)
             found += [("Run it again", f"<code>{escape(command)}</code>")]
         return found
 
-    def html(self, name: str) -> str:
-        """Return the panel, closed, with a handle that names the number it belongs to."""
+    def html(self, name: str, shown: bool = False) -> str:
+        """Return the panel, closed; its handle names the number, to the eye too where it is shown."""
         rows = "".join(f"<dt>{title}</dt><dd>{content}</dd>" for title, content in self.rows())
-        return (
-            f'<details class="hb-door"><summary>Where this comes from<span class="hb-unseen">: {escape(name)}</span>'
-            f"</summary><dl>{rows}</dl></details>"
-        )
+        handle = f'Where this comes from<span class="hb-unseen">: {escape(name)}</span>'
+        if shown:
+            handle = f'{escape(name)}<span class="hb-unseen">: where this comes from</span>'
+        return f'<details class="hb-door" name="hb-door"><summary>{handle}</summary><dl>{rows}</dl></details>'
 
     def plain(self) -> str:
         """Return formula, calculator and error in words."""
-        parts = [f"Formula: {self.formula}"]
+        parts = [f"Formula: {self.formula.removesuffix('.')}"]
         parts += [f"Computed by {self.calculator}"] * bool(self.calculator)
         return ". ".join(parts) + "." + (f" How wrong: {self.error}" if self.error else "")
+
+
+def _input(each: Input) -> str:
+    """Return an input with its value and source; the address of the source leads out of the book."""
+    out = ""
+    if each.url.startswith(("https://", "http://")):
+        of = f'<span class="hb-unseen"> of {escape(each.source)}</span>'
+        out = f' <a class="hb-out" href="{escape(each.url)}" rel="noopener noreferrer">original{of}</a>'
+    dated = f", {escape(each.date)}" if each.date else ""
+    return f"<li>{escape(each.name)}: <b>{escape(each.value)}</b> <span>({escape(each.source)}{dated})</span>{out}</li>"

@@ -32,6 +32,8 @@ class Input(NamedTuple):
         Where it comes from.
     date : str
         When it was true, as ``2025-10-02``.
+    url : str
+        The source's address, where a reader may leave the book for it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Input(NamedTuple):
     kind: str
     source: str
     date: str = ""
+    url: str = ""
 
 
 def inputs(rows: Sequence[Input | tuple], note: str = "") -> None:

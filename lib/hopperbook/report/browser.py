@@ -29,30 +29,10 @@ LAUNCH = (
     "import fcntl, os, sys; a, b = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]);"
     "os.dup2(a, 3); os.dup2(b, 4); os.close(a); os.close(b); os.execv(sys.argv[3], sys.argv[3:])"
 )
-LOOK = """(() => {
-  const wide = document.documentElement.scrollWidth - innerWidth, bad = [];
-  if (wide > 0) {
-    const culprit = [...document.querySelectorAll('main *')].find(e => e.getBoundingClientRect().right > innerWidth + 1
-      && !e.closest('.hb-scroll, pre, .highlight'));
-    const at = culprit ? ' at ' + culprit.tagName + '.' + culprit.className : '';
-    bad.push('scrolls sideways by ' + wide + ' px' + at);
-  }
-  for (const figure of document.querySelectorAll('.hb-figure')) {
-    const seen = [...figure.querySelectorAll('.hb-svg svg')].filter(s => {
-      const box = s.getBoundingClientRect();
-      return box.width > 100 && box.height > 40 && getComputedStyle(s).visibility === 'visible';
-    });
-    if (seen.length !== 1) bad.push(figure.id + ' shows ' + seen.length + ' pictures instead of one');
-    for (const text of figure.querySelectorAll('.hb-svg svg text')) {
-      const box = text.getBoundingClientRect(), frame = figure.getBoundingClientRect();
-      const out = box.right > frame.right + 3 || box.left < frame.left - 3;
-      if (box.width && text.closest('.hb-svg').offsetParent && out)
-        bad.push(figure.id + ' clips the words "' + text.textContent + '"');
-    }
-  }
-  for (const image of document.images) if (!image.complete || !image.naturalWidth) bad.push('image ' + image.src);
-  return bad;
-})()"""
+#: What is looked for in a page: scripts that return one line a problem.
+LOOKS = tuple(
+    (Path(__file__).parent / "looks" / name).read_text(encoding="utf-8") for name in ("layout.js", "labels.js")
+)
 
 
 class Browser:
@@ -170,7 +150,8 @@ class Browser:
 
     def problems(self) -> list[str]:
         """Return what went wrong since the page was opened: errors, network requests, missing files, bad layout."""
-        return [*filter(None, map(_problem, self.events)), *self.evaluate(LOOK)]
+        looks = [line for look in LOOKS for line in self.evaluate(look)]
+        return [*filter(None, map(_problem, self.events)), *looks]
 
     def close(self) -> None:
         """End the browser and remove its profile."""

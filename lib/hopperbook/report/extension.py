@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sphinx.application import Sphinx
 
-from hopperbook.report import collect, linking, mime, numbering, policy
+from hopperbook.report import collect, finding, linking, mime, numbering, policy
 from hopperbook.report.kept.store import Store, digest
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ DATA_LINK = re.compile(r'href="data/([A-Za-z0-9_-]+\.(?:csv|xlsx))"')
 CHAPTER_LINK = re.compile(r'href="([0-9]{2}-[a-z0-9-]+)\.ipynb(#[^"]*)?"')
 LINKS = "<!--hb:links-->"
 TAG = re.compile(r"<[^>]+>")
+MENU = re.compile(r'<div(?: id="pst-primary-sidebar")?(?= class="bd-sidebar-primary)')
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", remember, priority=1)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", add_policies)
+    finding.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -112,9 +114,7 @@ def add_policies(app: Sphinx, failed: Exception | None) -> None:
 def _name_parts(path: Path) -> None:
     """Name the parts of a page that the theme leaves nameless, for those who hear it."""
     page = path.read_text(encoding="utf-8")
-    page = page.replace(
-        '<div class="bd-sidebar-primary', '<div role="complementary" aria-label="Menu" class="bd-sidebar-primary', 1
-    )
+    page = MENU.sub(r'\g<0> role="complementary" aria-label="Menu"', page, count=1)
     path.write_text(page.replace(' aria-label="Toggle hidden content"', ""), encoding="utf-8")
 
 

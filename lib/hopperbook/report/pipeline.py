@@ -363,7 +363,9 @@ def check(site: Path, browser: bool = False, screenshots: Path | None = None) ->
 
     found = check_links(site)
     if browser:
+        from hopperbook.report import access
         from hopperbook.report.browser import check_site
 
         found += check_site(site, screenshots)
+        found += access.check_site(site)
     return found

@@ -33,7 +33,54 @@
         picture.setAttribute("aria-label", place.getAttribute("aria-label"));
       }
       place.replaceChildren(view);
+      walk(place, view);
     }
+  }
+
+  // Arrow keys step through the marks of a chart that has words for them, Home and End to its ends, Escape leaves.
+  function walk(place, view) {
+    const shown = function (mark) { return mark.__data__ && mark.__data__.tooltip; };
+    const marks = function () { return [...view.querySelectorAll("svg g[class*=mark-] > path, svg g[class*=mark-] > rect")].filter(shown); };
+    if (!marks().length) return;
+    const said = document.createElement("p");
+    said.className = "visually-hidden";
+    said.setAttribute("aria-live", "polite");
+    place.append(said);
+    place.tabIndex = 0;
+    place.setAttribute("role", "group");
+    place.setAttribute("aria-roledescription", "chart");
+    const hint = document.createElement("p");
+    hint.className = "visually-hidden";
+    hint.id = place.closest("figure").id + (place.classList.contains("hb-wide") ? "-wide" : "-narrow") + "-keys";
+    hint.textContent = "Arrow keys step through the marks.";
+    place.append(hint);
+    place.setAttribute("aria-describedby", hint.id);
+    let at = -1;
+    function tell(mark, kind) {
+      const box = mark.getBoundingClientRect();
+      const where = { bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
+      mark.dispatchEvent(new PointerEvent("pointer" + kind, where));
+      mark.dispatchEvent(new MouseEvent("mouse" + kind, where));
+    }
+    function leave() {
+      const old = view.querySelector(".hb-at");
+      if (old) { tell(old, "out"); old.classList.remove("hb-at"); }
+    }
+    place.addEventListener("keydown", function (event) {
+      const all = marks(), last = all.length - 1;
+      const next = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
+      if (event.target !== place || (next === undefined && event.key !== "Escape")) return;
+      event.preventDefault();
+      leave();
+      if (next === undefined) return;
+      at = Math.max(0, Math.min(last, next));
+      all[at].classList.add("hb-at");
+      tell(all[at], "over");
+      tell(all[at], "move");
+      const words = document.getElementById("vg-tooltip-element");
+      said.textContent = (at + 1) + " of " + all.length + ": " + (words ? words.innerText.replace(/\s+/g, " ") : "");
+    });
+    place.addEventListener("blur", leave);
   }
 
   // A slider named x says what the parameter x_words says, in units, instead of its bare place.
