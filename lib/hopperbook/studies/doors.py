@@ -80,7 +80,9 @@ def _rented(customer: Customer, row: Configuration) -> tuple[str, list[Input]]:
     way = next(each for each in tenures(customer, row.gpu) if each.kind == row.tenure)
     hours = units.integer(money.MONTH_H)
     formula = f"{row.billed_gpus} GPUs × {units.money(row.usd / row.billed_gpus / money.MONTH_H)} an hour × {hours} h"
-    price = Input(f"{row.gpu}, USD an hour", units.money(way.typical), "measured", story.cite(way.source), way.date)
+    price = Input(
+        units.priced(f"{row.gpu}, USD an hour"), units.money(way.typical), "measured", story.cite(way.source), way.date
+    )
     return f"{formula} = {units.money(row.usd)} a month for serving.", [price]
 
 
@@ -100,10 +102,10 @@ def _owned(customer: Customer, row: Configuration) -> tuple[str, list[Input]]:
     bought, sold = facts.purchase(server.name), facts.cost("residual_value_fraction_36m")
     power, space = facts.node_power(server.name), facts.cost("colocation_usd_per_kw_month")
     rows = [
-        ("One server, USD", units.money(owned.server_usd), bought.source),
+        (units.priced("One server, USD"), units.money(owned.server_usd), bought.source),
         (f"Its value after {owned.months} months", units.percent(owned.residual_fraction), sold.source),
         ("Its power under load", units.quantity(owned.power_w / 1e3, "kW"), power.source),
-        ("Space, USD a kW and month", units.money(owned.space_usd_per_kw_month), space.source),
+        (units.priced("Space, USD a kW and month"), units.money(owned.space_usd_per_kw_month), space.source),
     ]
     return formula, [Input(name, value, "measured", story.cite(source)) for name, value, source in rows]
 
