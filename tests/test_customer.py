@@ -105,6 +105,15 @@ def test_plain_names_are_kept(name):
         ("market", "others", "other"),
         ("tenure", "buy", None),
         ("language", 5, None),
+        ("language", "zh", "en"),
+        ("currency", "EURO", "EUR"),
+        ("currency_per_usd", -1.0, "0"),
+        ("accent", "red", None),
+        ("accent", "#12345", None),
+        ("logo", "logo.gif", None),
+        ("contact", "<b>x</b>", None),
+        ("contact", "two\nlines", None),
+        ("confidentiality", "[x](y)", None),
         ("business", "two\nlines", None),
         ("business", "x" * 301, None),
         ("region", "\x1b[31m", None),
@@ -316,6 +325,9 @@ def other_value(field: str, now: object) -> object:
         return "2026-06-01"
     if field == "day_curve":
         return ",".join(["1"] * 24)
+    named = {"currency": "EUR", "language": "de.po", "logo": "acme.svg", "accent": "#0067b5"}
+    if field in named:
+        return named[field]
     if field == "calibration":
         return "vllm.age=1.02; 12 rows of runs.csv"
     if rule["type"] == "string":

@@ -77,15 +77,18 @@ def build(
     trace: Trace = None,
     parts: Parts = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
+    words: Annotated[
+        Path | None, typer.Option(help="Catalogue FILE.po of another language (hopperbook words extract)")
+    ] = None,
     json_: AsJson = False,
     profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
     from hopperbook import planner, report
-    from hopperbook.report import log
+    from hopperbook.report import log, look
 
     started = time.perf_counter() - STARTED_S
-    who = _load(customer, set_, parts)
+    who = _load(customer, [*(set_ or []), f"language={words.absolute()}"] if words else set_, parts)
     if trace:
         who = planner.of_trace(who, trace)[0]
     target = out or REPORTS / customers.slug(who.name)
@@ -98,6 +101,8 @@ def build(
         _print_json({"customer": who.name, "report": str(index), "digest": who.digest()})
     else:
         print(f"The report of {who.name} is ready: open {index}")
+        for sentence in filter(None, (look.said(who.model_dump()),)):
+            print(sentence)
 
 
 def _writable(path: Path) -> None:
@@ -193,12 +198,13 @@ def plan(
     if also:
         _plan_together([_load(customer, set_, parts), *(_load(path, None, parts) for path in also)], json_)
         return
+    who = _load(customer, set_, parts)
     if trace:
         with _progress(not json_ and sys.stderr.isatty()) as tell:
-            done = planner.plan_for_trace(_load(customer, set_, parts), trace, tell)
+            done = planner.plan_for_trace(who, trace, tell)
         found, said = planner.traced_json(done), planner.traced_text(done)
     else:
-        made = planner.plan(_load(customer, set_, parts))
+        made = planner.plan(who)
         found, said = planner.as_json(made), planner.as_text(made)
     if xlsx:
         from hopperbook import workbook
@@ -207,7 +213,7 @@ def plan(
     if json_:
         _print_json(found)
     else:
-        print(said)
+        print("\n".join(filter(None, (said, customers.rate_words(who)))))
 
 
 @app.command()
@@ -267,6 +273,7 @@ def _plan_together(services: list[customers.Customer], json_: bool) -> None:
     """Print what several services need on one fleet, part by part."""
     from hopperbook.planner.together import as_rows, together
 
+    customers.show_money(services[0])
     found = as_rows(together(services))
     if json_:
         _print_json(found)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from hopperbook import facts, models
+from hopperbook import facts, models, units
 from hopperbook.errors import InputError, nearest_names
 from hopperbook.facts import own
 
@@ -216,7 +216,24 @@ class Customer(BaseModel):
     site_usd_per_kwh: Annotated[float, Field(ge=0, le=5)] = Field(
         0.0, description="Price of electricity there; 0 = as assumed"
     )
-    language: Literal["en", "de", "fr", "zh"] = Field("en", description="How numbers are written")
+    currency: Annotated[str, StringConstraints(max_length=12, strip_whitespace=True)] = Field(
+        "USD", description="Money is shown in it: a code of data/currencies.csv; what is computed stays in USD"
+    )
+    currency_per_usd: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        0.0, description="Your rate, units of that currency for one US dollar; 0 = the dated rate on file"
+    )
+    language: Annotated[str, StringConstraints(min_length=2, max_length=300)] = Field(
+        "en",
+        description="Language of the pages: en, or a catalogue FILE.po beside this file (hopperbook words)",
+    )
+    logo: Annotated[str, StringConstraints(max_length=300)] = Field(
+        "", description="Logo at the head of each page: an SVG or PNG file beside this file; empty = none"
+    )
+    accent: Annotated[str, StringConstraints(max_length=30, strip_whitespace=True)] = Field(
+        "", description="Colour of headings and links, #rrggbb, at least 4.5:1 on white; empty = the book's"
+    )
+    contact: Text = Field("", description="Whom readers ask, on the first page; plain text")
+    confidentiality: Text = Field("", description="Line at the foot of each page and printed sheet; plain text")
 
     @field_validator("name")
     @classmethod
@@ -227,13 +244,27 @@ class Customer(BaseModel):
 
     @field_validator(
         "business", "region", "small_model", "training_model", "teacher_model", "night_model", "model",
-        "owned_gpu", "parts",
+        "owned_gpu", "parts", "contact", "confidentiality", "logo", "language",
     )  # fmt: skip
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
             raise ValueError("printable text on one line")
         return value
+
+    @field_validator("contact", "confidentiality")
+    @classmethod
+    def _no_markup(cls, value: str) -> str:
+        if re.search(r"[<>{}`\[\]\\$]", value):
+            raise ValueError("plain text without the signs < > { } [ ] ` $ \\ of markup")
+        return value
+
+    @field_validator("accent")
+    @classmethod
+    def _colour(cls, value: str) -> str:
+        if value and not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+            raise ValueError("a colour such as #0067b5, or nothing")
+        return value.lower()
 
     @field_validator("*", mode="before")
     @classmethod
@@ -316,8 +347,9 @@ class Customer(BaseModel):
         return "fp8_block" if self.fp8_recipe == "block" else "fp8"
 
     def digest(self) -> str:
-        """Return twelve hexadecimal digits that change when any field does."""
-        text = json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=True)
+        """Return twelve hexadecimal digits that change when any field does; of a file of the look by its name."""
+        files = {field: Path(getattr(self, field)).name for field in LOOK_FILES}
+        text = json.dumps(self.model_dump() | files, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -334,6 +366,8 @@ def _sample(text: str) -> tuple[tuple[int, int, int], ...]:
 
 
 FIELDS = tuple(Customer.model_fields)
+#: Fields that may name a file of the report's look, beside the customer's file.
+LOOK_FILES = ("logo", "language")
 Known = TypeVar("Known")
 
 
@@ -425,6 +459,8 @@ def check(values: dict[str, Any]) -> Customer:
         customer = _with_own_day(customer)
     _sample(customer.length_sample)
     own.read(customer.calibration)
+    facts.currency(customer.currency)
+    _check_look(customer)
     if customer.as_of and not re.fullmatch(r"20[2-3]\d-\d\d-\d\d", customer.as_of):
         raise InputError("as_of", customer.as_of, "a day such as 2026-08-23", facts.newest_price_date())
     if customer.as_of:
@@ -469,6 +505,83 @@ def check(values: dict[str, Any]) -> Customer:
             "context_tokens", customer.context_tokens, f"at most {limit:,}, the context of {served.name}", str(limit)
         )
     return customer
+
+
+def _check_look(customer: Customer) -> None:
+    """Refuse a logo or a catalogue of words that is no such file by its name; what it holds is read for a report."""
+    if customer.logo and not customer.logo.lower().endswith((".svg", ".png")):
+        raise InputError("logo", customer.logo, "an SVG or PNG file beside the customer's file, or nothing")
+    if customer.language != "en" and not customer.language.endswith(".po"):
+        raise InputError("language", customer.language, "en, or a catalogue that ends in .po beside that file", "en")
+
+
+def show_money(customer: Customer) -> None:
+    """Let this process show money in the customer's currency.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose currency, and perhaps whose own rate.
+
+    Examples
+    --------
+    >>> show_money(check({"name": "A", "model": "llama-3.1-8b"}))
+    """
+    found = facts.currency(customer.currency)
+    units.show_money_in(found.code, found.sign, rate(customer))
+
+
+def rate(customer: Customer) -> float:
+    """Return how much of the customer's currency one US dollar buys.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose currency.
+
+    Returns
+    -------
+    float
+        Her own rate, or that on file.
+
+    Examples
+    --------
+    >>> rate(check({"name": "A", "model": "llama-3.1-8b", "currency": "CHF", "currency_per_usd": 0.8}))
+    0.8
+    """
+    if customer.currency == "USD":
+        return 1.0
+    return customer.currency_per_usd or facts.currency(customer.currency).per_usd
+
+
+def rate_words(customer: Customer) -> str:
+    """Say at which rate, of which day and by whom, money is shown in the customer's currency.
+
+    Parameters
+    ----------
+    customer : Customer
+        Whose currency.
+
+    Returns
+    -------
+    str
+        A sentence; empty for US dollars.
+
+    Examples
+    --------
+    >>> rate_words(check({"name": "A", "model": "llama-3.1-8b", "currency": "EUR"}))
+    'Money is in euros, at EUR 0.8654 a US dollar (European Central Bank, 2026-08-10).'
+    """
+    found = facts.currency(customer.currency)
+    if found.code == "USD":
+        return ""
+    whose = "your own rate" if customer.currency_per_usd else f"{_publisher(found.source)}, {found.date}"
+    return f"Money is in {found.name}, at {found.code} {units.number(rate(customer), 4)} a US dollar ({whose})."
+
+
+def _publisher(source: str) -> str:
+    """Return who published a source."""
+    return facts.references().get(source, {}).get("author", source).replace("{", "").replace("}", "")
 
 
 def _as_reader(customer: Customer) -> Customer:
@@ -717,6 +830,7 @@ def of(namespace: dict[str, Any]) -> Customer:
     """
     customer = check({field: namespace[field] for field in FIELDS if field in namespace})
     own.put(customer.calibration)
+    show_money(customer)
     return customer
 
 

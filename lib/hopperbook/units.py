@@ -1,7 +1,8 @@
 """Units and the one formatter of numbers, memory, money, time and ranges.
 
 Code computes in SI base units (bytes, seconds, FLOP/s, USD, watts); a conversion happens only where a number is
-shown, and only here.  GB is 1e9 bytes, GiB is 2**30 bytes; the two are never mixed.
+shown, and only here; so does that of money into another currency.  GB is 1e9 bytes, GiB is 2**30 bytes; the two are
+never mixed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ DURATION_STEPS = (
 )
 NBSP, THIN, MINUS, TIMES = "\u00a0", "\u202f", "\u2212", "\u00d7"
 STORED_DIGITS = 6  # of a number kept in a notebook, a chart, a CSV or results.json
+#: The currency in which this process shows money, and units of it for one US dollar.
+_money: dict[str, str | float] = {"code": "USD", "sign": "$", "per_usd": 1.0}
 _SETTLED_DIGITS = 12  # what processors agree on; a double holds nearly 16
 
 
@@ -248,15 +251,109 @@ def percent(fraction: float, digits: int = 2) -> str:
     return f"{shown.replace('-', MINUS)}{THIN}%"
 
 
+def show_money_in(code: str, sign: str, per_usd: float) -> None:
+    """Let this process show money in a currency from here on; amounts are still given in US dollars.
+
+    Parameters
+    ----------
+    code, sign : str
+        Its code, and what stands before an amount.
+    per_usd : float
+        Units of it for one US dollar.
+
+    Examples
+    --------
+    >>> show_money_in("EUR", "€", 0.9)
+    >>> money(1000), currency(), float(in_currency(2.0))
+    ('€900', 'EUR', 1.8)
+    >>> show_money_in("USD", "$", 1.0)
+    """
+    _money.update(code=code, sign=sign, per_usd=per_usd)
+
+
+def currency() -> str:
+    """Return the code of the currency in which money is shown.
+
+    Returns
+    -------
+    str
+        ``USD`` unless another was chosen.
+
+    Examples
+    --------
+    >>> currency()
+    'USD'
+    """
+    return str(_money["code"])
+
+
+def sign() -> str:
+    """Return what stands before an amount of money, such as ``$``.
+
+    Returns
+    -------
+    str
+        A sign, or a code with a space that does not break.
+
+    Examples
+    --------
+    >>> sign()
+    '$'
+    """
+    return str(_money["sign"]).replace(" ", NBSP)
+
+
+def in_currency(usd: Any) -> Any:
+    """Convert US dollars to the currency in which money is shown: for an axis, a cell of a sheet, a slider.
+
+    Parameters
+    ----------
+    usd : float or array
+        US dollars.
+
+    Returns
+    -------
+    float or array
+        The same money in :func:`currency`.
+
+    Examples
+    --------
+    >>> in_currency(2.5)
+    2.5
+    """
+    return usd if _money["per_usd"] == 1.0 else usd * _money["per_usd"]
+
+
+def priced(label: str) -> str:
+    """Name the currency in which money is shown in a label that was written for US dollars.
+
+    Parameters
+    ----------
+    label : str
+        Head of a column or title of an axis.
+
+    Returns
+    -------
+    str
+        The label with that currency's code for ``USD``.
+
+    Examples
+    --------
+    >>> priced("USD a month")
+    'USD a month'
+    """
+    return label.replace("USD", currency())
+
+
 def money(usd: float, digits: int = 3) -> str:
-    """Show US dollars: cents below 100, else rounded to significant digits.
+    """Show money: cents below 100, else rounded to significant digits; in US dollars or the currency chosen.
 
     Parameters
     ----------
     usd : float
         Amount in US dollars.
     digits : int
-        Significant digits from 100 dollars up.
+        Significant digits from 100 up.
 
     Returns
     -------
@@ -270,16 +367,63 @@ def money(usd: float, digits: int = 3) -> str:
     >>> money(3.14e6) == "$3.14\\u00a0million"
     True
     """
+    shown = amount(usd, digits)
+    if shown == "n/a":
+        return shown
+    return f"{MINUS}{sign()}{shown[1:]}" if shown.startswith(MINUS) else f"{sign()}{shown}"
+
+
+def amount(usd: float, digits: int = 3) -> str:
+    """Show money without its sign, for a column whose head names the currency.
+
+    Parameters
+    ----------
+    usd : float
+        Amount in US dollars.
+    digits : int
+        Significant digits from 100 up.
+
+    Returns
+    -------
+    str
+        As :func:`money`, without the sign before it.
+
+    Examples
+    --------
+    >>> amount(14587), amount(2.488)
+    ('14,600', '2.49')
+    """
     if usd is None or not math.isfinite(usd):
         return "n/a"
-    sign, usd = (MINUS if usd < 0 else ""), settled(abs(usd))
-    if usd >= 999_500_000:
-        return f"{sign}${number(usd / 1e9, digits)}{NBSP}billion"
-    if usd >= 999_500:
-        return f"{sign}${number(usd / 1e6, digits)}{NBSP}million"
-    if usd >= 100:
-        return f"{sign}${number(usd, digits)}"
-    return f"{sign}${usd:.2f}" if usd >= 0.1 or usd == 0 else f"{sign}${number(usd, 2)}"
+    minus, value = (MINUS if usd < 0 else ""), settled(in_currency(abs(usd)))
+    if value >= 999_500_000:
+        return f"{minus}{number(value / 1e9, digits)}{NBSP}billion"
+    if value >= 999_500:
+        return f"{minus}{number(value / 1e6, digits)}{NBSP}million"
+    if value >= 100:
+        return f"{minus}{number(value, digits)}"
+    return f"{minus}{value:.2f}" if value >= 0.1 or value == 0 else f"{minus}{number(value, 2)}"
+
+
+def cents(usd: float) -> str:
+    """Show a price to the hundredth, without a sign.
+
+    Parameters
+    ----------
+    usd : float
+        Amount in US dollars.
+
+    Returns
+    -------
+    str
+        Text such as ``2.49``.
+
+    Examples
+    --------
+    >>> cents(2.488)
+    '2.49'
+    """
+    return fixed(in_currency(usd), 2)
 
 
 def gib(value_bytes: float) -> str:

@@ -149,7 +149,8 @@ def test_hostile_words_stay_words_in_every_page_and_file(tmp_path: Path) -> None
     chapters, words = book.write(tmp_path / "chapters"), hostile()
     assert len(words) == 100
     for each in ["\n".join(words), *words[: times(full=100, short=0)]]:
-        report.build({"name": each, "users": 7}, tmp_path / "report", chapters_dir=chapters)  # refuses unknown scripts
+        fields = {"name": each, "users": 7, "confidentiality": each, "contact": each, "accent": "#0067b5"}
+        report.build(fields, tmp_path / "report", chapters_dir=chapters)  # refuses unknown scripts
         for page in (tmp_path / "report").glob("*.html"):
             text = re.sub(r"<script.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
             tags = re.findall(r"<[a-zA-Z!/][^>]*>", text)

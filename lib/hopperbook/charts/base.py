@@ -115,6 +115,34 @@ def data(rows: Rows) -> alt.InlineData:
     return alt.InlineData(values=rounded)  # type: ignore[arg-type]  # a tuple, which Altair does not copy over and over
 
 
+def in_money(table: pd.DataFrame, title: str, *columns: str) -> str:
+    """Convert columns to the currency in which money is shown, where their title says that they are US dollars.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows that the caller may change.
+    title : str
+        Title of their axis.
+    *columns : str
+        Those of the columns that are there are converted.
+
+    Returns
+    -------
+    str
+        The title, with that currency.
+
+    Examples
+    --------
+    >>> in_money(frame([{"y": 2.0}], "y"), "USD a month", "y")
+    'USD a month'
+    """
+    if "USD" in title and units.currency() != "USD":
+        for column in set(columns) & set(table):
+            table[column] = units.in_currency(table[column].astype(float))
+    return units.priced(title)
+
+
 def frame(rows: Rows, *needed: str) -> pd.DataFrame:
     """Return rows as a table that has the columns a chart needs.
 

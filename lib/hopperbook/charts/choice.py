@@ -8,7 +8,20 @@ import altair as alt
 import numpy as np
 
 from hopperbook import units
-from hopperbook.charts.base import INK, WIDE, Rows, Spec, data, frame, label, log_axis, responsive, spread, stack
+from hopperbook.charts.base import (
+    INK,
+    WIDE,
+    Rows,
+    Spec,
+    data,
+    frame,
+    in_money,
+    label,
+    log_axis,
+    responsive,
+    spread,
+    stack,
+)
 from hopperbook.charts.places import along, pixels
 from hopperbook.charts.speed import gpu_scales, in_order, words_at
 
@@ -54,6 +67,8 @@ def pareto(
     'step-after'
     """
     table = frame(rows, "name", "x", "y", "gpu")
+    x_limit = units.in_currency(x_limit) if x_limit and "USD" in x_title else x_limit
+    x_title = in_money(table, x_title, "x")
     table["front"] = on_front(table["x"].to_numpy(float), table["y"].to_numpy(float))
     table["label"] = table["name"]
     table["strong"] = table["chosen"].eq(True) if "chosen" in table else False
@@ -175,6 +190,8 @@ def tornado(rows: Rows, base: float, x_title: str, width: int = WIDE) -> Spec:
     True
     """
     table = frame(rows, "item", "low", "high", "low_label", "high_label")
+    base = units.in_currency(base) if "USD" in x_title else base
+    x_title = in_money(table, x_title, "low", "high")
     table["_width"] = (table["high"] - table["low"]).abs()
     table = table.sort_values("_width", ascending=False, kind="stable")
     ends = [
@@ -249,6 +266,7 @@ def break_even(
     []
     """
     table = frame(rows, "month", "cost", "plan")
+    y_title = in_money(table, y_title, "cost", "low", "high")
     plans = list(dict.fromkeys(table["plan"]))
     dashes = alt.Scale(domain=plans, range=[[1, 0], [6, 4], [2, 3], [10, 3, 2, 3]][: len(plans)])
     last = float(table["month"].max())

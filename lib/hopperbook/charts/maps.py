@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from hopperbook import units
 from hopperbook.charts.base import INK, WIDE, Mark, Spec, data, gpu_style, label, log_axis, responsive, stack
 from hopperbook.charts.places import text_width
 from hopperbook.errors import InputError
@@ -200,7 +201,9 @@ def _cells(
     if near is not None:
         found["rival"] = near.ravel()
     if usd is not None:
-        found["USD a month"] = [float(f"{value:.3g}") if math.isfinite(value) else None for value in np.ravel(usd)]
+        shown = units.in_currency(np.ravel(np.asarray(usd, float)))
+        rounded = (float(f"{value:.3g}") if math.isfinite(value) else None for value in shown)
+        found[units.priced("USD a month")] = list(rounded)
     return pd.DataFrame(found)
 
 
@@ -210,7 +213,10 @@ def _pointed(cells: pd.DataFrame, x: Any, y: Any, x_title: str, y_title: str) ->
     said.append(alt.Tooltip("winner:N", title="cheapest"))
     if "rival" in cells:
         said.append(alt.Tooltip("rival:N", title="about as cheap"))
-    said.append(alt.Tooltip("USD a month:Q", format="$,~r"))
+    if units.currency() == "USD":
+        said.append(alt.Tooltip("USD a month:Q", format="$,~r"))
+    else:
+        said.append(alt.Tooltip(f"{units.priced('USD a month')}:Q", format=",~r"))
     mark: Mark = {"shape": "square", "size": 1100, "filled": True, "opacity": 0}
     return alt.Chart(data(cells[cells.winner != ""])).mark_point(**mark).encode(x=x, y=y, tooltip=said)
 

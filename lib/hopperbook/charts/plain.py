@@ -19,6 +19,7 @@ from hopperbook.charts.base import (
     data,
     frame,
     gpu_style,
+    in_money,
     label,
     log_axis,
     responsive,
@@ -141,6 +142,7 @@ def lines(
     2
     """
     table = frame(rows, "x", "y", "series")
+    y_title = in_money(table, y_title, "y", "low", "high")
     names = list(dict.fromkeys(table["series"]))
     styles = _series_styles(names)
     ends = table.sort_values("x", kind="stable").groupby("series", sort=False).tail(1).reset_index(drop=True)

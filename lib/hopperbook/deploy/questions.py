@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hopperbook import facts, units
-from hopperbook.customer import Customer
+from hopperbook.customer import Customer, rate_words
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, site, ties
 from hopperbook.planner.configuration import Configuration, TrainingRun
@@ -81,7 +81,8 @@ def _price(plan: Plan, row: Configuration) -> list[Question]:
         trained = [Question("Price of training", asked, known, "data/prices.csv")]
     newest = plan.customer.as_of or facts.newest_price_date()
     held = f"Our prices are of {newest}; nine of ten list prices rose by at most {_rise()} within two to four months"
-    tax = "We count US dollars, without tax, duty and freight"
+    shown = rate_words(plan.customer) or "We count US dollars."
+    tax = f"{shown.rstrip('.')}, without tax, duty and freight"
     return [
         found,
         *trained,

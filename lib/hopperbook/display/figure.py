@@ -61,6 +61,7 @@ def figure(
         raise InputError("name", name, "letters, digits and hyphens")
     if not alt:
         raise InputError("alt", alt, "the figure in words: kind of chart, axes, finding, extremes")
+    title, subtitle, alt = (units.priced(words) for words in (title, subtitle, alt))
     spec = chart if isinstance(chart, dict) else chart.to_dict(validate=False)
     spec = _renumber(spec)
     extra = spec.get("usermeta", {}).get("hopperbook", {})

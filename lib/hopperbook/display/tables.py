@@ -71,12 +71,12 @@ def inputs(rows: Sequence[Input | tuple], note: str = "") -> None:
         if row.kind not in KINDS:
             raise InputError("kind", row.kind, "yours, vendor, measured or assumed", list(KINDS))
         body += (
-            f'<tr><th scope="row">{escape(row.name)}</th><td class="hb-num">{escape(row.value)}</td>'
+            f'<tr><th scope="row">{escape(units.priced(row.name))}</th><td class="hb-num">{escape(row.value)}</td>'
             f'<td><span class="hb-mark hb-{KINDS[row.kind]}"></span>{row.kind}</td>'
             f'<td class="hb-muted">{escape(row.source)}</td>'
             + (f'<td class="hb-muted hb-date">{escape(row.date)}</td></tr>' if dated else "</tr>")
         )
-        lines.append(f"{row.name}: {row.value} ({'; '.join(filter(None, row[2:]))})")
+        lines.append(f"{units.priced(row.name)}: {row.value} ({'; '.join(filter(None, row[2:]))})")
     sides = [("Input", "txt"), ("Value", "num"), ("Kind", "txt"), ("Source", "txt")]
     head = _head(sides + [("Date", "txt hb-date")] * dated)
     html = _scroll(f"<table>{head}<tbody>{body}</tbody></table>", "Inputs") + _source(note)
@@ -118,8 +118,8 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The heading, or the key."""
-        return self.key if self.head is None else self.head
+        """The heading, or the key; money is headed by the currency in which it is shown."""
+        return units.priced(self.key if self.head is None else self.head)
 
 
 def table(
@@ -299,6 +299,7 @@ def options(rows: Sequence[Option], columns: Sequence[str], source: str = "") ->
     ...         ["USD\\na month", "ms\\na token"])
     Recommended: 8 × H100 SXM (two replicas); USD a month 14,600; ms a token 66 (58–75). Least cost.
     """
+    columns = [units.priced(column) for column in columns]
     heads = [("Verdict", "txt"), ("GPUs", "txt"), *((column, "num") for column in columns), ("Reason", "txt")]
     head = "".join(f'<th role="columnheader" scope="col" class="hb-{s}">{escape(label)}</th>' for label, s in heads)
     flat = [re.sub(r"\s*\d+\s*% range$", "", column.replace("\n", " ")) for column in columns]

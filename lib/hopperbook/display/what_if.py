@@ -85,7 +85,7 @@ def what_if(
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         cells = [_cell(row, column) for column in columns]
         lines.append(" | ".join(first + (f" ({below})" if below else "") for first, below in cells))
-        at, usd = " ".join(map(str, place)), json.dumps(units.stored(row["usd"]))
+        at, usd = " ".join(map(str, place)), json.dumps(units.stored(units.in_currency(row["usd"])))
         strong = "" if body else ' class="hb-strong"'
         html = "".join(map(_table_cell, cells, sides, columns, range(len(columns))))
         html = f'<tr{strong} data-place="{at}" data-usd="{usd}">{html}</tr>'
@@ -99,5 +99,6 @@ def what_if(
         crossed = _scroll(f"<table>{head}<tbody>{folded}</tbody></table>", "Two changes at a time")
         html += f'<details class="hb-more"><summary>Show two changes at a time</summary>{crossed}</details>'
     about = escape(json.dumps({"command": command, "choices": [each._asdict() for each in choices]}))
+    about += f'" data-sign="{escape(units.sign())}'
     html = f'<div class="hb-what-if" data-choices="{about}">{html}{_source(source, name)}</div>'
     show(block("table hb-many", html), "\n".join(lines), {DATA_MIME: _data(name, rows)})

@@ -6,6 +6,7 @@ money and power as ranges; ``table("hpc")`` for any file as a data frame; ``as_j
 """
 
 from hopperbook.facts.export import as_json
+from hopperbook.facts.money import Currency, currency
 from hopperbook.facts.parts import (
     GPU,
     Fabric,
@@ -48,6 +49,7 @@ __all__ = [
     "GPU",
     "MARKETS",
     "TENURES",
+    "Currency",
     "Fabric",
     "MigProfile",
     "Price",
@@ -58,6 +60,7 @@ __all__ = [
     "age_days",
     "as_json",
     "cost",
+    "currency",
     "drawn",
     "fabric",
     "fabrics",

@@ -102,7 +102,8 @@ def as_rows(found: Sequence[Together]) -> list[dict[str, Any]]:
         | {name: f"{row.gpus} ({layout(row)})" for name, row in each.services.items()}
         | {
             "paid for": each.billed_gpus,
-            "USD a month": f"{units.money(each.usd)} ({units.money(each.usd_low)} to {units.money(each.usd_high)})",
+            units.priced("USD a month"): f"{units.money(each.usd)}"
+            f" ({units.money(each.usd_low)} to {units.money(each.usd_high)})",
         }
         for each in found
     ]

@@ -15,6 +15,34 @@ Report = Annotated[Path, typer.Argument(help="Folder of a built report")]
 Reports = Annotated[Path, typer.Option("--reports", help="Folder that holds reports")]
 
 
+words_of = typer.Typer(help="The words of a report, for translators.", no_args_is_help=True)
+
+
+@words_of.command("extract")
+def words_extract(
+    reports: Annotated[list[Path], typer.Argument(help="Folders of built English reports")],
+    out: Annotated[Path, typer.Option(help="The catalogue: a template, or FILE.po with --language")] = Path(
+        "words.pot"
+    ),
+    language: Annotated[str, typer.Option(help="Code of the language, such as de")] = "",
+    pseudo: Annotated[
+        bool, typer.Option("--pseudo", help="Fill in a made-up language, to see what is missing")
+    ] = False,
+) -> None:
+    """Write a catalogue (gettext) of everything that readers see in reports."""
+    from hopperbook.errors import InputError
+    from hopperbook.report import catalogue, manifest, spoken
+
+    for report in reports:
+        if manifest.read(report)["parameters"].get("language", "en") != "en":
+            raise InputError("report", str(report), "a report in English")
+    if not out.absolute().parent.is_dir() or out.suffix not in (".po", ".pot"):
+        raise InputError("out", str(out), "a file that ends in .pot or .po, in a folder that exists")
+    found = spoken.extract(reports)
+    catalogue.write(out, found, catalogue.PSEUDO_LANGUAGE if pseudo else language, pseudo)
+    print(f"{out} holds {len(found):,} messages; translate it, then: hopperbook build --words {out.with_suffix('.po')}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line.
 
@@ -26,6 +54,8 @@ def register(app: typer.Typer) -> None:
     app.callback()(_options)
     for command in (batch, verify, diff, rollback, pdf, doctor, clean):
         app.command()(command)
+    app.command("zip")(zip_)
+    app.add_typer(words_of, name="words")
 
 
 def _options(
@@ -101,13 +131,26 @@ def rollback(report: Report) -> None:
 def pdf(
     report: Report,
     out: Annotated[Path | None, typer.Option(help="The file; default: beside the report")] = None,
-    brief: Annotated[bool, typer.Option("--brief", help="The first page alone")] = False,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Two pages: the decision and what to do, then the rest")
+    ] = False,
 ) -> None:
     """Print a report as one PDF with contents, bookmarks and page numbers (needs Chromium)."""
     from hopperbook.report import paper
 
     file = out or report.resolve().with_suffix(".pdf")
     print(f"{paper.write(report, file, brief)} is ready")
+
+
+def zip_(
+    report: Report,
+    out: Annotated[Path | None, typer.Option(help="The file; default: beside the report")] = None,
+) -> None:
+    """Pack a report into one file to send; unpacked, it opens from the file system."""
+    from hopperbook.report import zipped
+
+    site = report.resolve()
+    print(f"{zipped.write(report, out or site.with_name(site.name + '.zip'))} is ready")
 
 
 def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hopperbook.errors import InputError
-from hopperbook.report import manifest, publish
+from hopperbook.report import given, manifest, publish
 from hopperbook.report.kept import store
 
 #: The figures that a customer asks for first, in the order in which they are told.
@@ -67,14 +67,20 @@ def verify(site: Path) -> list[str]:
             "report", site.name, "a report of a published model; this one's is a file that only its owner has"
         )
     found = _altered(known["files"], manifest.listing(site), "was changed after the report was built")
-    now = manifest.made_from(known["parameters"], pipeline.find_chapters(pipeline.CHAPTERS), known["title"])
+    parameters = known["parameters"] | {field: str(site / name) for field, name in _look(known).items()}
+    now = manifest.made_from(parameters, pipeline.find_chapters(pipeline.CHAPTERS), known["title"])
     sources = [f"{name}: {words}" for name, words in _sources(known, now)]
     if found or sources:
         return [*found, *sources]
     with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder, _nothing_kept(Path(folder) / "store"):
         again = Path(folder) / "report"
-        pipeline.build(known["parameters"], again, known["title"] or None)
+        pipeline.build(parameters, again, known["title"] or None)
         return _altered(known["files"], manifest.listing(again), "comes out otherwise when it is built again")
+
+
+def _look(known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of a report's look, which stand in the report itself, by field."""
+    return {field: path.name for field, path in given.look_files(known["parameters"]).items()}
 
 
 @contextlib.contextmanager

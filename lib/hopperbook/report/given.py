@@ -30,7 +30,65 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> customers.Cu
     """
     with reads.unnoted():
         values = customers.read(path)
-    return customers.check({**values, **(overrides or {})})
+    who = customers.check({**values, **(overrides or {})})
+    found = {field: _beside(path, file) for field, file in look_files(who.model_dump()).items()}
+    if found:
+        from hopperbook.report import look
+
+        with reads.unnoted():
+            for field, file in found.items():
+                look.check(field, file)
+    customers.show_money(who)
+    return who.model_copy(update={field: str(file) for field, file in found.items()})
+
+
+def _beside(customer_file: Path, named: Path) -> Path:
+    """Return where a file lies that a customer's file names: beside it, else where the command runs."""
+    beside = customer_file.absolute().parent / named
+    return beside if beside.is_file() or not named.is_file() else named.absolute()
+
+
+def look_files(parameters: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the files of a report's look that a customer names: a logo, and a catalogue of words.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    dict of Path
+        By field.
+
+    Examples
+    --------
+    >>> list(look_files({"logo": "acme.svg", "language": "en"}))
+    ['logo']
+    """
+    named = {field: str(parameters.get(field) or "") for field in customers.LOOK_FILES}
+    return {field: Path(value) for field, value in named.items() if value and value != "en"}
+
+
+def inside(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a customer's fields as chapters are given them: files of the look by name, for they never open them.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The customer's fields.
+
+    Returns
+    -------
+    dict
+        The same fields.
+
+    Examples
+    --------
+    >>> inside({"logo": "/home/me/acme.svg"})
+    {'logo': 'acme.svg'}
+    """
+    return {**parameters, **{field: path.name for field, path in look_files(parameters).items()}}
 
 
 def own_files(parameters: Mapping[str, Any]) -> dict[str, Path]:
@@ -76,7 +134,7 @@ def shown(parameters: Mapping[str, Any]) -> dict[str, Any]:
     >>> shown({"model": "llama-3.1-8b"})
     {'model': 'llama-3.1-8b'}
     """
-    return {**parameters, **{name: path.name for name, path in own_files(parameters).items()}}
+    return {**inside(parameters), **{name: path.name for name, path in own_files(parameters).items()}}
 
 
 def file_name(parameters: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def made_from(parameters: Mapping[str, Any], chapters: Sequence[Path], title: st
         "title": title or "",
         "parameters": given.shown(parameters),
         "own_files": {name: digest_file(path) for name, path in given.own_files(parameters).items()},
+        "look": {name: digest_file(path) for name, path in given.look_files(parameters).items()},
         "versions": {"hopperbook": version("hopperbook"), "python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "library": digest(code),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hopperbook.display.core import escape
 from hopperbook.errors import InputError
+from hopperbook.report import brief as two_pages
 
 ARTICLE = re.compile(r'<article class="bd-article"[^>]*>(.*?)</article>', re.DOTALL)
 TITLE = re.compile(r"<h1>(.*?)</h1>", re.DOTALL)
@@ -23,9 +24,13 @@ SHEETS = (
     " .hb-part:not(:has(.hb-title)) h1 { position: static !important; width: auto !important; height: auto !important;"
     " clip-path: none !important; white-space: normal !important; display: block !important }"
 )
+SECRET = re.compile(r'<p class="hb-secret[^"]*">(.*?)</p>', re.DOTALL)
+#: What A4 leaves between the margins of the style sheet, in millimetres, less a little.
+PAPER = {"wide": 184, "high": 262}
 FOOTER = (
     '<div style="font: 8px Arial; width: 100%; padding: 0 13mm; display: flex; justify-content: space-between">'
-    '<span class="title"></span><span><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>'
+    '<span class="title"></span><span><!--line--></span>'
+    '<span><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>'
 )
 
 
@@ -61,7 +66,7 @@ def document(site: Path, brief: bool = False) -> str:
     site : Path
         A built report.
     brief : bool
-        True for the first page alone.
+        True for its two-page brief.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def document(site: Path, brief: bool = False) -> str:
     InputError
         If the folder holds no report.
     """
-    listed = pages(site)[: 1 if brief else None]
+    listed = pages(site)
     texts = {path.stem: path.read_text(encoding="utf-8") for path in listed}
     first = next(iter(texts.values()))
     head = "".join(STYLES.findall(first)) + "".join(
@@ -81,12 +86,14 @@ def document(site: Path, brief: bool = False) -> str:
     )
     name = re.search(r'<p class="hb-h1"[^>]*>(.*?)</p>', first, re.DOTALL)
     title = name[1] if name else "Which GPUs?"
+    if brief:
+        return two_pages.document(site, title, head + _own_styles(first), _language(first))
     parts = [_part(stem, text, set(texts)) for stem, text in texts.items()]
-    if not brief:
-        parts.insert(1, _contents({stem: text for stem, text in texts.items() if stem != "index"}))
+    parts.insert(1, _contents({stem: text for stem, text in texts.items() if stem != "index"}))
     body = "\n".join(parts)
     return (
-        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>{head}'
+        f'<!DOCTYPE html><html lang="{_language(first)}" data-theme="light"><head><meta charset="utf-8">'
+        f"<title>{title}</title>{head}{_own_styles(first)}"
         f'<style>{SHEETS}</style></head><body><main class="bd-content">{body}</main></body></html>'
     )
 
@@ -110,6 +117,23 @@ def _part(stem: str, text: str, known: set[str]) -> str:
     return f'<section class="hb-part bd-article" id="{stem}">{body}</section>'
 
 
+def _own_styles(page: str) -> str:
+    """Return the style sheet of the customer's own look."""
+    return "".join(re.findall(r"<style>:root, html\[data-theme.*?</style>", page, re.DOTALL))
+
+
+def _language(page: str) -> str:
+    """Return the language of a page's words."""
+    found = re.search(r'<html\b[^>]*\blang="([\w-]+)"', page)
+    return found[1] if found else "en"
+
+
+def _foot(site: Path) -> str:
+    """Return what stands at the foot of each sheet: the title, the customer's own line, the page."""
+    found = SECRET.search((site / "index.html").read_text(encoding="utf-8"))
+    return FOOTER.replace("<!--line-->", found[1] if found else "")
+
+
 def _contents(texts: dict[str, str]) -> str:
     """Return the list of chapters."""
     articles = {stem: ARTICLE.search(text) for stem, text in texts.items()}
@@ -129,7 +153,7 @@ def write(site: Path, out: Path, brief: bool = False) -> Path:
     out : Path
         The file to write.
     brief : bool
-        True for the first page alone.
+        True for its two-page brief.
 
     Returns
     -------
@@ -148,11 +172,15 @@ def write(site: Path, out: Path, brief: bool = False) -> Path:
         raise InputError("out", str(out), "a file in a folder that exists")
     with tempfile.TemporaryDirectory(prefix="hopperbook-paper-") as folder:
         (Path(folder) / "_static").symlink_to((site / "_static").resolve(), target_is_directory=True)
+        for path in [*site.glob("*.svg"), *site.glob("*.png")]:
+            (Path(folder) / path.name).symlink_to(path.resolve())
         page = Path(folder) / "report.html"
         page.write_text(text, encoding="utf-8")
         part = Path(folder) / "report.pdf"
         with Browser() as browser:
             browser.open(page.as_uri(), media="print")
-            browser.pdf(part, FOOTER)
+            if brief:
+                browser.evaluate(two_pages.FIT % PAPER)
+            browser.pdf(part, _foot(site))
         out.write_bytes(part.read_bytes())
     return out

@@ -86,27 +86,34 @@ def _build(
     if store is None and manifest.is_current(out_dir, source):
         log.event("unchanged")
         return out_dir / "index.html"
-    from hopperbook.report import collect, linking, reference, render
+    from hopperbook.report import collect, linking, look, reference, render
+    from hopperbook.report import spoken as language
 
     whole = any(path.stem == linking.PAGE for path in chapters)
-    kept = Chapters(parameters, store)
+    inside = given.inside(parameters)
+    kept = Chapters(inside, store)
+    spoken = language.catalogue(parameters)
+    own = language.own_words(parameters)
     with publish.workshop(out_dir, waiting=_tell if progress else None) as work:
         if store is None and manifest.is_current(out_dir, source):  # another process has built it meanwhile
             return out_dir / "index.html"
+        shown = work / ("notebooks" if spoken is None else "spoken")
         with _drawer(work, store) as drawer, _bar(progress, len(chapters) + 1) as done:
 
             def finished(chapter: str) -> None:
-                for spec, _ in collect.charts(_read(work / "notebooks" / f"{chapter}.ipynb")):
+                if spoken is not None:
+                    language.charts([work / "notebooks" / f"{chapter}.ipynb"], shown, spoken, own)
+                for spec, _ in collect.charts(_read(shown / f"{chapter}.ipynb")):
                     drawer.ask(spec)
                 done(chapter)
 
             with log.step("chapters"):
-                notebooks = execute.run(chapters, parameters, work / "notebooks", workers, finished, kept=kept)
+                notebooks = execute.run(chapters, inside, work / "notebooks", workers, finished, kept=kept)
             drawer.close()
             done(WAIT)
             with log.step("pages"):
                 site = render.html(
-                    work / "notebooks",
+                    shown,
                     work / "site",
                     title,
                     drawer.folder,
@@ -118,6 +125,9 @@ def _build(
             _write_results(site, parameters, notebooks)
             _write_files(site, notebooks)
             given.write(site, parameters)
+            look.dress(site, parameters)
+            if spoken is not None:
+                language.pages(site, spoken, own)
             if whole:
                 reference.write(site, chapters)
             manifest.write(site, source | manifest.about(parameters))
@@ -125,6 +135,9 @@ def _build(
             _keep(kept, chapters, notebooks)
             publish.share(site, out_dir)
             publish.replace(site, out_dir)
+    if spoken is not None and spoken.missing:
+        first = next(iter(spoken.missing))
+        _tell(f"{len(spoken.missing)} of the report's messages are not in {spoken.language}: the first, {first[:60]!r}")
     return out_dir / "index.html"
 
 

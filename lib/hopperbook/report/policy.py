@@ -96,6 +96,27 @@ def unknown(page: str) -> list[str]:
     return [body.strip()[:60] for body in found]
 
 
+def without(page: str) -> str:
+    """Return a page without its policy, to be changed and given a new one.
+
+    Parameters
+    ----------
+    page : str
+        HTML.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> without('<p><meta http-equiv="Content-Security-Policy" content="x" />a</p>')
+    '<p>a</p>'
+    """
+    return re.sub(rf'\s*{re.escape(MARK)} content="[^"]*" />', "", page, count=1)
+
+
 def put_in(path: Path) -> None:
     """Put its policy into a page, before anything that it loads.
 

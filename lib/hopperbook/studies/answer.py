@@ -290,7 +290,7 @@ def clearly_faster(plan: Plan) -> Configuration | None:
 
 def _bare(usd: float) -> str:
     """Write money for a column whose head has the unit."""
-    return units.money(usd).replace("$", "")
+    return units.amount(usd)
 
 
 def option(verdict: str, row: Configuration, reason: str) -> Option:

@@ -114,7 +114,7 @@ def input_table(customers: Mapping[str, Customer], label: Callable[[str], str] =
     '128'
     """
     columns = {key: [field_words(case, field, label) for field in FIELDS] for key, case in customers.items()}
-    return pd.DataFrame({"what": list(FIELDS.values())} | columns)
+    return pd.DataFrame({"what": [units.priced(words) for words in FIELDS.values()]} | columns)
 
 
 def fleet_words(row: Configuration | TrainingRun) -> str:

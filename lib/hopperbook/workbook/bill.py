@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hopperbook import facts, units
 from hopperbook.cost import Ownership
+from hopperbook.customer import rate_words
 from hopperbook.planner import Plan, headline
 from hopperbook.planner.bill import bill as materials
 from hopperbook.planner.configuration import Configuration, TrainingRun
@@ -52,7 +53,7 @@ class _Bill:
 
     def page(self, name: str, widths: list[int], title: str) -> Page:
         """Open a page with its title."""
-        found = self.pages[name] = Page(name, widths)
+        found = self.pages[name] = Page(name, widths, self.plan.customer.confidentiality)
         found.line(title, style="title")
         found.row += 1
         return found
@@ -81,7 +82,7 @@ def bill(plan: Plan) -> Book:
     ['Summary', 'Quantities', 'Prices', 'Own']
     """
     if plan.recommendation is None:
-        page = Page("Summary", [100])
+        page = Page("Summary", [100], plan.customer.confidentiality)
         page.line(plan.customer.name, style="title")
         page.line(plan.answer)
         return {"name": NAME, "sheets": [page.sheet]}
@@ -160,10 +161,11 @@ def _assumptions(b: _Bill) -> None:
     give("interest", "Interest a year", o.interest_per_year, "", source["interest_per_year"], "percent input")
     give("care", "Care and staff a year, of the purchase", o.care_fraction_per_year, "",
          source["care_fraction_per_year"], "percent input")  # fmt: skip
-    give("kwh", "Electricity", o.usd_per_kwh, "USD/kWh", _mine(c.site_usd_per_kwh, source["electricity_usd_per_kwh"]))
+    kwh, space_price = (units.in_currency(usd) for usd in (o.usd_per_kwh, o.space_usd_per_kw_month))
+    give("kwh", "Electricity", kwh, "USD/kWh", _mine(c.site_usd_per_kwh, source["electricity_usd_per_kwh"]))
     give("pue", "Power of the site over that of machines", o.pue, "", _mine(c.site_pue, facts.cost("pue").source))
     space = facts.cost("colocation_usd_per_kw_month")
-    give("space", "Space", o.space_usd_per_kw_month, "USD/kW-month", f"{space.source}; {space.date}")
+    give("space", "Space", space_price, "USD/kW-month", f"{space.source}; {space.date}")
     give("idle", "Power of a server that waits", o.idle_power_fraction, "", "assumed", "percent input")
     resale = facts.cost("residual_value_fraction_36m")
     give("resale", "Resale at the end, of the purchase", o.residual_fraction, "", resale.source, "percent input")
@@ -186,9 +188,9 @@ def _prices(b: _Bill) -> None:
     page.line("What", "Unit", "Price, USD", "Low", "High", "Quotes of", "Source", style="head")
 
     def give(key: str, what: str, unit: str, prices: tuple[float, float, float], date: str, source: str) -> None:
-        low, typical, high = prices
         page.words(0, what)
         page.words(1, unit)
+        low, typical, high = (units.in_currency(price) for price in prices)
         at[key] = page.given(2, typical, "price")
         page.given(3, low)
         page.given(4, high)
@@ -401,6 +403,8 @@ def _summary(b: _Bill) -> None:
     page.line(c.business)
     page.line(f"Prices as of {c.as_of or facts.newest_price_date()}; yellow cells of the other sheets may be changed.",
               style="note")  # fmt: skip
+    if words := rate_words(c):
+        page.line(words, style="note")
     page.row += 1
     page.line("Bill, USD", "First month", f"{c.horizon_months} months", style="head")
     for column, what in ((5, f"Serving, {WAYS[b.row.tenure]}"), (6, "Training"), (7, "Small services"),
@@ -435,7 +439,7 @@ def _summary(b: _Bill) -> None:
 def _against(b: _Bill, page: Page, month: Amount) -> None:
     """Write the report's own figures beside the workbook's."""
     page.words(0, "The report says, a month")
-    said = page.given(1, b.plan.usd_per_month(), "usd")
+    said = page.given(1, units.in_currency(b.plan.usd_per_month()), "usd")
     low, high = (units.money(b.plan.usd_per_month(end)) for end in ("low", "high"))
     page.words(3, f"{low} to {high} at the ends of the prices, eight of ten", "note")
     page.row += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from hopperbook import units
 
@@ -24,10 +24,11 @@ class Cell(TypedDict):
 
 
 class Sheet(TypedDict):
-    """One sheet: its name, the widths of its columns in characters, and its cells."""
+    """One sheet: its name, the widths of its columns in characters, the line at its foot, and its cells."""
 
     name: str
     widths: list[int]
+    foot: NotRequired[str]
     cells: list[Cell]
 
 
@@ -149,13 +150,15 @@ def total(amounts: list[Amount]) -> Amount:
 class Page:
     """A sheet while it is filled; rows and columns count from 0."""
 
-    def __init__(self, name: str, widths: list[int]):
+    def __init__(self, name: str, widths: list[int], foot: str = ""):
         self.sheet: Sheet = {"name": name, "widths": widths, "cells": []}
+        if foot:
+            self.sheet["foot"] = foot
         self.row = 0
 
     def words(self, column: int, text: str, style: str = "text") -> None:
         """Write text into the present row; it stays text whatever it begins with."""
-        self._put(column, text, "", style)
+        self._put(column, units.priced(text), "", style)
 
     def given(self, column: int, value: Number, style: str = "number") -> Amount:
         """Write a number that is given, and return the amount of its cell."""

@@ -61,6 +61,8 @@ def to_bytes(book: Book) -> bytes:
             page.hide_gridlines(2)
             page.fit_to_pages(1, 0)
             page.set_landscape()
+            if foot := sheet.get("foot"):
+                page.set_footer("&C" + foot.replace("&", "&&"))
             for column, width in enumerate(sheet["widths"]):
                 page.set_column(column, column, width)
             for cell in sheet["cells"]:

@@ -68,7 +68,7 @@
 
     function difference(a, b) {
       if (a === b) return "A and B cost the same.";
-      const usd = "$" + Math.abs(b - a).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+      const usd = root.dataset.sign + Math.abs(b - a).toLocaleString("en-US", { maximumSignificantDigits: 3 });
       const share = a ? " (" + Number((100 * Math.abs(b / a - 1)).toPrecision(2)) + " %)" : "";
       return "B costs " + usd + " a month" + (b > a ? " more" : " less") + " than A" + share + ".";
     }

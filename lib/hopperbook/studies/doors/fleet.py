@@ -60,7 +60,7 @@ def rented(customer: Customer, way: Tenure, gpus: int, usd: float, more: str = "
 
 def _price(way: Tenure) -> Input:
     """Return the price of an hour of one GPU."""
-    return sourced(f"{way.gpu}, USD an hour", units.money(way.typical), MEASURED, way.source, way.date)
+    return sourced(units.priced(f"{way.gpu}, USD an hour"), units.money(way.typical), MEASURED, way.source, way.date)
 
 
 def owned(customer: Customer, fleet: money.PaidFleet, more: str = "") -> Door:
@@ -88,10 +88,10 @@ def _bought(fleet: money.PaidFleet) -> list[Input]:
     bought, sold = facts.purchase(server.name), facts.cost("residual_value_fraction_36m")
     power, space = facts.node_power(server.name), facts.cost("colocation_usd_per_kw_month")
     rows = [
-        ("One server, USD", units.money(one.server_usd), bought.source),
+        (units.priced("One server, USD"), units.money(one.server_usd), bought.source),
         (f"Its value after {one.months} months", units.percent(one.residual_fraction), sold.source),
         ("Its power under load", units.quantity(one.power_w / 1e3, "kW"), power.source),
-        ("Space, USD a kW and month", units.money(one.space_usd_per_kw_month), space.source),
+        (units.priced("Space, USD a kW and month"), units.money(one.space_usd_per_kw_month), space.source),
     ]
     return [sourced(name, value, MEASURED, source) for name, value, source in rows]
 
