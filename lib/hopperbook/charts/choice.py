@@ -280,11 +280,7 @@ def break_even(
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=alt.Axis(grid=True, tickCount=5, format=",~r"),
     )
-    named = (
-        table.groupby("plan", sort=False)
-        .apply(lambda part: part.iloc[len(part) // 4], include_groups=False)
-        .reset_index()
-    )
+    named = table.groupby("plan", sort=False).last().reset_index()  # at the end, where the lines are furthest apart
 
     def draw(outer: int) -> Any:
         base, layers = alt.Chart(data(table)), []
@@ -301,7 +297,7 @@ def break_even(
         layers.append(
             base.mark_line(color=INK).encode(x=x, y=y, strokeDash=alt.StrokeDash("plan:N", scale=dashes, legend=None))
         )
-        layers.append(label(named, x, y, "plan", fontWeight="bold", dy=-14, align="center"))
+        layers.append(label(named, x, y, "plan", fontWeight="bold", dx=-4, dy=-12, align="right"))
         if meets is not None and np.isfinite(meets[0]) and meets[0] <= last:
             cost = float(
                 np.interp(
