@@ -155,3 +155,20 @@ def test_words_on_words_are_reported_turned_or_not(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(f"<!doctype html><main>{figure}</main>")
     found = check_site(tmp_path, widths=(1400,), themes=("light",))
     assert [line.split(": ", 1)[1] for line in found] == ['f writes "buy" over "rent on demand"']
+
+
+def test_ranges_stay_where_the_system_chooses_the_colours(tmp_path: Path) -> None:
+    from hopperbook.report.browser import Browser
+
+    index = report.build({}, tmp_path / "report", chapters_dir=book.write(tmp_path / "chapters"))
+    ground = "getComputedStyle(document.body).backgroundColor"
+    colour = "getComputedStyle(document.querySelector('{}')).backgroundColor"
+    with Browser() as browser:
+        browser.open(index.as_uri())
+        features = [{"name": "forced-colors", "value": "active"}]
+        browser.call("Emulation.setEmulatedMedia", media="", features=features)
+        assert browser.evaluate("matchMedia('(forced-colors: active)').matches")
+        around = browser.evaluate(ground)
+        for part in (".hb-track", ".hb-band", ".hb-dot"):
+            assert browser.evaluate(colour.format(part)) not in (around, "rgba(0, 0, 0, 0)"), part
+        assert browser.evaluate(colour.format(".hb-band")) != browser.evaluate(colour.format(".hb-track"))
