@@ -79,7 +79,8 @@ def inputs(rows: Sequence[Input | tuple], note: str = "") -> None:
         lines.append(f"{units.priced(row.name)}: {row.value} ({'; '.join(filter(None, row[2:]))})")
     sides = [("Input", "txt"), ("Value", "num"), ("Kind", "txt"), ("Source", "txt")]
     head = _head(sides + [("Date", "txt hb-date")] * dated)
-    html = _scroll(f"<table>{head}<tbody>{body}</tbody></table>", "Inputs") + _source(note)
+    label = f"Inputs, the first: {listed[0].name}" if listed else "Inputs"  # a page may have several such regions
+    html = _scroll(f"<table>{head}<tbody>{body}</tbody></table>", label) + _source(note)
     show(block("table hb-inputs", html), "\n".join([*lines, note] if note else lines))
 
 
