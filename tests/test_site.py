@@ -39,7 +39,7 @@ def test_bought_servers_never_exceed_the_site():
     free = planner.plan(shop(**{**tight, "site_kw": 0.0}))
     lost = {part for part in free.by_part if part not in held}
     reasons = {r.gpu: r.reason for r in made.rejected}
-    assert lost and all("of the 12 kW of your site" in reasons[part] for part in lost)
+    assert lost and all("your site has 12 kW" in reasons[part] for part in lost)
 
 
 def test_a_site_that_holds_none_leaves_renting_and_says_why():
@@ -47,7 +47,7 @@ def test_a_site_that_holds_none_leaves_renting_and_says_why():
     assert {way.kind for way in tenures(who, "H100 SXM")} == {"on_demand", "reserved"}
     made = planner.plan(who)
     assert made.recommendation.tenure in ("on_demand", "reserved")
-    assert "of the 5 kW of your site" in planner.as_text(made)
+    assert "your site has 5 kW" in planner.as_text(made)
     assert planner.as_json(made)["site"]["most_servers"] == 0
 
 

@@ -237,7 +237,9 @@ def simulate(
     trace: Trace = None,
     set_: Sets = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas; default: the plan's")] = None,
-    routing: Annotated[str, typer.Option(help="round_robin, least_loaded or by_session")] = "least_loaded",
+    routing: Annotated[
+        str | None, typer.Option(help="round_robin, least_loaded or by_session; default: as planned")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the traffic that is drawn")] = 0,
     json_: AsJson = False,
 ) -> None:

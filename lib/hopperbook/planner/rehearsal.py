@@ -112,7 +112,7 @@ def rehearse(
     customer: Customer,
     path: Path | None = None,
     replicas: int | None = None,
-    routing: str = "least_loaded",
+    routing: str | None = None,
     seed: int = 0,
     tell: Tell = silent,
 ) -> Rehearsal:
@@ -127,7 +127,7 @@ def rehearse(
     replicas : int, optional
         Instead of the plan's.
     routing : str, optional
-        As of :func:`hopperbook.serving.events.replay`.
+        As of :func:`hopperbook.serving.events.replay`; by default the plan's own, of a trace the least loaded.
     seed : int
         Of the traffic that is drawn.
     tell : callable
@@ -150,8 +150,9 @@ def rehearse(
     >>> round(done.seen.in_flight), done.kept
     (16, True)
     """
-    if routing not in ROUTINGS:
-        raise InputError("routing", routing, ", ".join(ROUTINGS), ROUTINGS)
+    routed = routing or (demand(customer).routing if path is None else "least_loaded")
+    if routed not in ROUTINGS:
+        raise InputError("routing", routed, ", ".join(ROUTINGS), ROUTINGS)
     if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
         raise InputError("replicas", replicas, f"a whole number from 1 to {MOST_REPLICAS:,}")
     if not 0 <= seed < 1 << 63:
@@ -164,8 +165,8 @@ def rehearse(
     if path is None:
         source = busy_hour(row.deployment, customer, count, seed)
     else:
-        source = of_trace(path, row.deployment, routing, tell)
-    return replayed(made, count, source, routing, seed, path.name if path else "", tell)
+        source = of_trace(path, row.deployment, routed, tell)
+    return replayed(made, count, source, routed, seed, path.name if path else "", tell)
 
 
 def replayed(

@@ -93,7 +93,7 @@ def contrast(colour: str, page: str) -> float:
     Examples
     --------
     >>> round(contrast("#000000", "#ffffff"), 1), round(contrast("#0067b5", "#ffffff"), 1)
-    (21.0, 5.9)
+    (21.0, 5.8)
     """
     light, dark = sorted((_luminance(colour), _luminance(page)), reverse=True)
     return (light + 0.05) / (dark + 0.05)

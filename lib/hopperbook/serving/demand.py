@@ -312,22 +312,29 @@ def answer(d: Deployment, demand: Demand, seed: int = 0) -> Answer:
     >>> d = deploy(load("llama-3.3-70b"), "H100 SXM", tp=4, precision="fp8", kv_precision="fp8")
     >>> seen = answer(d, Demand(Lengths(2048, 512), users=64))
     >>> round(seen.rate_per_s, 1), round(seen.ttft.p95, 2), round(1e3 * seen.tpot.mean)  # per second, s, ms
-    (4.0, 0.65, 31)
+    (4.0, 0.64, 31)
     """
     rate = _settled(rate_of(cut_of(d, demand.lengths), demand))
     seen = with_history_kept(d, demand, rate, seed)
     if demand.rate_per_s:
         return seen
-    low, high = 0.0, np.inf
+    ends: dict[bool, tuple[float, float]] = {}  # by whether more is asked than served: log of the rate, and by how much
     for _ in range(12):
         asked = demand.users / (seen.request.mean + demand.think_s)
         if abs(asked / rate - 1) < 0.01:
             break
-        low, high = (rate, high) if asked > rate else (low, rate)
-        rate *= (asked / rate) ** 0.7
-        rate = _settled(rate if low < rate < high else float(np.sqrt(low * high)))
+        more = max(asked / rate, 1e-9)
+        ends[more > 1] = (float(np.log(rate)), float(np.log(more)))
+        rate = _settled(_between(*ends.values()) if len(ends) > 1 else rate * more**0.5)
         seen = with_history_kept(d, demand, rate, seed)
     return seen
+
+
+def _between(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the rate between two, by a straight line in logarithms, at which as much is asked as is served."""
+    (a, over), (b, under) = one, other
+    share = float(np.clip(over / (over - under), 0.1, 0.9))
+    return float(np.exp(a + share * (b - a)))
 
 
 #: Rounds in which the share of histories in the cache is settled, and how near is near enough.
