@@ -170,7 +170,7 @@ class Customer(BaseModel):
         "other", description="Whose rental prices: GPU clouds, or the three"
     )
     as_of: Text = Field("", description="Day of the prices, YYYY-MM-DD; empty = that of the newest quote on file")
-    tenure: Literal["auto", "on_demand", "reserved", "own"] = Field("auto", description="How GPUs are had")
+    tenure: Literal["auto", "on_demand", "reserved", "own"] = Field("auto", description="How you pay for GPUs")
     region: Text = Field("US", description="Where; shown beside prices")
     horizon_months: Annotated[int, Field(ge=1, le=120, strict=True)] = Field(
         24, description="Months the plan must last"
@@ -230,7 +230,8 @@ class Customer(BaseModel):
         "", description="Logo at the head of each page: an SVG or PNG file beside this file; empty = none"
     )
     accent: Annotated[str, StringConstraints(max_length=30, strip_whitespace=True)] = Field(
-        "", description="Colour of headings and links, #rrggbb, at least 4.5:1 on white; empty = the book's"
+        "",
+        description="Colour of headings and links, #rrggbb, made darker or lighter to be legible; empty = the book's",
     )
     contact: Text = Field("", description="Whom readers ask, on the first page; plain text")
     confidentiality: Text = Field("", description="Line at the foot of each page and printed sheet; plain text")
