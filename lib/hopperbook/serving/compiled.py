@@ -16,8 +16,11 @@ from typing import Any
 import numba
 from numba import njit
 
-#: The files of this package that hold compiled functions.
-SOURCES = ("ticker.py", "batching.py", "events.py")
+#: The files of this package that hold compiled functions, and this one, which says how.
+SOURCES = ("compiled.py", "ticker.py", "batching.py", "events.py")
+#: Divisions as NumPy makes them; and no counts of references, which would take two thirds of the time: every array is
+#: made by the caller, who holds it.  A function that made one itself would be refused by the compiler.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
 @cache
@@ -51,10 +54,10 @@ def compiled(function: Any) -> Any:
         The same, compiled; kept for later processes where something may be written.
     """
     if not folder():
-        return njit(error_model="numpy")(function)
+        return njit(**OPTIONS)(function)
     config: Any = numba.config
     before, config.CACHE_DIR = config.CACHE_DIR, folder()
     try:
-        return njit(cache=True, error_model="numpy")(function)
+        return njit(cache=True, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = before

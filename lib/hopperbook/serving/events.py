@@ -150,12 +150,9 @@ def replay(
     rules, times = rules_of(d, requests, limits), ticker(clock_of(d))
     book, order = opened(d, requests, users)
     state = batching.blank(replicas, rules, len(book.prompt))
-    if users:
-        _closed(state, book, rules, times, min(users, len(book.prompt)))
-    else:
-        home = homes(requests, replicas, len(order), routing)
-        feed(state, book, rules, times, order, home)
-        work(state, book, rules, times, np.inf)
+    sent = min(users, len(book.prompt))
+    home = homes(requests, replicas, len(order), routing)
+    serve(state, book, rules, times, order[: 0 if users else None], home, sent, np.inf)
     return _told(state, book, rules)
 
 
@@ -201,14 +198,6 @@ def homes(requests: Requests, replicas: int, count: int, routing: str, before: i
 
 
 @compiled
-def _closed(s: State, book: Book, rules: Rules, times: Ticker, users: int) -> None:
-    """Serve a closed loop on one replica: all users start at once."""
-    for i in range(users):
-        batching.enter(s, 0, book, i)
-    batching.advance(s, 0, book, rules, times, np.inf, users)
-
-
-@compiled
 def _emptiest(s: State) -> int:
     """Return the replica with the fewest requests; of several, the one that is free first."""
     best, fewest, free = 0, np.int64(1 << 60), np.inf
@@ -220,9 +209,15 @@ def _emptiest(s: State) -> int:
 
 
 @compiled
-def feed(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: Ints) -> None:
-    """Let requests come at their own times, each at its home or where the fewest requests are; serve until the last."""
+def serve(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: Ints, users: int, until: float) -> None:
+    """Let requests come, each at its home or where the fewest are, and all replicas work until a time.
+
+    In a closed loop no request comes by itself: so many users send one each to the only replica, all at once.  The one
+    entry to compiled code: a second one would be compiled again with all that it calls.
+    """
     replicas, count = len(s.n), len(book.prompt)
+    for i in range(users):
+        batching.enter(s, 0, book, i)
     for i in order:
         r = home[i]
         if r < 0:
@@ -233,13 +228,8 @@ def feed(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: I
         else:
             batching.advance(s, r, book, rules, times, book.handed[i], count)
         batching.enter(s, r, book, i)
-
-
-@compiled
-def work(s: State, book: Book, rules: Rules, times: Ticker, until: float) -> None:
-    """Let all replicas work until a time, or until all is answered."""
-    for q in range(len(s.n)):
-        batching.advance(s, q, book, rules, times, until, len(book.prompt))
+    for q in range(replicas):
+        batching.advance(s, q, book, rules, times, until, users if users else count)
 
 
 def _told(s: State, book: Book, rules: Rules) -> Run:

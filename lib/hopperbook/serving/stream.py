@@ -25,6 +25,8 @@ from hopperbook.serving.ticker import ticker
 WINDOW = 4096
 #: Seconds of service between two looks at a fleet that works off a long queue after the last arrival.
 SLICE_S = 600.0
+#: An order in which nobody comes.
+NOBODY_MORE: Ints = np.empty(0, np.int64)
 #: Places in a replica's whole numbers that hold a request.
 HOLDERS = (batching.PARTIAL, batching.WAIT_HEAD, batching.WAIT_TAIL, batching.IN_HEAD, batching.IN_TAIL)
 
@@ -127,15 +129,15 @@ class Fleet:
     def reach(self, until_s: float) -> None:
         """Let time pass without requests: at least until then."""
         self._enter(until_s)
-        events.work(self.state, self.book, self.rules, self.ticker, until_s)
+        self._serve(NOBODY_MORE, until_s)
 
     def drain(self) -> Iterator[Answered]:
         """Let no more requests come; yield what is answered until all is, a long queue in slices of time."""
         self._enter(np.inf)
         while self.unanswered > WINDOW:
-            events.work(self.state, self.book, self.rules, self.ticker, self.sums().now_s + SLICE_S)
+            self._serve(NOBODY_MORE, self.sums().now_s + SLICE_S)
             yield self._settle()
-        events.work(self.state, self.book, self.rules, self.ticker, np.inf)
+        self._serve(NOBODY_MORE, np.inf)
         yield self._settle(least=0)
 
     def sums(self) -> Sums:
@@ -182,8 +184,12 @@ class Fleet:
         ready = self.book.handed[self.early] <= until_s
         order = self.early[ready]
         order = order[np.argsort(self.book.handed[order], kind="stable")]
-        events.feed(self.state, self.book, self.rules, self.ticker, order, self.home)
+        self._serve(order, 0.0)
         self.early = self.early[~ready]
+
+    def _serve(self, order: Ints, until_s: float) -> None:
+        """Let these requests come, and all replicas work until a time."""
+        events.serve(self.state, self.book, self.rules, self.ticker, order, self.home, 0, float(until_s))
 
     def _settle(self, least: int = WINDOW) -> Answered:
         """Take the answered requests out of the book, where they are many, and move the others to its front."""
