@@ -8,6 +8,7 @@ narrower than this processor is tried, all at once; its own way is the one by wh
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import shutil
 import subprocess
@@ -39,9 +40,10 @@ def differences() -> list[str]:
     from hopperbook.report.kept import store
     from hopperbook.report.pipeline import CHAPTERS, find_chapters
 
+    judged = importlib.import_module("hopperbook.evidence.judged")  # in its package that name is a function
     found = []
     with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
-        store.ROOT = Path(folder) / "store"
+        store.ROOT, judged.KEPT = Path(folder) / "store", Path(folder) / "answers"
         fresh = Path(folder) / "chapters"
         shutil.copytree(CHAPTERS, fresh)
         report.store_outputs(customer.default().model_dump(), fresh, workers=1)

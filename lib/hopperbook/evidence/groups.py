@@ -51,10 +51,11 @@ def group_names(answers: pd.DataFrame) -> pd.Series:
     full = answers.assign(campaign=source.str.split("[@#;]", regex=True).str[0], chip=chip)
     full = full.assign(**{c: "" for c in columns if c not in full})
     text = full[columns].fillna("").astype(str)
-    made = text[list(SAME[""])].agg("|".join, axis=1)
-    for kind, names in SAME.items():
-        made = made.where((full["kind"] != kind) | (kind == ""), text[list(names)].agg("|".join, axis=1))
-    return made
+    joined = {
+        kind: list(map("|".join, zip(*(text[name] for name in names), strict=True))) for kind, names in SAME.items()
+    }
+    kinds = full["kind"].where(full["kind"].isin(list(SAME)), "")
+    return pd.Series([joined[kind][row] for row, kind in enumerate(kinds)], answers.index, dtype="str")
 
 
 def laboratory(source: str) -> str:

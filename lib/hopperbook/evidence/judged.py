@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,9 @@ from hopperbook.evidence.rows import read, suspect
 ABOVE = {"__main__.py", "cli.py", "report", "studies", "story.py", "sizing.py", "claims", "planner", "calibrate"}
 ABOVE |= {"charts", "display"}
 UNREAD = {"prices.csv", "costs.csv", "claims.yaml", "customers", "references.bib", "references.d", "aims.yaml"}
+#: Where predictions are kept, in a folder for each state of code and data; of how many states; all may be deleted.
+KEPT = facts.DATA.parent / ".build" / "answers"
+STATES = 4
 
 
 @functools.cache
@@ -36,18 +40,27 @@ def _answered(path: Path, split: str) -> pd.DataFrame:
 
 
 def _kept(path: Path, split: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Predict rows, or read what the same code and data predicted before; ``.build`` may be deleted at any time."""
-    store = facts.DATA.parent / ".build" / f"answers-{_fingerprint()}-{path.name.split('.')[0]}-{split}.parquet"
+    """Predict rows, or read what the same code and data predicted before."""
+    kept = KEPT / _fingerprint() / f"{path.name.split('.')[0]}-{split}.parquet"
     try:
-        return pd.read_parquet(store)
+        return pd.read_parquet(kept)
     except (OSError, ValueError):
         answers = predict(rows)
     with contextlib.suppress(OSError):
-        store.parent.mkdir(exist_ok=True)
-        whole = store.with_suffix(f".{os.getpid()}")
+        if not kept.parent.exists():
+            _forget()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        whole = kept.with_suffix(f".{os.getpid()}")
         answers.to_parquet(whole)
-        whole.replace(store)
+        whole.replace(kept)
     return answers
+
+
+def _forget() -> None:
+    """Leave only what the last states of code and data predicted."""
+    earlier = sorted(KEPT.glob("*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in earlier[: len(earlier) - STATES + 1]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @functools.cache
@@ -85,6 +98,12 @@ def judged(kind: str, quantity: str, split: str = "judge") -> pd.DataFrame:
     InputError
         If there are no such rows.
     """
+    return _judged(kind, quantity, split).copy()
+
+
+@functools.lru_cache(maxsize=32)
+def _judged(kind: str, quantity: str, split: str) -> pd.DataFrame:
+    """Find the rows of :func:`judged`, their groups, and whether ranges hold them."""
     found = []
     for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
         if quantity in pd.read_csv(path, nrows=0).columns:
