@@ -98,7 +98,11 @@ def _build(
         if store is None and manifest.is_current(out_dir, source):  # another process has built it meanwhile
             return out_dir / "index.html"
         shown = work / ("notebooks" if spoken is None else "spoken")
-        with _drawer(work, store) as drawer, _bar(progress, len(chapters) + 1) as done:
+        with (
+            _drawer(work, store) as drawer,
+            reference.ahead(chapters) if whole else contextlib.nullcontext(dict) as made,
+            _bar(progress, len(chapters) + 1) as done,
+        ):
 
             def finished(chapter: str) -> None:
                 if spoken is not None:
@@ -112,6 +116,7 @@ def _build(
             drawer.close()
             done(WAIT)
             with log.step("pages"):
+                explained = made()
                 site = render.html(
                     shown,
                     work / "site",
@@ -119,7 +124,7 @@ def _build(
                     drawer.folder,
                     strict=strict,
                     customer_file=given.file_name(parameters),
-                    places=reference.names(chapters) if whole else None,
+                    places=reference.names(explained) if whole else None,
                 )
         with log.step("checks and disk"):
             _write_results(site, parameters, notebooks)
@@ -129,7 +134,7 @@ def _build(
             if spoken is not None:
                 language.pages(site, spoken, own)
             if whole:
-                reference.write(site, chapters)
+                reference.write(site, explained)
             manifest.write(site, source | manifest.about(parameters))
             _refuse_faults(site)
             _keep(kept, chapters, notebooks)

@@ -1,25 +1,30 @@
 """The reference of the library, one page a room, from the docstrings: made once for each state of the code.
 
-``python -m hopperbook.report.reference FOLDER`` makes it by Sphinx's autodoc; `pages` takes it from the store.
+``python -m hopperbook.report.reference FOLDER PARENT`` makes it by Sphinx's autodoc, in a process that ends with its
+parent; `ahead` starts that beside other work, or takes the pages from the store.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import importlib
 import io
 import json
+import os
 import pkgutil
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hopperbook.errors import Failed
-from hopperbook.report import policy
+from hopperbook.report import policy, processes
 from hopperbook.report.kept import modules
 from hopperbook.report.kept.store import Store, digest, digest_file
 
@@ -42,6 +47,7 @@ SETTINGS: Mapping[str, Any] = {
     "html_domain_indices": False,
     "html_permalinks": False,
     "pygments_style": "xcode",
+    "smartquotes": False,
     "autodoc_member_order": "bysource",
     "autodoc_typehints": "none",
     "autodoc_preserve_defaults": True,
@@ -52,74 +58,86 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-def pages(chapters: Sequence[Path]) -> dict[str, str]:
-    """Return the pages of the reference by name, made once for each state of the library and the chapters.
+@contextlib.contextmanager
+def ahead(chapters: Sequence[Path]) -> Iterator[Callable[[], Mapping[str, str]]]:
+    """Begin to make the pages, beside other work, unless this state of the library and the chapters has them already.
 
     Parameters
     ----------
     chapters : sequence of Path
         The chapters, which the pages link to.
 
-    Returns
-    -------
-    dict of str
-        Files as text, ``names.json`` among them: where each public name of a room is explained.
-
-    Raises
+    Yields
     ------
-    Failed
-        If Sphinx fails.
+    callable
+        Waits for the pages, and returns them by name as text, ``names.json`` among them.  It raises ``Failed`` if
+        Sphinx fails.
     """
     shown = used(chapters)
     parts = [Path(__file__), *sorted((Path(__file__).parent / "static" / "reference").iterdir())]
     code = [digest_file(path) for path in sorted([*modules.everything(), *parts])]
     key = digest(["reference", version("sphinx"), code, shown])
-    found = Store().get("reference", key)
-    if found is None:
-        with tempfile.TemporaryDirectory(prefix="hopperbook-reference-") as folder:
-            (Path(folder) / "used.json").write_text(json.dumps(shown), encoding="utf-8")
-            command = [sys.executable, "-m", "hopperbook.report.reference", folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Failed(f"the reference of the library was not made: {done.stderr.strip()[-400:]}")
-            out = Path(folder) / "out"
-            kept = [path for path in sorted(out.rglob("*")) if path.suffix in (".html", ".css", ".json")]
-            found = {path.relative_to(out).as_posix(): path.read_text(encoding="utf-8") for path in kept}
-        Store().put("reference", key, found)
-    return found
+    kept = Store().get("reference", key)
+    if kept is not None:
+        yield lambda: kept
+        return
+    with tempfile.TemporaryDirectory(prefix="hopperbook-reference-") as folder:
+        (Path(folder) / "used.json").write_text(json.dumps(shown), encoding="utf-8")
+        command = [sys.executable, "-m", "hopperbook.report.reference", folder, str(os.getpid())]
+        making = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)  # Ctrl-C is for us
+
+        def wait() -> Mapping[str, str]:
+            _, complaint = making.communicate()
+            if making.returncode:
+                raise Failed(f"the reference of the library was not made: {complaint.strip()[-400:]}")
+            found = _read(Path(folder) / "out")
+            Store().put("reference", key, found)
+            return found
+
+        try:
+            yield functools.cache(wait)
+        finally:
+            making.kill()
+            making.wait()
 
 
-def write(site: Path, chapters: Sequence[Path]) -> None:
+def _read(out: Path) -> dict[str, str]:
+    """Return the files that are pages, or that pages need, by name."""
+    kept = [path for path in sorted(out.rglob("*")) if path.suffix in (".html", ".css", ".json")]
+    return {path.relative_to(out).as_posix(): path.read_text(encoding="utf-8") for path in kept}
+
+
+def write(site: Path, pages: Mapping[str, str]) -> None:
     """Put the reference into a report.
 
     Parameters
     ----------
     site : Path
         The report.
-    chapters : sequence of Path
-        The chapters.
+    pages : mapping of str
+        Pages by name.
     """
-    for name, text in pages(chapters).items():
+    for name, text in pages.items():
         if name != NAMES:
             path = site / FOLDER / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
 
-def names(chapters: Sequence[Path]) -> dict[str, str]:
+def names(pages: Mapping[str, str]) -> dict[str, str]:
     """Return where each public name of a room is explained.
 
     Parameters
     ----------
-    chapters : sequence of Path
-        The chapters.
+    pages : mapping of str
+        Pages by name.
 
     Returns
     -------
     dict of str
         Address below the report by name, such as ``memory.budget``.
     """
-    return {name: f"{FOLDER}/{place}" for name, place in json.loads(pages(chapters)[NAMES]).items()}
+    return {name: f"{FOLDER}/{place}" for name, place in json.loads(pages[NAMES]).items()}
 
 
 def used(chapters: Sequence[Path]) -> dict[str, list[str]]:
@@ -219,6 +237,7 @@ def _make(folder: Path) -> None:
 
     warnings = io.StringIO()
     app = Sphinx(str(source), None, str(out), str(folder / "trees"), "html", dict(SETTINGS), None, warnings)
+    app.builder.search = False  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", mention)
     app.build(force_all=True)
     for name in ("search.html", "searchindex.js"):
@@ -236,4 +255,6 @@ def _page(chapter: str) -> str:
 
 
 if __name__ == "__main__":
+    processes.end_with_parent(int(sys.argv[2]))
+    gc.disable()  # pages are trees whose parts hold one another: looking for what is free in them takes long
     _make(Path(sys.argv[1]))
