@@ -31,8 +31,9 @@ lint: $(STAMP)  ## ruff, mypy, layers
 chapters: $(STAMP)  ## execute the chapters for the default customer and store their outputs
 	$(BIN)/hopperbook chapters
 
-browser: $(STAMP)  ## open every page of the built book in headless Chromium, network blocked (needs Debian's chromium)
+browser: $(STAMP)  ## open every page in headless Chromium, network blocked; again in a pseudo-language and from a zip (needs chromium)
 	$(BIN)/hopperbook check --browser
+	$(BIN)/python tests/whole_report.py
 
 drill: $(STAMP)  ## kills, full disks, hostile words, many customers: all of what `make test` does a little of; half an hour
 	DRILL=1 $(BIN)/python -m pytest -n 0 -s --durations=0 tests/drills tests/test_new_part.py

@@ -1,13 +1,16 @@
 """What all tests share: a store of their own; and a browser's tests are collected only where Chromium is installed."""
 
 import os
-import shutil
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-found = os.environ.get("CHROMIUM") or any(map(shutil.which, BROWSERS))
-collect_ignore = [] if found else ["tests/report/test_browser.py"]  # `make browser` installs nothing by itself
+from hopperbook.report.browser import find_browser
+
+try:
+    find_browser()
+    collect_ignore = []
+except FileNotFoundError:  # `make browser` installs nothing by itself
+    collect_ignore = ["tests/report/test_browser.py"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -33,13 +33,15 @@ CustomerFile = Annotated[Path, typer.Argument(help="The customer's YAML file")]
 Customer = Annotated[
     Path | None, typer.Option("--customer", "-c", help="The customer's YAML file; default: the book's")
 ]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, replaces a field of the customer's file")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE: change a field of the customer's file")]
 Trace = Annotated[
     Path | None,
-    typer.Option(help="CSV of requests (time, prompt, output), plain or gzip, in place of her busy hour's traffic"),
+    typer.Option(
+        help="CSV of requests (time, prompt, output), plain or gzip, used instead of the busy hour in her file"
+    ),
 ]
 Parts = Annotated[
-    str | None, typer.Option(help="GPUs that stand for election, separated by commas; default: the customer's")
+    str | None, typer.Option(help="GPUs to choose from, separated by commas; default: those of the customer's file")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -222,7 +224,7 @@ def deploy(
     set_: Sets = None,
     out: Annotated[Path, typer.Option(help="Folder of the files")] = Path("deploy"),
 ) -> None:
-    """Write what starts the plan: the engine's command, a manifest, MIG, a training job, and a replay to check it."""
+    """Write the files that start the plan: the engine's command, a manifest, MIG, a training job, a replay."""
     from hopperbook.deploy.files import write
 
     written = write(_load(customer, set_), out)
@@ -240,10 +242,10 @@ def simulate(
     routing: Annotated[
         str | None, typer.Option(help="round_robin, least_loaded or by_session; default: as planned")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the traffic that is drawn")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random traffic")] = 0,
     json_: AsJson = False,
 ) -> None:
-    """Let the plan's fleet serve the customer's busy hour, or a trace of requests, and say how it keeps the targets."""
+    """Simulate the planned fleet in the busy hour, or on a trace of requests, and compare it with the targets."""
     from hopperbook import planner
 
     who = _load(customer, set_)
@@ -291,7 +293,7 @@ def evidence(
     json_: AsJson = False,
     chart: Annotated[Path | None, typer.Option(help="Write predicted against measured as SVG")] = None,
 ) -> None:
-    """Predict measured rows and say how far off the predictions are."""
+    """Predict your measurements and say how far off the predictions are."""
     from hopperbook import evidence as ev
 
     if chart:
@@ -462,10 +464,10 @@ def check(
 @app.command()
 def calibrate(
     what: Annotated[str, typer.Argument(help="serving, interconnect, training, intervals, parts, draw or all")] = "all",
-    with_: Annotated[Path | None, typer.Option("--with", help="CSV of your own runs: fit on them, not on ours")] = None,
-    out: Annotated[Path, typer.Option(help="Where what was fitted on them goes")] = Path("mine.yaml"),
+    with_: Annotated[Path | None, typer.Option("--with", help="CSV of your own runs, used instead of ours")] = None,
+    out: Annotated[Path, typer.Option(help="File for the constants of your own runs")] = Path("mine.yaml"),
 ) -> None:
-    """Fit the named constants on rows marked fit, and store them in data/constants; or on your own runs, for you."""
+    """Fit the constants to the rows marked fit and store them in data/constants; or to your own runs (--with)."""
     from hopperbook import calibrate as fitting
 
     if with_ is None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-#: When this process began to load the library.
+# When this process began to load the library; not in the reference, which must come out alike at every build.
 STARTED_NS, STARTED_S = time.time_ns(), time.perf_counter()
 _files: set[str] = set()
 _state = {"watching": False, "early": False, "noting": True}

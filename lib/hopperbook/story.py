@@ -9,6 +9,7 @@ import pandas as pd
 from hopperbook import facts, units
 from hopperbook.customer import Customer
 from hopperbook.display import Input
+from hopperbook.models import label as label
 
 #: A customer's ``fp8_recipe`` in words.
 RECIPE_WORDS = {
@@ -16,6 +17,16 @@ RECIPE_WORDS = {
     "current": "one a tensor, of this step",
     "row": "one a row, of this step",
     "block": "one a block of 128, of this step",
+}
+#: What may be trained, in words.
+TASK_WORDS = {
+    "none": "nothing",
+    "pretrain": "pretraining",
+    "sft": "fine-tuning of all weights",
+    "lora": "adapters (LoRA)",
+    "dpo": "preferences (DPO)",
+    "grpo": "rewarded answers (GRPO)",
+    "distill": "distillation",
 }
 #: Label and formatter of the customer's fields, as the tables of inputs name them.
 FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
@@ -35,7 +46,7 @@ FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "tpot_target_ms": ("Each further token within, ms", units.integer),
     "tpot_percentile": ("For how many", lambda x: most_words(x).lower()),
     "busy_fraction": ("Mean load over the busy hour's", units.percent),
-    "training_task": ("What is trained", str),
+    "training_task": ("What is trained", lambda x: TASK_WORDS.get(x, x)),
     "training_tokens": ("Tokens of the training run", units.tokens),
     "training_sequence_tokens": ("Tokens of a training sequence", units.integer),
     "training_deadline_days": ("Deadline, days", lambda x: f"{x:g}"),
@@ -111,28 +122,6 @@ def most_words(percentile: str) -> str:
     return "On average" if percentile == "mean" else f"{percentile[1:]} in 100"
 
 
-def label(model: str) -> str:
-    """Shorten a model's id for prose.
-
-    Parameters
-    ----------
-    model : str
-        Hugging Face id or path.
-
-    Returns
-    -------
-    str
-        Such as ``Llama 3.3 70B``.
-
-    Examples
-    --------
-    >>> label("meta-llama/Llama-3.3-70B-Instruct"), label("meta-llama/Meta-Llama-3-8B"), label("Qwen/Qwen2.5-32B")
-    ('Llama 3.3 70B', 'Llama 3 8B', 'Qwen2.5 32B')
-    """
-    name = model.split("/")[-1].removesuffix("-Instruct").removesuffix("-hf").removeprefix("Meta-")
-    return name.replace("-", " ")
-
-
 def yours(customer: Customer, *fields: str) -> list[Input]:
     """List the customer's own inputs as rows of a chapter's table.
 
@@ -189,6 +178,29 @@ def cite(key: str) -> str:
     titles = list(dict.fromkeys(titles))
     more = f" and {len(titles) - 2} more" if len(titles) > 2 else ""
     return "; ".join(titles[:2]) + more
+
+
+def from_file(source: str) -> str:
+    """Say in words where a fact comes from whose source may be a file of ours.
+
+    Parameters
+    ----------
+    source : str
+        Keys as of :func:`cite`, or files of ``data/``.
+
+    Returns
+    -------
+    str
+        Titles of the sources; of our own files, whose rows name theirs, that they are our lists.
+
+    Examples
+    --------
+    >>> from_file("data/constants/cost.yaml"), from_file("data/prices.csv, data/costs.csv"), from_file("customer file")
+    ('our assumption', 'our list of prices', 'customer file')
+    """
+    if source.startswith("data/constants/"):
+        return "our assumption"
+    return "our list of prices" if source.startswith("data/") else cite(source)
 
 
 def _title(entry: Mapping[str, str]) -> str:

@@ -168,4 +168,4 @@ qwen3-32b,H100 PCIe,2,2,1,1024,128,8,vLLM,0.18.0,,,
                  "prompts beyond 8,192"):  # fmt: skip
         assert said in notes[0]
     assert "a cache in FP8 on Ampere: this engine has INT8" in notes[1]
-    assert "a bridge between the cards is assumed" in notes[2]
+    assert "we assume a bridge between the cards" in notes[2]

@@ -79,7 +79,7 @@ def test_the_index_says_what_each_report_says(tmp_path: Path) -> None:
         'href="a-b/index.html"',
         "8 × H200 SXM",
         "$12,700",
-        "changes to H200 NVL",
+        "we would choose H200 NVL",
         "failed: name: no",
     ):
         assert words in page, words

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from tests.report import book
+from tests.report.test_paper import long
 
 from hopperbook import report
 
@@ -101,6 +102,13 @@ def test_the_pdf_has_bookmarks_and_a_sheet_for_each_chapter(tmp_path: Path) -> N
     assert b"/Outlines" in unpacked
 
 
+def test_a_brief_takes_two_pages_of_a4(tmp_path: Path) -> None:
+    from hopperbook.report import paper
+
+    made = paper.write(long(tmp_path), tmp_path / "brief.pdf", brief=True).read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", made)) == 2
+
+
 READ = """import altair as alt
 from hopperbook import display
 rows = alt.InlineData(values=[{"x": i, "y": i * i} for i in range(5)])
@@ -113,7 +121,7 @@ display.figure(chart, "points", "They rise", alt="Five points.")"""
 
 def test_marks_by_keyboard_doors_by_click_and_numbers_by_search(tmp_path: Path) -> None:
     from hopperbook.report import access
-    from hopperbook.report.browser import Browser
+    from hopperbook.report.browser import Browser, check_site
 
     cells = {
         "_02_fp8": [("markdown", "# Reading\n\n## A part"), ("code", READ)],
@@ -121,7 +129,7 @@ def test_marks_by_keyboard_doors_by_click_and_numbers_by_search(tmp_path: Path) 
     }
     chapters = book.write(tmp_path / "chapters", **cells)
     index = report.build({"name": "A"}, tmp_path / "report", chapters_dir=chapters)
-    assert access.check_site(index.parent) == []
+    assert check_site(index.parent, also=access.findings) == []
     with Browser() as browser:
         browser.open((index.parent / "02-fp8.html").as_uri())
         browser.evaluate(

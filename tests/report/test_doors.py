@@ -78,3 +78,10 @@ def test_the_panels_of_serving_and_memory_speak_of_the_plan_of_each_customer(pat
     assert units.duration(seen.ttft.mean) in first.formula
     assert units.duration(seen.tpot.mean) in each.formula
     assert all(source.url for source in each.inputs if source.kind != "yours")
+
+
+def test_pages_call_every_calculator_behind_a_number_by_words() -> None:
+    called = facts.read_yaml("calculators.yaml")
+    named = {door["calculator"] for door in facts.read_yaml("doors.yaml").values()}
+    assert named - set(called) == set()
+    assert all(words.startswith("our ") for words in called.values())

@@ -28,3 +28,11 @@ def test_a_number_is_found_in_its_own_section():
 
 def test_a_hyphen_joins_two_words_once_more():
     assert finding.words("break-even") == ["break", "even", "breakeven"]
+
+
+def test_a_number_in_large_letters_counts_for_more_than_one_in_a_table():
+    document = nodes.document(None, None)  # type: ignore[arg-type]
+    html = '<p class="hb-number">$12,500 <span class="hb-unit">a month</span></p>'
+    document += nodes.section("", nodes.title("", "A"), nodes.raw("", html, format="html"), ids=["a"])
+    found = finding.index({"09": finding.sections(document), "13": finding.sections(page())}, str)
+    assert found["words"]["12500"] == [0, 1 + finding.HEADLINE, 2, 1]

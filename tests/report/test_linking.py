@@ -1,11 +1,12 @@
 """Links that nobody types: they stand where they should, in text only, and lead where something is."""
 
 import re
+from pathlib import Path
 
 import pytest
 from tests.report import book
 
-from hopperbook import facts, story
+from hopperbook import facts, reads, story
 from hopperbook.display.core import escape
 from hopperbook.display.lists import anchor
 from hopperbook.report import linking, reference
@@ -59,3 +60,11 @@ def test_what_chapters_call_is_found(tmp_path):
     assert reference.used(sorted(folder.glob("*.ipynb")))["charts.bars"] == ["01-hopper"]
     assert "hopperbook.planner.choose" in reference.rooms()["planner"]
     assert not {"report", "cli", "studies"} & set(reference.rooms())
+
+
+def test_the_reference_shows_no_value_that_differs_from_run_to_run() -> None:
+    changing = r"(?:\btime\.|getpid|getcwd|environ|mkdtemp)"
+    varies = re.compile(rf"^#:.*\n(?:#.*\n)*\w[\w, ]*(?::[^=\n]+)?= .*{changing}", re.MULTILINE)
+    library = Path(reads.__file__).parent
+    assert [path.name for path in library.rglob("*.py") if varies.search(path.read_text(encoding="utf-8"))] == []
+    assert varies.search("#: When it began.\nSTARTED_NS, STARTED_S = time.time_ns(), time.perf_counter()\n")

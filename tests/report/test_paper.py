@@ -11,12 +11,10 @@ from tests.report import book
 from hopperbook import report
 from hopperbook.errors import InputError
 from hopperbook.report import paper
-from hopperbook.report.browser import find_browser
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("paper")
+def long(folder: Path) -> Path:
+    """Build a report with more questions to the seller than a sheet holds."""
     asked = [("Price", "What does it cost?", "known"), *(("Lead time", "When?", "known"),) * 90]
     order = [
         ("markdown", "# Yours\n\n## What to ask the seller\n\nSend these questions."),
@@ -25,6 +23,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     chapters = book.write(folder / "chapters", _10_scenarios=order)
     return report.build({"name": "Zed & <b>"}, folder / "report", chapters_dir=chapters).parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long(tmp_path_factory.mktemp("paper"))
 
 
 def test_every_link_of_the_document_leads_to_a_place_in_it_or_to_the_web(site: Path) -> None:
@@ -45,15 +48,6 @@ def test_a_brief_is_two_sheets_of_what_the_report_says(site: Path) -> None:
     assert "Rent 8 GPUs for 300 users" in first and "$14,600" in first and "Rent one replica" in first
     assert "Lead time" in first and "hb-stamp" in second and "hb-stamp" not in first
     assert "What is new?" not in text and "<a " not in text.replace("<abbr", "")
-
-
-def test_a_brief_takes_two_pages_of_a4(site: Path, tmp_path: Path) -> None:
-    try:
-        find_browser()
-    except FileNotFoundError:
-        pytest.skip("no Chromium")
-    made = paper.write(site, tmp_path / "brief.pdf", brief=True).read_bytes()
-    assert len(re.findall(rb"/Type\s*/Page\b", made)) == 2
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:

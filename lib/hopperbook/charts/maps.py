@@ -155,7 +155,7 @@ def decision_map(
     ]
     lines = borders(names, x_edges, y_edges)
     titles = [
-        _place(names, name, x_edges, y_edges, (reasons or {}).get(name, ""))
+        _place(names, name, x_edges, y_edges, (reasons or {}).get(name, ""), here)
         for name in dict.fromkeys(names.ravel())
         if name
     ]
@@ -254,13 +254,23 @@ def _chains(mask: np.ndarray, x_edges: np.ndarray, y_edges: np.ndarray) -> list[
     return [corners for _, _, corners in chains]
 
 
-def _place(names: np.ndarray, name: str, x_edges: np.ndarray, y_edges: np.ndarray, reason: str) -> dict[str, Any]:
-    """Return where a region's name stands: the middle of its widest run of cells, of its rows the middle one."""
+def _place(
+    names: np.ndarray,
+    name: str,
+    x_edges: np.ndarray,
+    y_edges: np.ndarray,
+    reason: str,
+    here: tuple[float, float] | None,
+) -> dict[str, Any]:
+    """Return where a region's name stands: amid a wide run of cells, in the middle row that is not the reader's."""
     runs = [(b - a, row, a, b) for row in range(names.shape[0]) for a, b in _runs(names[row] == name)]
     widest = max(run[0] for run in runs)
     wide_rows = [run for run in runs if run[0] >= 0.55 * widest]
-    _, row, a, b = wide_rows[len(wide_rows) // 2]
-    middle = float(np.sqrt(x_edges[a] * x_edges[b])), float(np.sqrt(y_edges[row] * y_edges[row + 1]))
+    places = [(_middle(x_edges, a, b), _middle(y_edges, row, row + 1), a, b) for _, row, a, b in wide_rows]
+    spans = np.log(x_edges[-1] / x_edges[0]), np.log(y_edges[-1] / y_edges[0])
+    order = sorted(range(len(places)), key=lambda at: abs(at - len(places) // 2))
+    free = (at for at in order if here is None or not _beside(places[at][:2], here, spans))
+    *middle, a, b = places[next(free, len(places) // 2)]
     return {
         "x": middle[0],
         "y": middle[1],
@@ -268,6 +278,16 @@ def _place(names: np.ndarray, name: str, x_edges: np.ndarray, y_edges: np.ndarra
         "reason": reason,
         "_room": float(np.log(x_edges[b] / x_edges[a])),
     }
+
+
+def _middle(borders: np.ndarray, first: int, last: int) -> float:
+    """Return the middle between two borders of a logarithmic axis."""
+    return float(np.sqrt(borders[first] * borders[last]))
+
+
+def _beside(name: tuple[float, float], here: tuple[float, float], spans: tuple[float, float]) -> bool:
+    """Say whether a name would stand on the words beside the reader's load; distances are shares of the axes."""
+    return abs(np.log(name[0] / here[0])) < 0.3 * spans[0] and abs(np.log(name[1] / here[1])) < 0.1 * spans[1]
 
 
 def _region_names(titles: list[dict[str, Any]], x: Any, y: Any, plot: float, span: float) -> list[Any]:

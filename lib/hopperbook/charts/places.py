@@ -114,6 +114,41 @@ def sides(
     return chosen
 
 
+def clear(text: str, level: float, width: float, avoid: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return where words along a level rule cover fewest points: how far from the left, and how far above or below.
+
+    Parameters
+    ----------
+    text : str
+        The words, left-aligned.
+    level : float
+        The rule, in pixels from the top.
+    width : float
+        Length of the rule in pixels.
+    avoid : sequence of tuple
+        Points that the words should not cover, such as samples of lines.
+
+    Returns
+    -------
+    tuple of float
+        Pixels from the left end, and from the rule (above is below zero); the first free place from the left, above
+        before below.
+
+    Examples
+    --------
+    >>> clear("target", 50, 400, [(10, 42)]), clear("target", 50, 400, [])
+    ((4.0, 8.0), (4.0, -8.0))
+    """
+    long = text_width(text)
+    spots = [(float(x), dy) for x in np.arange(4.0, max(width - long, 5.0), 24.0) for dy in (-8.0, 8.0)]
+
+    def covered(spot: tuple[float, float]) -> int:
+        left, middle = spot[0], level + spot[1]
+        return sum(left - 4 <= a <= left + long + 4 and abs(b - middle) <= 9 for a, b in avoid)
+
+    return min(spots, key=covered)
+
+
 def along(xs: Any, ys: Any, step: float = 6.0) -> list[tuple[float, float]]:
     """Return points along a broken line, close enough that no word fits between two.
 
@@ -141,7 +176,7 @@ def along(xs: Any, ys: Any, step: float = 6.0) -> list[tuple[float, float]]:
     return points
 
 
-def apart(values: Any, gap: float) -> list[float]:
+def apart(values: Any, gap: float, end: float = float("inf")) -> list[float]:
     """Return values moved as little as needed so that no two are closer than a gap, their order kept.
 
     Parameters
@@ -150,6 +185,8 @@ def apart(values: Any, gap: float) -> list[float]:
         Places in pixels.
     gap : float
         Least distance.
+    end : float
+        Where the last of them may stand.
 
     Returns
     -------
@@ -158,8 +195,8 @@ def apart(values: Any, gap: float) -> list[float]:
 
     Examples
     --------
-    >>> apart([10, 12, 40], 14)
-    [4.0, 18.0, 40.0]
+    >>> apart([10, 12, 40], 14), apart([10, 38, 40], 14, end=40)
+    ([4.0, 18.0, 40.0], [10.0, 26.0, 40.0])
     """
     order = np.argsort(values, kind="stable")
     groups: list[list[float]] = []
@@ -169,9 +206,11 @@ def apart(values: Any, gap: float) -> list[float]:
             last = groups.pop()
             groups[-1] += last
     placed = [_low(group, gap) + gap * place for group in groups for place in range(len(group))]
+    for place in reversed(range(len(placed))):
+        placed[place], end = min(placed[place], end), min(placed[place], end) - gap
     result = [0.0] * len(placed)
     for place, at in zip(order, placed, strict=True):
-        result[place] = at
+        result[place] = float(at)
     return result
 
 

@@ -26,7 +26,7 @@ from hopperbook.charts.base import (
     spread,
     stack,
 )
-from hopperbook.charts.places import apart, pixels, text_width
+from hopperbook.charts.places import along, apart, clear, pixels, text_width
 
 
 def bars(
@@ -153,7 +153,7 @@ def lines(
     def draw(outer: int) -> Any:
         room = max(text_width(str(name)) for name in names) + 12
         tall = height if outer > 500 else min(height, 260)
-        x_channel, y_channel, y_ends = _axes(
+        x_channel, y_channel, x_ends, y_ends = _axes(
             table, (x_title, y_title), (x_log, y_log), limit, room / (outer - 60 - room)
         )
         base = alt.Chart(data(table))
@@ -173,13 +173,19 @@ def lines(
             )
         deep = tall - 60.0
         at = deep - pixels(ends["y"], *y_ends, deep, log=y_log)
-        for place, moved in enumerate(apart(at, 14.0)):
+        for place, moved in enumerate(apart(at, 14.0, deep - 8.0)):
             beside: Mark = {"align": "left", "dx": 8, "dy": round(moved - float(at[place]), 1), "fontWeight": "bold"}
             layers.append(label(ends.iloc[[place]], x_channel, y_channel, "series", **beside))
         if limit is not None:
-            rule = [{"y": limit, "label": limit_label}]
+            rule, long = [{"y": limit, "label": limit_label}], outer - 60.0
+            drawn = [
+                along(pixels(one["x"], *x_ends, long, log=x_log), deep - pixels(one["y"], *y_ends, deep, log=y_log))
+                for _, one in table.dropna(subset=["x", "y"]).groupby("series", sort=False)
+            ]
+            level = deep - float(pixels([limit], *y_ends, deep, log=y_log)[0])
+            left, dy = clear(limit_label, level, long - room, [point for points in drawn for point in points])
             layers.append(alt.Chart(data(rule)).mark_rule(strokeDash=[4, 3]).encode(y=y_channel))
-            layers.append(label(rule, alt.value(4), y_channel, align="left", dy=-8))
+            layers.append(label(rule, alt.value(left), y_channel, align="left", dy=dy))
         return stack(layers, tall)
 
     return responsive(draw, width)
@@ -201,22 +207,28 @@ def _series_styles(names: Sequence[str]) -> dict[str, Any]:
 
 def _axes(
     table: pd.DataFrame, titles: tuple[str, str], logs: tuple[bool, bool], limit: float | None, room: float
-) -> tuple[Any, Any, tuple[float, float]]:
-    """Return the two position channels of a line chart, with room on the right for names, and the ends of y."""
+) -> tuple[Any, Any, tuple[float, float], tuple[float, float]]:
+    """Return the two position channels of a line chart, with room on the right for names, and the ends of x and y."""
     columns = [column for column in ("y", "low", "high") if column in table]
     heights = [float(v) for v in table[columns].to_numpy().ravel() if pd.notna(v)] + ([] if limit is None else [limit])
     low, high = float(table["x"].min()), float(table["x"].max())
+    far = units.stored(high * (high / low) ** room if logs[0] else high + room * (high - low))
     if logs[0]:
-        x = log_axis(low, units.stored(high * (high / low) ** room), titles[0], alt.X, "x")
+        x = log_axis(low, far, titles[0], alt.X, "x")
     else:
-        scale = alt.Scale(domain=[low, units.stored(high + room * (high - low))], nice=False, zero=False)
+        scale = alt.Scale(domain=[low, far], nice=False, zero=False)
         x = alt.X("x:Q", title=titles[0], scale=scale, axis=alt.Axis(tickCount=6, format=",~r"))
     if logs[1]:
         ends = spread(heights)
-        return x, log_axis(*ends, titles[1], alt.Y, "y", grid=True), ends
+        return x, log_axis(*ends, titles[1], alt.Y, "y", grid=True), (low, far), ends
     ends = min(0.0, *heights), units.stored(1.05 * max(heights))
     scale = alt.Scale(domain=list(ends), nice=False)
-    return x, alt.Y("y:Q", title=titles[1], scale=scale, axis=alt.Axis(grid=True, tickCount=5, format=",~r")), ends
+    return (
+        x,
+        alt.Y("y:Q", title=titles[1], scale=scale, axis=alt.Axis(grid=True, tickCount=5, format=",~r")),
+        (low, far),
+        ends,
+    )
 
 
 def histogram(

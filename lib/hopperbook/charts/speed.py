@@ -30,6 +30,7 @@ from hopperbook.charts.places import SIDES, along, pixels, sides, text_width
 
 #: What may tell one published run from another, in words, the most telling first.
 TOLD = {
+    "lot": "group",
     "label": "run",
     "model": "model",
     "gpu": "GPU",
@@ -48,7 +49,7 @@ TOLD = {
     "micro_batch": "micro-batch",
 }
 #: Further columns of a run that its chart and its CSV keep.
-KEPT = ("gpu", "measured", "predicted", "low", "high", "error", "source")
+KEPT = ("gpu", "measured", "predicted", "low", "high", "error", "source", "lot", "beyond_aim", "label")
 
 
 def words_at(
@@ -338,8 +339,9 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:
 
 def _told(table: pd.DataFrame) -> dict[str, str]:
     """Return what a pointed-at run says of itself: four at most of what tells its rows apart, in words."""
-    varying = [column for column in TOLD if column in table and table[column].nunique(dropna=True) > 1]
-    return {column: TOLD[column] for column in (varying or [c for c in TOLD if c in table])[:4]}
+    known = [column for column in TOLD if column in table and not (column == "label" and "lot" in table)]
+    varying = [column for column in known if table[column].nunique(dropna=True) > 1]
+    return {column: TOLD[column] for column in (varying or known)[:4]}
 
 
 def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: str = "", width: int = WIDE) -> Spec:
@@ -347,8 +349,8 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
 
     Parameters
     ----------
-    rows : rows with ``measured``, ``predicted``, ``gpu``; optional ``label``
-        One run each, above zero; a label marks a point worth a word.
+    rows : rows with ``measured``, ``predicted``, ``gpu``; optional ``label`` and ``beyond_aim``
+        One run each, above zero; a label marks a point worth a word; runs beyond the aim are filled.
     band : float
         Half-width of the band as a fraction: 0.13 for 13 %.
     unit, quantity : str
@@ -381,6 +383,11 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
         for v in np.geomspace(low, high, 40)
     ]
 
+    filled: dict[str, Any] = {}
+    if "beyond_aim" in table:
+        full = alt.condition(alt.datum.beyond_aim, alt.value(0.9), alt.value(0))
+        filled = {"fill": alt.Fill("gpu:N", scale=colors, legend=None), "fillOpacity": full}
+
     def draw(outer: int) -> Any:
         base = alt.Chart(data(line))
         tall = 420 if outer > 500 else 320
@@ -392,6 +399,7 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
                 y=y,
                 color=alt.Color("gpu:N", scale=colors, legend=None),
                 shape=alt.Shape("gpu:N", scale=shapes, legend=None),
+                **filled,
                 tooltip=[alt.Tooltip(f"{column}:N", title=words) for column, words in told.items()]
                 + [
                     alt.Tooltip(f"{column}:Q", format=",.3~r", title=f"{column}, {unit or quantity}".rstrip(", "))
@@ -408,9 +416,12 @@ def predicted_measured(rows: Rows, band: float = 0.1, unit: str = "", quantity: 
         if "label" in table:
             named = table[table["label"].astype(str) != ""].dropna(subset=["label"])
             if len(named):
+                plot = (("measured", outer - 60.0), ("predicted", tall - 60.0))
                 px = pixels(named["measured"], low, high, outer - 60.0, log=True)
                 py = tall - 60.0 - pixels(named["predicted"], low, high, tall - 60.0, log=True)
-                layers += words_at(named, x, y, outer - 60.0, tall, px, py)
+                every = zip(*(pixels(table[c], low, high, size, log=True) for c, size in plot), strict=True)
+                avoid = [(float(a), tall - 60.0 - float(b)) for a, b in every]
+                layers += words_at(named.assign(strong=True), x, y, outer - 60.0, tall, px, py, avoid)
         return stack(layers, tall)
 
     return responsive(draw, width, names)

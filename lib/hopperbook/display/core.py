@@ -109,7 +109,7 @@ def build_command(file_name: str, settings: Mapping[str, object] | None = None) 
     return " ".join(["hopperbook build --customer", shlex.quote(file_name), *words])
 
 
-def block(kind: str, body: str, tag: str = "div") -> str:
+def block(kind: str, body: str, tag: str = "div", place: str = "") -> str:
     """Wrap safe HTML in the element that the style sheet knows and MathJax leaves alone.
 
     Parameters
@@ -120,6 +120,8 @@ def block(kind: str, body: str, tag: str = "div") -> str:
         Safe HTML.
     tag : str
         Element name.
+    place : str
+        A plain name by which links find it.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def block(kind: str, body: str, tag: str = "div") -> str:
     >>> block("card", "x")
     '<div class="hb hb-card mathjax_ignore">x</div>'
     """
-    return f'<{tag} class="hb hb-{kind} mathjax_ignore">{body}</{tag}>'
+    at = f' id="{place}"' if place else ""
+    return f'<{tag} class="hb hb-{kind} mathjax_ignore"{at}>{body}</{tag}>'
 
 
 def split_unit(shown: str) -> tuple[str, str]:

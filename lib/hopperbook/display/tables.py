@@ -14,6 +14,8 @@ from hopperbook.display.core import DATA_MIME, block, escape, show
 from hopperbook.errors import InputError
 
 PHONE_COLUMNS = 4  # beyond which a phone shows each row as a block
+PHONE_WORDS = 40  # letters of a text that needs a line of its own there
+TALL_ROWS = 40  # beyond which a table scrolls under its heads
 KINDS = {"yours": "square", "vendor": "diamond", "measured": "disc", "assumed": "ring"}
 
 
@@ -169,10 +171,11 @@ def table(
         body += f'<tr class="hb-strong">{tds}</tr>' if place in bold else f"<tr>{tds}</tr>"
         lines.append(" | ".join(first + (f" ({below})" if below else "") for first, below in cells))
     head = _head([(column.label, side) for column, side in zip(picked, sides, strict=True)])
-    kind = "table hb-many" if len(picked) > PHONE_COLUMNS else "table"
+    kind = "table" + " hb-many" * (len(picked) > PHONE_COLUMNS) + " hb-tall" * (len(frame) > TALL_ROWS)
     html = _title(title, subtitle) + _scroll(f"<table>{head}<tbody>{body}</tbody></table>", title or name or "Table")
     extra = {DATA_MIME: _data(name, frame)} if name else None
-    show(block(kind, html + _source(source, name)), "\n".join([title, *lines] if title else lines), extra)
+    made = block(kind, html + _source(source, name), place=f"table-{name}" if name else "")
+    show(made, "\n".join([title, *lines] if title else lines), extra)
 
 
 def _side(frame: pd.DataFrame, column: Column) -> str:
@@ -211,7 +214,8 @@ def _table_cell(cell: tuple[str, str], side: str, column: Column, place: int) ->
     if place == 0:
         return f'<th scope="row" class="hb-{side}">{_two_lines(*cell)}</th>'
     head = escape(column.label.replace("\n", " "))
-    return f'<td class="hb-{side}" data-label="{head}">{_two_lines(*cell)}</td>'
+    long = " hb-long" if side == "txt" and len(cell[0]) > PHONE_WORDS else ""
+    return f'<td class="hb-{side}{long}" data-label="{head}">{_two_lines(*cell)}</td>'
 
 
 def _two_lines(first: str, below: str) -> str:
@@ -282,7 +286,7 @@ class Option:
         return "disc" if word.startswith("recommended") else "cross" if word.startswith("rejected") else "ring"
 
 
-def options(rows: Sequence[Option], columns: Sequence[str], source: str = "") -> None:
+def options(rows: Sequence[Option], columns: Sequence[str], source: str = "", title: str = "") -> None:
     """Show the options with verdict marks and reasons; on a phone each becomes a block.
 
     Parameters
@@ -293,6 +297,8 @@ def options(rows: Sequence[Option], columns: Sequence[str], source: str = "") ->
         Heads of the numbers, with units; a line break is kept.
     source : str
         The line below.
+    title : str
+        What they are options for, where a page has several such tables.
 
     Examples
     --------
@@ -309,7 +315,8 @@ def options(rows: Sequence[Option], columns: Sequence[str], source: str = "") ->
         f'<table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
         f'<tbody role="rowgroup">{body}</tbody></table>{_source(source)}'
     )
-    show(block("table hb-options", html), "\n".join(_option_words(row, flat) for row in rows))
+    words = [title] * bool(title) + [_option_words(row, flat) for row in rows]
+    show(block("table hb-options", _title(title) + html), "\n".join(words))
 
 
 def _pairs(row: Option, columns: Sequence[str]) -> list[tuple[str, str, str]]:

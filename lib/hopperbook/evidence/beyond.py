@@ -144,7 +144,9 @@ def serving_beyond(d: Deployment, prompt_tokens: float = 0.0) -> dict[str, float
         found[f"{d.gpu.name} is timed by {d.gpu.kernels_of}"] = 1.0 if d.gpu.cuda else beyond_exponent()
     name, own = serving_family(d)
     if not own:
-        found[f"ranges are those of {name or 'all engines'}"] = distance(ONLINE, "version")
+        found[f"we have no ranges for this engine and use those of {name or 'all engines'}"] = distance(
+            ONLINE, "version"
+        )
     if d.model.name not in measured["models"]:
         found[f"no rows of {d.model.name.split('/')[-1]}"] = distance(ONLINE, "model")
     if prompt_tokens > measured["prompt_tokens"]:

@@ -198,7 +198,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
             else:
                 fields = dict(zip(keys, key, strict=True))
                 times = _nearest(engine, name, device, fields, frame.iloc[at], part.iloc[at])
-                note[at] = f"no table for this {name} shape on {gpu} ({engine}): nearest table, scaled"
+                note[at] = f"no table for this {name} shape on {gpu} ({engine}): we scaled the nearest"
         except InputError as problem:
             note[at] = str(problem)
             continue
@@ -291,7 +291,7 @@ def _answer_collective(row: dict[str, str]) -> dict[str, Any]:
         "algbw_GBs": size / seconds / 1e9,
         "busbw_GBs": float(collectives.bus_bandwidth(op, size, seconds, gpus)) / 1e9,
         "family": f"collective/{'node' if nodes == 1 else 'nodes'}",
-        "wider": beyond_exponent() if size > 1e9 and nodes == 1 or "taken" in said else 1.0,
+        "wider": beyond_exponent() if size > 1e9 and nodes == 1 or "assume" in said else 1.0,
         "note": said,
     }
 
@@ -299,11 +299,13 @@ def _answer_collective(row: dict[str, str]) -> dict[str, Any]:
 def _fabric(text: str) -> tuple[str, str]:
     """Return the fabric that a row's text means, and what to say of it; an unknown one is taken as RoCE."""
     if not text:
-        return "ndr", "fabric not stated: taken as InfiniBand NDR"
+        return "ndr", "network not stated: we assume InfiniBand NDR"
     try:
         record = collectives.fabric_record(text)
     except InputError:
-        return "roce400", f"{text[:60]} is not known: taken as RoCE, 400 Gb/s a GPU"
+        return "roce400", f"{text[:60]} is not known: we assume RoCE, 400 Gb/s a GPU"
     measured = record["name"] in collectives.constants() or record["model"] in ("infiniband", "tcp")
-    said = f"fabric read as {record['name']}"
-    return record["name"], said if measured else f"{said}, never measured: taken to behave as {record['model']}"
+    said = f"we read the network as {record['name']}"
+    return record[
+        "name"
+    ], said if measured else f"{said}, never measured: we assume that it behaves as {record['model']}"

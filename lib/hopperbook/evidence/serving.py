@@ -87,7 +87,7 @@ def _software(row: dict[str, str]) -> tuple[str, str, str]:
             return name, version or rest.split(" ")[0], ""
     if text:
         raise InputError("engine", text, "TensorRT-LLM, vLLM or SGLang", ["TensorRT-LLM", "vLLM", "SGLang"])
-    return "vLLM", version, "engine not stated: vLLM"
+    return "vLLM", version, "engine not stated: we assume vLLM"
 
 
 @lru_cache(maxsize=2048)
@@ -111,7 +111,7 @@ def _layout(row: dict[str, str], model: models.Model) -> tuple[int, int, int, in
     if tp is None:
         tp = max(1, (gpus or 1) // pp)
     if model.experts and gpus and gpus < tp * pp and gpus % pp == 0:
-        note = f"tp {tp} read as {gpus // pp} from gpus"
+        note = f"tp {tp} assumed to be {gpus // pp}, from gpus"
         tp = gpus // pp
     if model.experts and dp > 1 and gpus == tp * dp * pp:
         tp = tp * dp  # tp counts the ranks of one attention replica
@@ -180,7 +180,7 @@ def resolve(row: dict[str, str]) -> Load:
     date = "" if version_number(version) else cell(row, "date")[:7]
     if not version_number(version):
         said = "; ".join(
-            filter(None, [said, f"version not stated: {'the newest of ' + date if date else 'the newest'}"])
+            filter(None, [said, f"version not stated: we assume {'the newest of ' + date if date else 'the newest'}"])
         )
     sizes = {}
     for column in ("input_tokens", "output_tokens"):
@@ -190,7 +190,7 @@ def resolve(row: dict[str, str]) -> Load:
         sizes[column] = value
     precision = cell(row, "precision") and models.precision_name(cell(row, "precision"))
     if precision == "fp8_block" and not model.experts and engine != "vLLM":
-        precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block read as fp8 on a dense model"]))
+        precision, note = "fp8", "; ".join(filter(None, [note, "fp8_block treated as fp8 on a dense model"]))
     d = _deployment(
         model, gpu.name, tp, pp, dp, _positive(row, "moe_tp"), _positive(row, "moe_ep"), precision,
         cell(row, "kv_precision"), cell(row, "moe_precision") if model.experts else "", engine, version, date,
@@ -208,17 +208,17 @@ def resolve(row: dict[str, str]) -> Load:
             raise InputError(column, count, f"at most {MOST[column]:,} a replica, which is what is simulated")
     if concurrency is None and requests is None:
         requests = serving.published_requests(cell(row, "source"), sizes["input_tokens"], sizes["output_tokens"])
-    notes = [note, said, optional, f"constants of {d.engine.name}"]
+    notes = [note, said, optional, f"we used the constants of {d.engine.name}"]
     if d.gpu.stand_in["serving"]:
         notes.append(f"{d.gpu.name} is timed by {d.gpu.kernels_of}")
     if not cell(row, "kv_precision"):
-        notes.append(f"KV cache taken as {d.kv_precision}")
+        notes.append(f"KV cache assumed in {d.kv_precision.upper()}")
     budget = _whole(row, "step_tokens")
     if budget is None and concurrency:
         users = -(-concurrency // replicas)
         budget = serving.published_budget(cell(row, "source"), d, sizes["input_tokens"], users)
         if budget:
-            notes.append("step budget taken as one prompt and the decodes")
+            notes.append("each step assumed to read one prompt and to write a token for every other request")
     return Load(
         d, replicas, sizes["input_tokens"], sizes["output_tokens"], concurrency, requests,
         min(number(row, "length_ratio", 1.0) or 1.0, 1.0), budget, "; ".join(filter(None, notes)),
@@ -231,7 +231,7 @@ def _bridge(row: dict[str, str], gpu: facts.GPU, tp: int) -> tuple[bool, str]:
     if text not in ("", "yes", "no"):
         raise InputError("nvlink", text, "yes or no", ("yes", "no"))
     open_ = not text and tp > 1 and gpu.form == "PCIe" and gpu.nvlink_gpus == 2
-    return text != "no", "a bridge between the cards is assumed" if open_ else ""
+    return text != "no", "we assume a bridge between the cards" if open_ else ""
 
 
 def _positive(row: dict[str, str], column: str) -> int | None:
@@ -252,24 +252,25 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
         "wider": together(reasons),
         "near": d.gpu.stand_in["serving"],
     }
-    notes = [load.note, *(f"wider: {reason}" for reason in reasons if "is timed by" not in reason)]
+    notes = [load.note, *(f"wider range: {reason}" for reason in reasons if "is timed by" not in reason)]
     if load.concurrency is None:
         if d.model.experts and d.engine.tuned_experts and not (_positive(row, "moe_tp") or _positive(row, "moe_ep")):
             d = serving.fastest_layout(d, load.input_tokens, load.output_tokens, load.requests_each)
             notes.append(
-                f"experts in the fastest layout: moe_tp {d.moe_tp} moe_ep {d.moe_ep} attention_dp {d.attention_dp}"
+                f"layout of the experts not stated: we took the fastest, moe_tp {d.moe_tp}, moe_ep {d.moe_ep}, "
+                f"attention_dp {d.attention_dp}"
             )
         rate, batch = serving.offline(d, load.input_tokens, load.output_tokens, load.requests_each)
         if load.requests:
-            notes.append(f"{load.requests:,} requests at once")
+            notes.append(f"{load.requests:,} requests sent at once")
         line["output_tokens_per_s"] = load.replicas * rate
-        notes.append(f"batch {batch}")
+        notes.append(f"{batch} requests run at once")
     else:
         loop = load.loop()
         line["output_tokens_per_s"] = load.replicas * loop.output_tokens_per_s
         line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s if load.output_tokens > 1 else np.nan}
         if load.output_tokens == 1:
-            notes.append("one output token has no time between tokens")
+            notes.append("an answer of one token has no time between tokens")
         if loop.waiting_for_memory and load.concurrency:
-            notes.append("requests wait for KV memory")
+            notes.append("requests wait for room in the KV cache")
     return line | {"note": "; ".join(notes)}

@@ -144,7 +144,7 @@ def _answer_group(
             continue
         layout = pairs[best][1]
         if len(mine) > 1:
-            words.append(f"micro-batch {layout.micro_batch}, vpp {layout.vpp} taken: the fastest that fits")
+            words.append(f"we took the fastest that fits: micro-batch {layout.micro_batch}, vpp {layout.vpp}")
         if not fits:
             how = "with selective" if options.recompute == "selective" else "without"
             words.append(f"memory is tight: about {units.fixed(need[best] / GIB)} GiB {how} recomputation")
@@ -293,11 +293,11 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     if not words:
         fsdp = sharding and sharding_stage(sharding) >= 2
         words = "FSDP" if fsdp else "Megatron"
-        notes.append(f"framework not stated: {words}")
+        notes.append(f"framework not stated: we assume {words}")
     record = framework(words, gpu.architecture)
     if not sharding:
         sharding = record.default_sharding
-        notes.append(f"sharding not stated: {sharding}")
+        notes.append(f"sharding not stated: we assume {sharding}")
     sharding_stage(sharding)
     task = cell(row, "task", "pretrain").lower()
     task = {"pretraining": "pretrain", "finetune": "sft", "fine-tuning": "sft", "full": "sft", "peft": "lora"}.get(
@@ -307,7 +307,7 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
         raise InputError("task", task, "one of " + ", ".join(TASKS), TASKS)
     if not model.vocab and record.default_vocab:
         model = dataclasses.replace(model, vocab=int(record.default_vocab))
-        notes.append(f"vocabulary not stated: {model.vocab}")
+        notes.append(f"vocabulary not stated: we assume {model.vocab}")
     sequence_parallel = _flag(row, "sequence_parallel", True)
     fabric = fabric_of(cell(row, "fabric") or cell(row, "section"))
     if fabric is None and gpu.architecture == "Ampere":
@@ -320,7 +320,7 @@ def read_row(row: dict[str, str]) -> tuple[Options, list[Layout], list[str]]:
     data = constants()["datasets"].get(cell(row, "dataset") or cell(row, "bench")) if task != "pretrain" else None
     age = age_factor(cell(row, "date")) if task == "pretrain" and not re.search(r"\d", words) else 1.0
     if age != 1.0:
-        notes.append(f"software of {cell(row, 'date')}: {age:.2f} of the step")
+        notes.append(f"newer software, of {cell(row, 'date')}: the step takes {age:.2f} times as long")
     options = Options(
         model, gpu.name, power, precision, sharding, recompute, task, words, fabric, sequence_parallel, stated,
         data["document_share"] if data else None, age,
@@ -409,7 +409,7 @@ def _recompute(row: dict[str, str], default: str, notes: list[str]) -> str:
     if not text and cell(row, "full_recompute"):
         return "full" if _flag(row, "full_recompute", False) else "none"
     if not text:
-        notes.append(f"recomputation not stated: {default}")
+        notes.append(f"recomputation not stated: we assume {default}")
         return default
     if text not in _RECOMPUTE:
         raise InputError("recompute", text, "none, selective or full", ["none", "selective", "full"])
@@ -516,7 +516,7 @@ def _batches(row: dict[str, str], dp: int, pp: int, notes: list[str]) -> list[tu
             return [(each // many, many)]
         return [(b, each // b) for b in (1, 2, 4, 8, 16, 32) if each % b == 0]
     assumed = _MICRO_BATCHES_IF_UNKNOWN * pp
-    notes.append(f"global batch not stated: {many or assumed} micro-batches a step")
+    notes.append(f"global batch not stated: we assume {many or assumed} micro-batches a step")
     if micro:
         return [(micro, assumed)]
     return [(b, many or assumed) for b in (1, 2, 4, 8)]

@@ -8,7 +8,7 @@ from hopperbook.models.caches import (
     kv_values_per_token_layer,
     recurrent_state_bytes,
 )
-from hopperbook.models.catalogue import MODELS, SAME_SHAPES, alike, find, load, model_names, named_format
+from hopperbook.models.catalogue import MODELS, SAME_SHAPES, alike, find, label, load, model_names, named_format
 from hopperbook.models.config import MAX_CONFIG_BYTES, from_config, read_config
 from hopperbook.models.counts import (
     attention_parameters,
@@ -78,6 +78,7 @@ __all__ = [
     "kv_bytes",
     "kv_bytes_per_token",
     "kv_values_per_token_layer",
+    "label",
     "linear_layers",
     "load",
     "matmul_parameters",

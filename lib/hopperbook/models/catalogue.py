@@ -42,6 +42,32 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem.replace("--", "/", 1) for path in MODELS.glob("*--*.json")))
 
 
+def label(name: str) -> str:
+    """Shorten a model's id for prose; a model given by the path of its ``config.json`` is called by its folder.
+
+    Parameters
+    ----------
+    name : str
+        Hugging Face id or path.
+
+    Returns
+    -------
+    str
+        Such as ``Llama 3.3 70B``.
+
+    Examples
+    --------
+    >>> label("meta-llama/Llama-3.3-70B-Instruct"), label("meta-llama/Meta-Llama-3-8B"), label("Qwen/Qwen2.5-32B")
+    ('Llama 3.3 70B', 'Llama 3 8B', 'Qwen2.5 32B')
+    >>> label("/models/our-chat-14b/config.json"), label("config.json")
+    ('our chat 14b', 'your model')
+    """
+    *folders, last = name.replace("\\", "/").rstrip("/").split("/")
+    if last.lower() == "config.json":
+        last = folders[-1] if folders and folders[-1] not in ("", ".", "..") else "your model"
+    return last.removesuffix("-Instruct").removesuffix("-hf").removeprefix("Meta-").replace("-", " ")
+
+
 def _key(name: str) -> str:
     """Reduce a name to what tells one shape from another: no owner, no tuning, no punctuation."""
     short = SAME_SHAPES.sub("", name.strip().split("/")[-1])

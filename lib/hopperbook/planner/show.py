@@ -9,7 +9,7 @@ from hopperbook import serving, units
 from hopperbook.customer import Customer
 from hopperbook.evidence import interval
 from hopperbook.evidence.beyond import serving_beyond
-from hopperbook.models import conversion, load
+from hopperbook.models import conversion, label, load
 from hopperbook.planner import night, pictures, quality, site, unconsidered
 from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
@@ -410,17 +410,13 @@ def headline(plan: Plan) -> str:
     if row is None:
         return plan.answer
     customer, cost = plan.customer, units.money(plan.usd_per_month())
-    model = _label(customer.model)
+    model = label(customer.model)
     fleet = f"{TENURE_WORDS[row.tenure]} {int(row.gpus)} × {row.gpu}"
     if plan.training is None or plan.training.usd <= row.usd:
         return f"{fleet}, {cost} a month, for {customer.load_words} of {model}"
     t = plan.training
-    first = f"{TENURE_WORDS[t.tenure]} {int(t.gpus)} × {t.gpu} to train {_label(customer.trained_model)}"
+    first = f"{TENURE_WORDS[t.tenure]} {int(t.gpus)} × {t.gpu} to train {label(customer.trained_model)}"
     return f"{first}, {int(row.gpus)} × {row.gpu} to serve {customer.load_words}, {cost} a month on average"
-
-
-def _label(model: str) -> str:
-    return model.split("/")[-1].removesuffix("-Instruct").removesuffix("-hf").replace("-", " ")
 
 
 def _seconds(at_ms: dict[str, Any]) -> str:

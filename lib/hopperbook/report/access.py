@@ -8,8 +8,6 @@ from pathlib import Path
 
 from hopperbook.report.browser import Browser
 
-#: Where pages are looked at: each width once, each theme once.
-SEEN = ((1400, "light"), (390, "dark"))
 LOOK = (Path(__file__).parent / "looks" / "access.js").read_text(encoding="utf-8")
 
 
@@ -40,25 +38,3 @@ def findings(browser: Browser) -> list[str]:
     """
     browser.evaluate(f"{engine()};0")
     return browser.evaluate(LOOK)
-
-
-def check_site(site: Path) -> list[str]:
-    """Return what axe finds on every page of a site.
-
-    Parameters
-    ----------
-    site : Path
-        A built site.
-
-    Returns
-    -------
-    list of str
-        One line a page and rule.
-    """
-    found = []
-    with Browser() as browser:
-        for page in sorted(site.glob("*.html")):
-            for width, theme in SEEN:
-                browser.open(page.resolve().as_uri(), width, theme)
-                found += [f"{page.name} at {width} px, {theme}: {line}" for line in findings(browser)]
-    return found

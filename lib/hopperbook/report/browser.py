@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,11 @@ def find_browser(program: str | None = None) -> str:
 
 
 def check_site(
-    site: Path, shots: Path | None = None, widths: Sequence[int] = WIDTHS, themes: Sequence[str] = THEMES
+    site: Path,
+    shots: Path | None = None,
+    widths: Sequence[int] = WIDTHS,
+    themes: Sequence[str] = THEMES,
+    also: Callable[[Browser], list[str]] | None = None,
 ) -> list[str]:
     """Open every page of a site at every width and in every theme and return what is wrong.
 
@@ -225,6 +229,8 @@ def check_site(
         Widths of the window in CSS pixels.
     themes : sequence of str
         ``light``, ``dark``.
+    also : callable, optional
+        What else to look for on each open page, such as :func:`hopperbook.report.access.findings`.
 
     Returns
     -------
@@ -239,7 +245,8 @@ def check_site(
             for width in widths:
                 for theme in themes:
                     browser.open(page.resolve().as_uri(), width, theme)
-                    found += [f"{page.name} at {width} px, {theme}: {problem}" for problem in browser.problems()]
+                    seen = [*browser.problems(), *(also(browser) if also else [])]
+                    found += [f"{page.name} at {width} px, {theme}: {problem}" for problem in seen]
                     if shots:
                         browser.screenshot(shots / f"{page.stem}-{width}-{theme}.png")
     return found

@@ -75,12 +75,12 @@ def batch(
         str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://host:8786")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Local workers; default: one a processor")] = None,
-    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds that a report may take")] = 900.0,
-    retries: Annotated[int, typer.Option(min=0, max=10, help="Tries again where a worker died")] = 2,
-    memory: Annotated[float, typer.Option(min=0.5, help="GiB of memory of a local worker and what it starts")] = 6.0,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds allowed for one report")] = 900.0,
+    retries: Annotated[int, typer.Option(min=0, max=10, help="How often to try again if a worker dies")] = 2,
+    memory: Annotated[float, typer.Option(min=0.5, help="GiB of memory for each local worker")] = 6.0,
     json_: AsJson = False,
 ) -> None:
-    """Build the reports of many customers, side by side, with an index page; start it again and it goes on."""
+    """Build reports for many customers at once, with an index page; started again, it continues."""
     from hopperbook.report import batch as many
 
     made = many.run(customers, out, scheduler, workers, timeout, retries, memory, progress=not json_)
@@ -93,7 +93,7 @@ def batch(
 
 
 def verify(report: Report) -> None:
-    """Build a report again from what its manifest says and compare every byte."""
+    """Rebuild a report from its manifest and compare every byte."""
     from hopperbook.report import compare
 
     found = compare.verify(report)
@@ -109,7 +109,7 @@ def diff(
     other: Annotated[Path, typer.Argument(help="Folder of another built report")],
     json_: AsJson = False,
 ) -> None:
-    """Say in figures what is different in the second of two reports, and why."""
+    """Show which figures differ between two reports, and why."""
     from hopperbook.report import compare
 
     changes = compare.diff(one, other)
@@ -154,7 +154,7 @@ def zip_(
 
 
 def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:
-    """Say what this machine has and lacks for builds: software, browser, fonts, disk, permissions, left folders."""
+    """Say what this machine has and lacks for builds: software, browser, fonts, disk, permissions, leftover folders."""
     from hopperbook.report import upkeep
 
     found = upkeep.examine(reports)

@@ -137,7 +137,7 @@ def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     names = write_data(content, Path(app.outdir) / "data" / page)
     body = DATA_LINK.sub(rf'href="{_up(page)}data/{page}/\1"', body)
     body = CHAPTER_LINK.sub(lambda hit: f'href="{_page(app, hit[1])}.html{hit[2] or ""}"', body)
-    body = numbering.number(body, page, numbering.figures(Path(app.srcdir)))
+    body = numbering.number(body, page, numbering.places(Path(app.srcdir)))
     if linking.PAGE in app.env.found_docs and page != linking.PAGE:
         body = linking.link(body, app.config.hopperbook_places)
     context["body"] = body.replace(LINKS, _links(app, page, names, context.get("next")))

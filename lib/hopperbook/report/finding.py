@@ -27,17 +27,20 @@ WITH_UNIT = re.compile(
 HYPHENED = re.compile(r"\b([^\W\d_]+)-([^\W\d_]+)\b")
 UNSEEN = re.compile(r"<(script|style)\b.*?</\1>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 TAG = re.compile(r"<[^>]+>")
-#: How many times a word of a heading counts.
-HEADING = 6
+#: How many times a word of a heading counts, and one of an answer box, a card or the first page's line.
+HEADING, HEADLINE = 6, 8
+#: What a page says in large letters.
+LARGE = re.compile(r'<p class="hb-(?:verdict|number|h1)"[^>]*>(.*?)</p>', re.DOTALL)
 FILE = "search-index.js"
 
 
 class Section(NamedTuple):
-    """A section of a page: where it begins, its heading, and its words without those of the sections in it."""
+    """A section of a page: where it begins, its heading, its own words, and those in large letters."""
 
     anchor: str
     title: str
     text: str
+    large: str = ""
 
 
 def words(text: str) -> list[str]:
@@ -81,7 +84,8 @@ def sections(page: nodes.document) -> list[Section]:
         own = [child for child in section.children if not isinstance(child, nodes.section)]
         heading = next((child.astext() for child in own if isinstance(child, nodes.title)), "")
         text = " ".join(piece for child in own if not isinstance(child, nodes.title) for piece in _texts(child))
-        found.append(Section(section["ids"][0] if section["ids"] else "", heading, text))
+        large = " ".join(TAG.sub("", hit) for child in own for hit in _large(child))
+        found.append(Section(section["ids"][0] if section["ids"] else "", heading, text, large))
     return found
 
 
@@ -92,6 +96,12 @@ def _texts(node: nodes.Node) -> Iterable[str]:
             yield TAG.sub(" ", UNSEEN.sub(" ", each.astext()))
         elif not isinstance(each.parent, nodes.raw):
             yield each.astext()
+
+
+def _large(node: nodes.Node) -> Iterable[str]:
+    """Yield what the HTML of a node says in large letters."""
+    for raw in node.findall(nodes.raw):
+        yield from LARGE.findall(raw.astext())
 
 
 def index(pages: Mapping[str, Sequence[Section]], stem: Callable[[str], str]) -> dict[str, Any]:
@@ -127,6 +137,8 @@ def index(pages: Mapping[str, Sequence[Section]], stem: Callable[[str], str]) ->
             counts = Counter(map(root, words(each.text)))
             for word in words(each.title):
                 counts[root(word)] += HEADING
+            for word in words(each.large):
+                counts[root(word)] += HEADLINE
             for word, count in sorted(counts.items()):
                 postings.setdefault(word, []).extend((len(listed), count))
             listed.append((place, each.anchor, each.title, counts.total()))

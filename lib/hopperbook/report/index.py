@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 MARK = '<meta name="generator" content="hopperbook index">'
 #: Seconds between two versions of a page that is still growing.
 PAUSE_S = 1.0
-COLUMNS = ("Customer", "GPUs", "USD a month", "State", "Prices of", "If an H200 costs 10 % less", "Built in")
+COLUMNS = ("Customer", "GPUs", "USD a month", "State", "Prices from", "If an H200 cost 10 % less", "Build time")
 _written = {"at": 0.0}
 
 
@@ -83,7 +83,7 @@ def page(made: Sequence[Made]) -> str:
     heads = "".join(f'<th><button type="button">{escape(name)}</button></th>' for name in COLUMNS)
     rows = "\n".join(f"<tr>{''.join(_cells(one))}</tr>" for one in made)
     failed = sum(one.state == "failed" for one in made)
-    count = f"{len(made):,} customers" + (f", {failed:,} failed" if failed else "")
+    count = f"{len(made):,} customer" + "s" * (len(made) != 1) + (f", {failed:,} failed" if failed else "")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n{MARK}\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(rules, quote=True)}">\n'
@@ -101,7 +101,7 @@ def _cells(one: Made) -> list[str]:
     name = str(about.get("name") or Path(one.file).name)
     link = f'<a href="{escape(one.folder)}/index.html">{escape(name)}</a>' if about else escape(name)
     gpus, low_value_high = about.get("gpus"), about.get("usd_per_month") or [None, None, None]
-    fleet = f"{gpus} × {about.get('gpu')}" if gpus else "none" if about else ""
+    fleet = f"{units.integer(gpus)} × {about.get('gpu')}" if gpus else "none" if about else ""
     why = f"{one.state}: {one.sentence}" if one.sentence else one.state
     cheaper = about.get("cheaper")
     return [
@@ -110,7 +110,7 @@ def _cells(one: Made) -> list[str]:
         _cell(_money(low_value_high), low_value_high[1] if low_value_high[1] is not None else -1),
         _cell(why, why),
         _cell(about.get("prices_as_of", ""), about.get("prices_as_of", "")),
-        _cell(f"changes to {cheaper}" if cheaper else "stays" if about else "", cheaper or ""),
+        _cell(f"we would choose {cheaper}" if cheaper else "no change" if about else "", cheaper or ""),
         _cell(f"{one.seconds:.1f} s", one.seconds),
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from hopperbook import facts, story
 from hopperbook.display.core import escape
@@ -30,6 +30,10 @@ class Linked(NamedTuple):
 
     pattern: re.Pattern[str]
     tags: Mapping[str, str]
+
+
+#: What to link, and how: from start tags, what was found and the text before it to a link.
+Rule: TypeAlias = tuple[Linked, Callable[[Mapping[str, str], str, str], str]]
 
 
 @cache
@@ -80,7 +84,7 @@ def _linked(tags: dict[str, str], whole: bool) -> Linked:
 
 
 def calculators(places: Mapping[str, str]) -> Linked:
-    """Return the calculators as a page names them.
+    """Return the calculators as code names them; a page calls each by the words of ``data/calculators.yaml``.
 
     Parameters
     ----------
@@ -95,9 +99,39 @@ def calculators(places: Mapping[str, str]) -> Linked:
     Examples
     --------
     >>> calculators({"planner.plan": "reference/planner.html"}).tags["planner.plan"]
-    '<a class="hb-call" href="reference/planner.html">'
+    '<a class="hb-call" href="reference/planner.html" title="planner.plan">'
     """
-    return _linked({name: f'<a class="hb-call" href="{escape(place)}">' for name, place in places.items()}, whole=True)
+    start = '<a class="hb-call" href="{}" title="{}">'
+    return _linked({name: start.format(escape(place), name) for name, place in places.items()}, whole=True)
+
+
+def called(tags: Mapping[str, str], found: str, before: str) -> str:
+    """Return a link that calls a calculator by its words, with a capital letter where a sentence begins.
+
+    Parameters
+    ----------
+    tags : mapping of str
+        Start tags by name.
+    found : str
+        The calculator's name.
+    before : str
+        What stands before it.
+
+    Returns
+    -------
+    str
+        The link; the name itself where no words are written for it.
+
+    Examples
+    --------
+    >>> tags = {"planner.plan": "<a>"}
+    >>> called(tags, "planner.plan", "Made by "), called(tags, "planner.plan", " ")
+    ('<a>our plan</a>', '<a>Our plan</a>')
+    """
+    words = facts.read_yaml("calculators.yaml").get(found, found)
+    if words != found and (not before.strip() or before.rstrip().endswith((".", ":"))):
+        words = words[0].upper() + words[1:]
+    return f"{tags[found]}{escape(words)}</a>"
 
 
 def link(body: str, places: Mapping[str, str] | None = None) -> str:
@@ -122,31 +156,31 @@ def link(body: str, places: Mapping[str, str] | None = None) -> str:
     """
     seen: set[str] = set()
 
-    def once(tags: Mapping[str, str], found: str) -> str:
+    def once(tags: Mapping[str, str], found: str, before: str) -> str:
         if tags[found] in seen:
             return found
         seen.add(tags[found])
-        return _anchor(tags, found)
+        return _anchor(tags, found, before)
 
-    rules = [(sources(), _anchor), (terms(), once)]
+    rules: list[Rule] = [(sources(), _anchor), (terms(), once)]
     if places:
-        rules.insert(1, (calculators(places), _anchor))
+        rules.insert(1, (calculators(places), called))
     pieces = (piece[0] for piece in PIECE.finditer(body))
     return "".join(piece if piece[0] == "<" else _linked_text(piece, rules) for piece in pieces)
 
 
-def _anchor(tags: Mapping[str, str], found: str) -> str:
+def _anchor(tags: Mapping[str, str], found: str, before: str) -> str:
     """Return a link around what was found."""
     return f"{tags[found]}{found}</a>"
 
 
-def _linked_text(text: str, rules: Sequence[tuple[Linked, Callable[[Mapping[str, str], str], str]]]) -> str:
+def _linked_text(text: str, rules: Sequence[Rule]) -> str:
     """Return a text in which each rule has made its links, the first rule first; no link holds another."""
     if not rules or text.isspace():
         return text
     (linked, put), *rest = rules
     parts, start = [], 0
     for hit in linked.pattern.finditer(text):
-        parts += [_linked_text(text[start : hit.start()], rest), put(linked.tags, hit[0])]
+        parts += [_linked_text(text[start : hit.start()], rest), put(linked.tags, hit[0], text[: hit.start()])]
         start = hit.end()
     return "".join([*parts, _linked_text(text[start:], rest)])

@@ -384,6 +384,5 @@ def check(site: Path, browser: bool = False, screenshots: Path | None = None) ->
         from hopperbook.report import access
         from hopperbook.report.browser import check_site
 
-        found += check_site(site, screenshots)
-        found += access.check_site(site)
+        found += check_site(site, screenshots, also=access.findings)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from hopperbook import evidence, facts
+from hopperbook import evidence, facts, story
 from hopperbook.evidence import aims
 
 TPOT, TTFT, OFFLINE = "Serving, time per token", "Serving, first token", "Serving, offline maximum"
@@ -245,19 +245,58 @@ def _groups(kind: str, rows: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["kind", "group", "n", "median", "bias", "coverage"])
 
 
-def _runs(rows: pd.DataFrame) -> pd.Series:
-    """Name what a serving run has in common with its like: model, part, engine and version, or its file."""
+def serving_groups(rows: pd.DataFrame) -> pd.Series:
+    """Name what a serving run has in common with its like: model, part, engine and version, or its file in words.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged rows with ``model chip file``, and ``engine engine_version`` where known.
+
+    Returns
+    -------
+    Series of str
+        One name a row.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"model": ["a/B"], "chip": "H100", "engine": "vLLM", "engine_version": "0.18", "file": "f"})
+    >>> serving_groups(rows)[0]
+    'B, H100, vLLM 0.18'
+    """
     blank = pd.Series("", index=rows.index)
     text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version")}
     engine = (text["engine"] + " " + text["engine_version"]).str.strip()
-    return text["model"].str.split("/").str[-1] + ", " + rows.chip + ", " + engine.where(engine != "", rows.file)
+    return (
+        text["model"].str.split("/").str[-1]
+        + ", "
+        + rows.chip
+        + ", "
+        + engine.where(engine != "", rows.file.map(story.measured))
+    )
 
 
-def _campaigns(rows: pd.DataFrame) -> pd.Series:
-    """Name what a training run has in common with its like: framework, version and task."""
+def training_groups(rows: pd.DataFrame) -> pd.Series:
+    """Name what a training run has in common with its like: framework, version and task.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged rows with ``file``, and ``framework round task`` where known.
+
+    Returns
+    -------
+    Series of str
+        One name a row.
+
+    Examples
+    --------
+    >>> training_groups(pd.DataFrame({"framework": ["NeMo v25.02"], "task": "lora", "file": "f"}))[0]
+    'NeMo v25.02, lora'
+    """
     blank = pd.Series("", index=rows.index)
     text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("framework", "round", "task")}
-    framework = text["framework"].where(text["framework"] != "", rows.file)
+    framework = text["framework"].where(text["framework"] != "", rows.file.map(story.measured))
     contest = ("MLPerf " + text["round"]).where(text["round"] != "", "")
     return (framework + " " + contest).str.strip() + ", " + text["task"].replace({"": "pretrain"})
 
@@ -287,8 +326,10 @@ def by_group(frames: Frames) -> pd.DataFrame:
     scale = pd.cut(gpus, [0, *SCALES], labels=list(SCALES.values()))
     framework = train.family.str.split("/").str[3].fillna(train.family.str.split("/").str[-1])
     form = train.precision.str.lower().str.replace("amp_", "").str.upper()
-    serving = [_groups(kind, frames[kind], _runs(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
-    campaigns = [_groups(kind, frames[kind], _campaigns(frames[kind])) for kind in (THROUGHPUT, STEP)]
+    serving = [
+        _groups(kind, frames[kind], serving_groups(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames
+    ]
+    campaigns = [_groups(kind, frames[kind], training_groups(frames[kind])) for kind in (THROUGHPUT, STEP)]
     training = [_groups(THROUGHPUT, train, by) for by in (scale, framework, form)]
     return pd.concat([*serving, *campaigns, *training], ignore_index=True)
 
@@ -414,7 +455,7 @@ def worst(frames: Frames, each: int = 2, most: int = 12) -> pd.DataFrame:
     ranked = ranked.loc[ranked.error.abs().sort_values(ascending=False).index]
     ranked = ranked.groupby("kind").head(each).head(most)
     what = [_run_words(row) for row in ranked.to_dict("records")]
-    note = [each[:80] if isinstance(each, str) else "" for each in ranked.note]
+    note = [each if isinstance(each, str) else "" for each in ranked.note]
     named = ranked.assign(what=what, note=note)
     return named[["kind", "what", "measured", "predicted", "error", "note"]].reset_index(drop=True)
 

@@ -320,7 +320,7 @@ def option(verdict: str, row: Configuration, reason: str) -> Option:
     each = (units.number(tpot_ms), f"{units.number(low_ms)}–{units.number(high_ms)}")
     room = units.number(100 * float(row.headroom))
     detail = f"{planner.layout(row)}, {units.format_name(row.precision)}, {row.tenure.replace('_', ' ')}"
-    return Option(verdict, f"{int(row.gpus)} × {row.gpu}", [cost, each, room], reason, detail)
+    return Option(verdict, f"{units.integer(row.gpus)} × {row.gpu}", [cost, each, room], reason, detail)
 
 
 def refused(part: Rejected) -> Option:
@@ -343,7 +343,7 @@ def refused(part: Rejected) -> Option:
     """
     cost = "" if math.isnan(part.usd_per_month) else _bare(part.usd_per_month)
     each = "" if math.isnan(part.tpot_s) else units.number(1e3 * part.tpot_s)
-    name = f"{part.gpus} × {part.gpu}" if part.gpus else part.gpu
+    name = f"{units.integer(part.gpus)} × {part.gpu}" if part.gpus else part.gpu
     return Option("Rejected", name, [cost, each, ""], f"{capital(part.reason)}. Reconsider with {part.remedy}.")
 
 
@@ -375,7 +375,7 @@ def run_option(customer: Customer, verdict: str, run: TrainingRun, reason: str) 
     lasts = (units.number(days), f"{units.number(low)}–{units.number(high)}")
     detail = f"{describe(run)}, {units.format_name(run.precision)}, {run.tenure.replace('_', ' ')}"
     cost, share = _bare(float(run.usd_run)), units.number(100 * float(run.mfu))
-    return Option(verdict, f"{int(run.gpus)} × {run.gpu}", [cost, lasts, share], reason, detail)
+    return Option(verdict, f"{units.integer(run.gpus)} × {run.gpu}", [cost, lasts, share], reason, detail)
 
 
 def other_runs(plan: Plan, most: int = 4) -> list[TrainingRun]:
@@ -509,7 +509,7 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
     Returns
     -------
     str
-        A clause an option.
+        Two or three sentences an option, the last without its full stop.
 
     Examples
     --------
@@ -519,15 +519,15 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
     >>> close_words(made.recommendation, ties.ties(made)[:1])[:60]
     '8 × H200 SXM, bought, comes to $9,730 a month and costs more'
     """
-    return "; ".join(_close(row, each) for each in options)
+    return ". ".join(_close(row, each) for each in options)
 
 
 def _close(row: Configuration, each: ties.Tie) -> str:
     other = each.row
     what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, comes to {units.money(other.usd)} a month"
-    regret = f"the wrong choice costs {units.money(each.regret_usd)} a month on average"
+    regret = f"The wrong choice costs {units.money(each.regret_usd)} a month on average"
     odds = f"costs more in {units.percent(each.cheaper, 2)} of price scenarios"
-    return f"{what} and {odds}; {ties.choose_by(row, each)}; {regret}"
+    return f"{what} and {odds}. {capital(ties.choose_by(row, each))}. {regret}"
 
 
 def usd_per_hour(part: str, customer: Customer) -> float:

@@ -156,7 +156,7 @@ def reference_list() -> list[Reference]:
     for key, entry in facts.references().items():
         who = _plain(entry.get("author", entry.get("organization", ""))).replace(" and others", " et al.")
         fields = (entry.get("title", ""), entry.get("year", ""), entry.get("url", ""), entry.get("note", ""))
-        found.append(Reference(key, who.replace(" and ", ", "), *map(_plain, fields)))
+        found.append(Reference(key, who.replace(" and ", ", ").removesuffix("."), *map(_plain, fields)))
     return sorted(found, key=lambda each: (each.who.lower(), each.title))
 
 

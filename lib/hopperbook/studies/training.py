@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, planner, training
+from hopperbook import facts, planner, story, training, units
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, training_flop_per_token
@@ -394,6 +394,35 @@ def in_time_from(rows: pd.DataFrame, deadline_days: float) -> pd.Series:
     {'H100 SXM': 16}
     """
     return rows[rows.days <= deadline_days].groupby("gpu").gpus.min()
+
+
+def met_words(first: pd.Series) -> str:
+    """Say from how many GPUs on each part meets a deadline, parts that need as many together.
+
+    Parameters
+    ----------
+    first : Series
+        From :func:`in_time_from`.
+
+    Returns
+    -------
+    str
+        A sentence without a full stop; empty where no part meets it.
+
+    Examples
+    --------
+    >>> met_words(pd.Series({"A100": 128, "H100": 32, "H200": 32}))
+    'A100 meets the deadline from 128 GPUs on, H100 and H200 from 32 on'
+    >>> met_words(pd.Series({"H100": 8, "H200": 8}))
+    'H100 and H200 meet the deadline from 8 GPUs on'
+    """
+    parts = {int(n): list(named.index) for n, named in first.groupby(first, sort=False)}
+    said = [f"{story.join(named)} from {units.integer(n)} on" for n, named in parts.items()]
+    if said:
+        n, named = next(iter(parts.items()))
+        meet = "meets" if len(named) == 1 else "meet"
+        said[0] = f"{story.join(named)} {meet} the deadline from {units.integer(n)} GPUs on"
+    return ", ".join(said)
 
 
 def becomes(rows: pd.DataFrame, old: str, new: str, days: float = 7.0) -> Days | None:
