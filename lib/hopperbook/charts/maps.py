@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from hopperbook import units
 from hopperbook.charts.base import INK, WIDE, Mark, Spec, data, gpu_style, label, log_axis, responsive, stack
-from hopperbook.charts.places import text_width
+from hopperbook.charts.places import broken, text_width
 from hopperbook.errors import InputError
 
 
@@ -295,7 +295,7 @@ def _region_names(titles: list[dict[str, Any]], x: Any, y: Any, plot: float, spa
     layers = []
     for title in titles:
         room = title["_room"] / span * plot - 8
-        name, reason = _broken(title["winner"], room, 15.0), _broken(title["reason"], room, 12.0)
+        name, reason = broken(title["winner"], room, 15.0), broken(title["reason"], room, 12.0)
         if text_width(title["winner"].split(" ")[0], 15.0) > room:
             continue
         lines = name.count("\n")
@@ -305,15 +305,6 @@ def _region_names(titles: list[dict[str, Any]], x: Any, y: Any, plot: float, spa
         if reason and max(text_width(line) for line in reason.split("\n")) <= room:
             layers.append(label(at, x, y, "reason", dy=10 + 9 * lines, lineBreak="\n"))
     return layers
-
-
-def _broken(words: str, room: float, size: float) -> str:
-    """Return words broken in two where they are wider than their room, as evenly as they allow."""
-    spaces = [place for place, letter in enumerate(words) if letter == " "]
-    if not spaces or text_width(words, size) <= room:
-        return words
-    cut = min(spaces, key=lambda place: abs(place - len(words) / 2))
-    return f"{words[:cut]}\n{words[cut + 1 :]}"
 
 
 def _here(here: tuple[float, float], x: Any, y: Any, left: bool) -> list[Any]:

@@ -23,6 +23,7 @@ from hopperbook.charts.base import (
     responsive,
     stack,
 )
+from hopperbook.charts.places import broken, text_width
 from hopperbook.errors import InputError
 
 ON_BAR = "#111111"
@@ -268,15 +269,26 @@ def mig_placement(rows: Rows, x_title: str = "memory slices", slices: int = 8, w
                 height={"band": 0.72}, fillOpacity=0, stroke=INK, strokeDash=[4, 3]
             )
             layers.append(free.encode(x=x, x2=alt.X2("_end:Q"), y=y))
-        both = used & (table["detail"].astype(str) != "")
+        named = _within(table, (outer - 150.0) / slices)
+        both = used & (named["detail"] != "")
+        two: Mark = {"lineBreak": "\n", "lineHeight": 13}
         for part, field, mark in (
-            (table[both], "label", {"dy": -8, "fontWeight": "bold"}),
-            (table[both], "detail", {"dy": 8}),
-            (table[used & ~both], "label", {"fontWeight": "bold"}),
-            (table[~used], "detail", {}),
+            (named[both], "label", {"dy": -8, "fontWeight": "bold"}),
+            (named[both], "detail", {"dy": 8} | two),
+            (named[used & ~both], "label", {"fontWeight": "bold"}),
+            (named[~used], "detail", two),
         ):
             if len(part):
                 layers.append(label(part, alt.X("_middle:Q"), y, field, **mark))
-        return stack(layers, 62 * table["card"].nunique() + 40)
+        deep = 80 if named["detail"].str.contains("\n").any() else 62
+        return stack(layers, deep * table["card"].nunique() + 40)
 
     return responsive(draw, width)
+
+
+def _within(table: Any, slice_px: float) -> Any:
+    """Break what runs on each instance to the width of its box, and leave it to the table where it is wider still."""
+    room = table["slices"] * slice_px - 6
+    words = [broken(str(detail), wide) for detail, wide in zip(table["detail"], room, strict=True)]
+    kept = [max(map(text_width, each.split("\n"))) <= wide for each, wide in zip(words, room, strict=True)]
+    return table.assign(detail=[each if keep else "" for each, keep in zip(words, kept, strict=True)])

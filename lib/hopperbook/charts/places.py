@@ -149,6 +149,33 @@ def clear(text: str, level: float, width: float, avoid: Sequence[tuple[float, fl
     return min(spots, key=covered)
 
 
+def broken(words: str, room: float, size: float = 12.0) -> str:
+    """Break words in two where they are wider than their room, as evenly as they allow.
+
+    Parameters
+    ----------
+    words : str
+        One line.
+    room, size : float
+        Width of their place, and size of the type, in pixels.
+
+    Returns
+    -------
+    str
+        The words, one line or two.
+
+    Examples
+    --------
+    >>> broken("chat with history", 60)
+    'chat with\\nhistory'
+    """
+    spaces = [place for place, letter in enumerate(words) if letter == " "]
+    if not spaces or text_width(words, size) <= room:
+        return words
+    cut = min(spaces, key=lambda place: abs(place - len(words) / 2))
+    return f"{words[:cut]}\n{words[cut + 1 :]}"
+
+
 def along(xs: Any, ys: Any, step: float = 6.0) -> list[tuple[float, float]]:
     """Return points along a broken line, close enough that no word fits between two.
 
