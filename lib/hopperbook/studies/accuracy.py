@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
 from hopperbook import evidence, facts
@@ -188,24 +187,6 @@ def most_gpus(rows: pd.DataFrame) -> float:
     return float(pd.to_numeric(rows.gpus, errors="coerce").max())
 
 
-def aimed() -> pd.DataFrame:
-    """Say of each family whether its aim is reached, and where it is not, what the miss is made of.
-
-    Returns
-    -------
-    DataFrame
-        As :func:`hopperbook.evidence.aims.reached` with a ``verdict``; ``miss`` is empty where the aim is reached.
-
-    Examples
-    --------
-    >>> len(aimed()), sorted(set(aimed().verdict))
-    (25, ['missed', 'reached'])
-    """
-    found = aims.reached()
-    verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
-    return found.assign(verdict=verdict, miss=miss)
-
-
 def by_part(frames: Frames, labels: Iterable[str] = (TPOT, THROUGHPUT)) -> pd.DataFrame:
     """Put the errors of some kinds into lanes, one a kind and part.
 
@@ -245,16 +226,49 @@ def _groups(kind: str, rows: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["kind", "group", "n", "median", "bias", "coverage"])
 
 
-def _runs(rows: pd.DataFrame) -> pd.Series:
-    """Name what a serving run has in common with its like: model, part, engine and version, or its file."""
+def run_names(rows: pd.DataFrame) -> pd.Series:
+    """Name what a serving run has in common with its like: model, part, engine and version, or its file.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged answers with ``chip`` and ``file``.
+
+    Returns
+    -------
+    Series of str
+        One name an answer.
+
+    Examples
+    --------
+    >>> run_names(pd.DataFrame({"model": ["a/b"], "chip": ["H100"], "engine": ["vLLM"], "file": ["online"]})).tolist()
+    ['b, H100, vLLM']
+    """
     blank = pd.Series("", index=rows.index)
-    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version")}
+    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version", "software")}
     engine = (text["engine"] + " " + text["engine_version"]).str.strip()
+    engine = engine.where(engine != "", text["software"].str.split(" \\(").str[0])
     return text["model"].str.split("/").str[-1] + ", " + rows.chip + ", " + engine.where(engine != "", rows.file)
 
 
-def _campaigns(rows: pd.DataFrame) -> pd.Series:
-    """Name what a training run has in common with its like: framework, version and task."""
+def campaign_names(rows: pd.DataFrame) -> pd.Series:
+    """Name what a training run has in common with its like: framework, version and task.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged answers with ``file``.
+
+    Returns
+    -------
+    Series of str
+        One name an answer.
+
+    Examples
+    --------
+    >>> campaign_names(pd.DataFrame({"framework": ["nanotron"], "file": ["training_playbook"]})).tolist()
+    ['nanotron, pretrain']
+    """
     blank = pd.Series("", index=rows.index)
     text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("framework", "round", "task")}
     framework = text["framework"].where(text["framework"] != "", rows.file)
@@ -287,8 +301,8 @@ def by_group(frames: Frames) -> pd.DataFrame:
     scale = pd.cut(gpus, [0, *SCALES], labels=list(SCALES.values()))
     framework = train.family.str.split("/").str[3].fillna(train.family.str.split("/").str[-1])
     form = train.precision.str.lower().str.replace("amp_", "").str.upper()
-    serving = [_groups(kind, frames[kind], _runs(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
-    campaigns = [_groups(kind, frames[kind], _campaigns(frames[kind])) for kind in (THROUGHPUT, STEP)]
+    serving = [_groups(kind, frames[kind], run_names(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames]
+    campaigns = [_groups(kind, frames[kind], campaign_names(frames[kind])) for kind in (THROUGHPUT, STEP)]
     training = [_groups(THROUGHPUT, train, by) for by in (scale, framework, form)]
     return pd.concat([*serving, *campaigns, *training], ignore_index=True)
 
