@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hopperbook import serving
 from hopperbook.models import load
 from hopperbook.serving import ticker
-from hopperbook.serving.clock import BATCH, CONTEXT, read, read_table
+from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, read, read_table
 
 REPLICAS = [
     serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"),
@@ -34,6 +34,14 @@ def test_a_simulation_reads_what_arrays_read(d, batch, context, new, prompts, ca
     if batch:
         step = clock.decode_step_s(batch, context)
         assert ticker.decode_s(ticker.ticker(clock), batch, context) == pytest.approx(float(step), rel=1e-12)
+
+
+def test_no_two_replicas_of_attention_share_a_prompt():
+    clock = serving.clock_of(REPLICAS[2])
+    one, eight = (float(clock.mixed_step_s(0, 1, n * 30_000, n)) for n in (1, 8))
+    alone = float(read_table(PROMPTS, NEW_TOKENS, clock.context_s, 1, 30_000))
+    assert alone < one < eight
+    assert eight < 8 * one
 
 
 def test_what_is_affine_is_read_exactly():

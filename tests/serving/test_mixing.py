@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hopperbook.models import load
-from hopperbook.serving import deploy
+from hopperbook.serving import decode_step_s, deploy
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS
 from hopperbook.serving.mixing import mixing_s
 
@@ -54,3 +54,9 @@ def test_compressed_entries_are_timed_on_all_grids():
         times = _at(COMPRESSED, kind)
         assert np.all(np.isfinite(times)) and np.all(times > 0)
         assert np.all(times[:, -1] >= 0.9 * times[:, 0])
+
+
+def test_mxfp4_experts_on_tensorrt_llm_start_no_later_spread_than_cut():
+    model, way = load("gpt-oss-120b"), {"tp": 4, "engine_name": "TensorRT-LLM", "engine_version": "1.0"}
+    spread, cut = (deploy(model, "H200 SXM", moe_ep=ep, **way) for ep in (4, 1))
+    assert decode_step_s(spread, 1, 1024) == pytest.approx(float(decode_step_s(cut, 1, 1024)), rel=1e-9)

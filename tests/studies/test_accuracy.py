@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hopperbook.studies import accuracy
+from hopperbook.studies import accuracy, misses
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +74,24 @@ def test_the_worst_are_the_worst(frames):
 
 
 def test_aims_that_are_reached_have_no_miss():
-    aimed = accuracy.aimed()
+    aimed = misses.aimed()
     assert (aimed.miss[aimed.met] == "").all()
     assert (aimed.verdict == "missed").sum() == (~aimed.met).sum()
     assert (aimed.met == (aimed["median"] <= aimed.aim)).all()
+
+
+def test_the_misses_are_those_of_the_families_off_their_aim_and_name_why():
+    aimed, missed = misses.aimed(), misses.misses()
+    assert missed.name.tolist() == aimed.name[~aimed.met].tolist()
+    assert (missed.miss != "").all()
+    assert (missed.rest <= missed["median"]).all()
+    assert ((missed.rest < missed["median"]) == (missed.left_out != "no group of its own")).all()
+
+
+def test_no_floor_without_repeats():
+    aimed = misses.aimed()
+    assert (aimed.floor.isna() == (aimed.pairs < misses.noise.LEAST_PAIRS)).all()
+    assert (aimed.floor.dropna() > 0).all()
 
 
 def test_ratios_are_summed_over_all_pairs():

@@ -21,6 +21,7 @@ from hopperbook import evidence, serving
 from hopperbook.calibrate import training as frameworks
 from hopperbook.calibrate.serving import descend, serving_loss, yaml_number
 from hopperbook.errors import InputError
+from hopperbook.evidence import noise
 from hopperbook.evidence.serving import Load, resolve
 from hopperbook.facts import own
 from hopperbook.training.layer import framework
@@ -30,8 +31,8 @@ ENGINE = {"age": 0.05, "host_s": 5e-4, "sequence_s": 2e-5, "frontend_s": 1e-2}
 FRAMEWORK = {"gemm_ceiling_share": 0.05, "gemm_ceiling_share_a100": 0.05, "fp8_ceiling_share": 0.05,
              "elementwise_passes": 0.5, "host_step_s": 0.05}  # fmt: skip
 PULL, LEAST_ROWS, HELD_OUT = 3.0, 6, 3
-#: Rows alike in all that was asked must agree this well; what says nothing of a run.
-AGREE, SILENT = 1.3, {"id", "note", "source", "locator", "split", "date", "file"}
+#: Rows alike in all that was asked must agree this well.
+AGREE = 1.3
 
 
 def contradictions(rows: pd.DataFrame) -> None:
@@ -55,9 +56,8 @@ def contradictions(rows: pd.DataFrame) -> None:
     hopperbook.errors.InputError: rows: '1 and 2' is not usable; allowed is runs that agree: they are equal in every \
 column but tpot_ms, which is 10 and 19
     """
-    known = {quantity for kind in evidence.KINDS for quantity in kind.quantities}
-    quantities = [c for c in rows if c in known]
-    asked = [c for c in rows if c not in known | SILENT]
+    quantities = [c for c in rows if c in noise.QUANTITIES]
+    asked = noise.conditions(rows)
     for _, same in rows.groupby(asked, sort=False) if asked else []:
         for quantity in quantities:
             value = pd.to_numeric(same[quantity], errors="coerce").dropna()

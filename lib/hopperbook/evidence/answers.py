@@ -49,7 +49,7 @@ def predict(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One line an answer, in the order of rows and then columns: ``row kind quantity gpu measured predicted low high
-        error note family``.
+        error note family reach``.
     """
     rows = rows.reset_index(drop=True)
     answers, claimed = [], set[str]()
@@ -92,14 +92,15 @@ def _answers(rows: pd.DataFrame, found: pd.DataFrame, kind: str, quantity: str) 
     pairs = pd.DataFrame({"family": family, "wider": wider, "near": near})
     bounds = {key: interval(*key) for key in set(map(tuple, pairs.to_numpy()))}
     factors = np.array([bounds[key] for key in map(tuple, pairs.to_numpy())]).reshape(-1, 2)
+    reach = found["reach"].fillna(1.0).to_numpy(float) if "reach" in found and quantity == "ttft_ms" else 1.0
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(measured > 0, predicted / measured - 1, np.nan)
     return pd.DataFrame(
         {
             "row": np.arange(1, len(rows) + 1), "kind": kind, "quantity": quantity,
             "gpu": rows.get("gpu", ""), "measured": measured, "predicted": predicted,
-            "low": predicted * factors[:, 0], "high": predicted * factors[:, 1], "error": error,
-            "note": note.str.strip("; "), "family": family,
+            "low": predicted * factors[:, 0] * reach, "high": predicted * factors[:, 1], "error": error,
+            "note": note.str.strip("; "), "family": family, "reach": reach,
         }
     )  # fmt: skip
 
@@ -160,7 +161,7 @@ def answer(path: str | Path) -> dict[str, list[dict[str, Any]]]:
         If the file cannot be read or asks for nothing.
     """
     answers = predict(read(path))
-    shown = answers.drop(columns="family")
+    shown = answers.drop(columns=["family", "reach"])
     return {"rows": _records(shown), "summary": _records(summary(answers))}
 
 

@@ -191,7 +191,7 @@ def serving_band(d: Deployment, quantity: str) -> Band:
     >>> from hopperbook.serving import deploy
     >>> band = serving_band(deploy(load("gpt-oss-120b"), "H100 SXM"), "tpot_ms")
     >>> band.family, round(band.low, 2), round(band.high, 2)
-    ('serving/tpot_ms/online/moe/vllm', 0.9, 1.31)
+    ('serving/tpot_ms/online/moe/vllm', 0.9, 1.3)
     """
     reasons = serving_beyond(d)
     return _band(f"serving/{quantity}/online/{serving_family(d)[0]}", reasons, d.gpu.stand_in["serving"])
@@ -216,7 +216,7 @@ def load_band(d: Deployment) -> Band:
     >>> from hopperbook.serving import deploy
     >>> band = load_band(deploy(load("llama-3.1-8b"), "H100 SXM"))
     >>> band.family, round(band.low, 2), round(band.high, 2)
-    ('load/ttft_mean_ms/over_time/dense', 1.0, 1.59)
+    ('load/ttft_mean_ms/over_time/dense', 1.0, 1.62)
     """
     return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d), d.gpu.stand_in["serving"])
 

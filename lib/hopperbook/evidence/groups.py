@@ -208,6 +208,8 @@ def holds(answers: pd.DataFrame) -> pd.Series:
         low, high = left_out_ends(ratio[pool], names[pool])
         low, high = low / known["grown"], high * known["grown"]
         low, high = np.where(np.isfinite(low), low, known["low"]), np.where(np.isfinite(high), high, known["high"])
+        if "reach" in answers:
+            low = low * answers["reach"][pool].fillna(1.0).to_numpy(float)
         found = (ratio[pool] >= low) & (ratio[pool] <= high)
         inside = inside | (found.reindex(answers.index, fill_value=False) & (keys == key))
     return inside

@@ -143,6 +143,12 @@ def number(
     return int(value) if whole else value
 
 
+#: What an answer says of its range, and what holds where it says nothing: the family it comes from, the exponent on
+#: it, how near the part is that stands in, and by which factor a first token may fall short where the load leaves it
+#: open.
+ABOUT: dict[str, Any] = {"family": "", "wider": 1.0, "near": "", "reach": 1.0}
+
+
 def answered(
     rows: pd.DataFrame, quantities: list[str], family: str, answer: Callable[[dict[str, str]], dict[str, Any]]
 ) -> pd.DataFrame:
@@ -162,7 +168,7 @@ def answered(
     Returns
     -------
     DataFrame
-        The quantities, ``note``, ``family`` and ``wider``.
+        The quantities, ``note`` and what `ABOUT` says of a range.
 
     Examples
     --------
@@ -171,12 +177,12 @@ def answered(
     """
     lines = []
     for row in rows.to_dict("records"):
-        line: dict[str, Any] = dict.fromkeys(quantities, math.nan) | {"note": "", "family": family, "wider": 1.0}
+        line: dict[str, Any] = dict.fromkeys(quantities, math.nan) | ABOUT | {"note": "", "family": family}
         try:
             line |= answer(row)
         except InputError as problem:
             line["note"] = str(problem)
-        lines.append({name: line[name] for name in (*quantities, "note", "family", "wider")})
+        lines.append({name: line[name] for name in (*quantities, "note", *ABOUT)})
     return pd.DataFrame(lines, index=rows.index)
 
 

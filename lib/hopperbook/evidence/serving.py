@@ -12,7 +12,7 @@ import pandas as pd
 from hopperbook import facts, models, serving
 from hopperbook.errors import InputError
 from hopperbook.evidence.beyond import own_family, serving_beyond, together
-from hopperbook.evidence.intervals import beyond_exponent
+from hopperbook.evidence.intervals import beyond_exponent, uneven_answers
 from hopperbook.evidence.rows import answered, cell, number
 from hopperbook.serving.engines import version_number
 
@@ -271,6 +271,9 @@ def _answer(row: dict[str, str]) -> dict[str, Any]:
         line |= {"ttft_ms": 1e3 * loop.ttft_s, "tpot_ms": 1e3 * loop.tpot_s if load.output_tokens > 1 else np.nan}
         if load.output_tokens == 1:
             notes.append("an answer of one token has no time between tokens")
+        if d.engine.prefill_first and load.length_ratio == 1.0:
+            line["reach"] = min(1.0, replace(load, length_ratio=uneven_answers()).loop().ttft_s / loop.ttft_s)
+            notes.append("the first token is that of users in lockstep, its range also that of users who are not")
         if loop.waiting_for_memory and load.concurrency:
             notes.append("requests wait for room in the KV cache")
     return line | {"note": "; ".join(notes)}

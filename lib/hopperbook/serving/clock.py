@@ -146,12 +146,14 @@ class Clock:
         """Time a step of decodes and prompts together; see :func:`hopperbook.serving.mixed_step_s`."""
         dp = self.deployment.attention_dp
         share = np.asarray(batch, float) / self.ranks
+        given = np.asarray(prompts, float)
         new = np.maximum(np.asarray(prompt_tokens, float) / dp, 1.0)
-        count = np.maximum(np.asarray(prompts, float) / dp, 1.0)
+        count = np.maximum(given / dp, 1.0)
+        whole = new * dp / np.clip(given, 1.0, dp)  # that a replica of attention reads: no two share a prompt
         cached = np.asarray(cached_tokens, float)
         decoding = read_table(BATCH, CONTEXT, self.generation_s, np.maximum(share, 1.0), context_tokens)
-        fresh = read_table(PROMPTS, NEW_TOKENS, self.context_s, count, np.maximum(new / count, 1.0))
-        chunk = read_table(NEW_TOKENS, CONTEXT, self.cached_s, new, np.maximum(cached, 1.0))
+        fresh = read_table(PROMPTS, NEW_TOKENS, self.context_s, count, np.maximum(whole / count, 1.0))
+        chunk = read_table(NEW_TOKENS, CONTEXT, self.cached_s, whole, np.maximum(cached, 1.0))
         head = read(BATCH, self.head_s, np.maximum(share + count, 1.0))
         attention = np.where(share > 0, decoding, 0.0) + np.where(cached > 0, chunk, fresh)
         return read(TOKENS, self.mixed_s, share + new) + attention + head

@@ -74,7 +74,8 @@ def _prompt_cost_s(d: Deployment, batch: Floats, context: float, input_tokens: f
     Pipeline stages read different prompts at a time: each passes one on while the others work.
     """
     budget = max(d.engine.step_tokens, input_tokens if d.engine.whole_prompts else 1.0)
-    count = np.maximum(np.minimum(np.floor(budget / input_tokens), np.maximum(np.asarray(batch) / 4, 1)), 1.0)
+    each = np.maximum(np.floor(budget / input_tokens), 1.0) * d.attention_dp
+    count = np.minimum(each, np.maximum(np.asarray(batch) / 4, 1.0))
     carried = mixed_step_s(d, batch, context, count * input_tokens, count)
     return (carried - decode_step_s(d, batch, context)) / (count * d.pp)
 

@@ -26,7 +26,7 @@ GRAPH_ROWS = np.unique(
 ).astype(float)
 
 
-def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
+def _linear_s(d: Deployment, tokens: Floats, captured: bool) -> tuple[Floats, float]:
     total, flagged = np.zeros_like(tokens), []
     for w in linear_layers(d.model, d.attention_tp):
         if w.name == "lm_head":
@@ -34,7 +34,7 @@ def _linear_s(d: Deployment, tokens: Floats) -> tuple[Floats, float]:
         precision = matrix_format(d.model, w.name, d.precision)
         times = kernels.gemm_s(d.gpu, precision, tokens, w.n, w.k, d.engine.tables)
         seconds = times.seconds
-        if precision == "fp8_block":  # one table has a floor of 60-90 us that a captured graph does not pay
+        if precision == "fp8_block" and captured:  # one table has a floor of 60-90 us of launches that a graph spares
             other = kernels.gemm_s(
                 d.gpu, precision, tokens, w.n, w.k, "trtllm" if d.engine.tables == "vllm" else "vllm"
             )
@@ -62,11 +62,25 @@ def _layer_of_experts_s(d: Deployment, mlp: Feedforward, tokens: Floats) -> Floa
     seconds = kernels.moe_s(d.gpu, d.moe_precision, *layer).seconds
     if d.moe_precision == "fp8" and d.engine.tables == "vllm":  # its kernel for one scale a tensor was timed untuned
         seconds = np.minimum(seconds, kernels.moe_s(d.gpu, "fp8_block", *layer).seconds)
+    if d.moe_precision == "mxfp4" and d.engine.tables == "trtllm" and d.moe_ep > 1:
+        seconds = seconds - _late_start_s(d, sizes, even)
     weight = np.clip(np.log2(tokens / 64) / 6, 0, 1)  # from decode's factor to prefill's between 64 and 4,096 tokens
     few, many = d.engine.moe_decode, d.engine.moe_prefill
     if d.moe_precision in ("mxfp4", "fp4") and not kernels.multiplies_fp4(d.gpu, d.moe_precision):
         few, many = d.engine.mxfp4_decode, d.engine.mxfp4_prefill
     return seconds * few ** (1 - weight) * many**weight
+
+
+def _late_start_s(d: Deployment, sizes: tuple[int, int, int, int], even: str) -> float:
+    """Return by how much a kernel of experts spread over ranks starts later than one of experts cut over as many.
+
+    The only kernels of MXFP4 experts that were timed are those of vLLM; TensorRT-LLM has its own, and its published
+    runs take as long spread as cut.  Both read as much of one token's experts, so that the difference is the start.
+    """
+    said = (d.engine.tables, even)
+    spread = kernels.moe_s(d.gpu, d.moe_precision, 1, *sizes, d.moe_tp, d.moe_ep, *said).seconds
+    cut = kernels.moe_s(d.gpu, d.moe_precision, 1, *sizes, d.moe_tp * d.moe_ep, 1, *said).seconds
+    return max(0.0, float(spread) - float(cut))
 
 
 def _elementwise_s(d: Deployment, tokens: Floats) -> Floats:
@@ -119,9 +133,9 @@ def clock_of(d: Deployment) -> Clock:
         Its grids.
     """
     slow = d.engine.age
-    linear, beyond = _linear_s(d, TOKENS)
+    linear, beyond = _linear_s(d, TOKENS, captured=False)
     parts = {
-        "linear": slow * np.interp(TOKENS, GRAPH_ROWS, _linear_s(d, GRAPH_ROWS)[0]),
+        "linear": slow * np.interp(TOKENS, GRAPH_ROWS, _linear_s(d, GRAPH_ROWS, captured=True)[0]),
         "experts": slow * _experts_s(d, TOKENS * d.attention_dp),
         "communication": _communication_s(d, TOKENS),
         "elementwise": slow * _elementwise_s(d, TOKENS),

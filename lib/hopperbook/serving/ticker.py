@@ -139,10 +139,11 @@ def mixed_s(t: Ticker, batch: float, context: float, new: float, prompts: float,
     """Time one step of decodes and prompts together."""
     share = batch / t.ranks
     new, count = max(new / t.dp, 1.0), max(prompts / t.dp, 1.0)
+    whole = new * t.dp / min(max(prompts, 1.0), t.dp)
     total = _of_tokens(t, t.mixed_s, share + new) + _head(t, max(share + count, 1.0))
     if batch > 0:
         total += _generation(t, max(share, 1.0), context)
     if cached > 0:
-        return total + _between(t.cached_s, _place(t.new_tokens, new), _place_on_powers(t.context, max(cached, 1.0)))
-    each = _place(t.new_tokens, max(new / count, 1.0))
+        return total + _between(t.cached_s, _place(t.new_tokens, whole), _place_on_powers(t.context, max(cached, 1.0)))
+    each = _place(t.new_tokens, max(whole / count, 1.0))
     return total + _between(t.context_s, _place_on_powers(t.prompts, count), each)

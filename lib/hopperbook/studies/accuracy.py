@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
 from hopperbook import evidence, facts, story
@@ -188,24 +187,6 @@ def most_gpus(rows: pd.DataFrame) -> float:
     return float(pd.to_numeric(rows.gpus, errors="coerce").max())
 
 
-def aimed() -> pd.DataFrame:
-    """Say of each family whether its aim is reached, and where it is not, what the miss is made of.
-
-    Returns
-    -------
-    DataFrame
-        As :func:`hopperbook.evidence.aims.reached` with a ``verdict``; ``miss`` is empty where the aim is reached.
-
-    Examples
-    --------
-    >>> len(aimed()), sorted(set(aimed().verdict))
-    (25, ['missed', 'reached'])
-    """
-    found = aims.reached()
-    verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
-    return found.assign(verdict=verdict, miss=miss)
-
-
 def by_part(frames: Frames, labels: Iterable[str] = (TPOT, THROUGHPUT)) -> pd.DataFrame:
     """Put the errors of some kinds into lanes, one a kind and part.
 
@@ -265,8 +246,9 @@ def serving_groups(rows: pd.DataFrame) -> pd.Series:
     'B, H100, vLLM 0.18'
     """
     blank = pd.Series("", index=rows.index)
-    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version")}
+    text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("model", "engine", "engine_version", "software")}
     engine = (text["engine"] + " " + text["engine_version"]).str.strip()
+    engine = engine.where(engine != "", text["software"].str.split(" \\(").str[0])
     return (
         text["model"].str.split("/").str[-1]
         + ", "
