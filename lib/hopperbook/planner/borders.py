@@ -232,7 +232,7 @@ def decision_map(customer: Customer) -> Map:
     >>> from hopperbook.customer import check
     >>> found = decision_map(check({"name": "A", "model": "llama-3.1-8b"}))
     >>> found.winner[USERS.index(32)].tolist()  # from 1 to 405 billion parameters
-    ['A100', 'A100', 'A100', 'A100', 'H100', 'H200', 'H100']
+    ['A100', 'A100', 'A100', 'A100', 'H100', 'H100', 'H100']
     """
     ways, users = rented(customer), np.array(USERS)
     costs = np.stack([_costs(customer, name, ways, users) for name in LADDER], axis=2)  # parts, users, models

@@ -223,7 +223,7 @@ def variants(row: Configuration, customer: Customer) -> list[Variant]:
     >>> from hopperbook.planner.choose import plan
     >>> who = default().model_copy(update={"draft_acceptance": 0.7})
     >>> [(v.name, round(v.gain, 1)) for v in variants(plan(who).recommendation, who)]
-    [('speculative decoding', 1.3), ('no prefix cache', 0.3)]
+    [('speculative decoding', 1.3), ('no prefix cache', 0.2)]
     """
     found = []
     if customer.draft_acceptance:

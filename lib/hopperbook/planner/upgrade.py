@@ -306,7 +306,7 @@ def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:
     >>> from hopperbook.customer import check
     >>> found = jobs(check({"name": "A", "model": "llama-3.1-8b"})).set_index("job")
     >>> found.gain.round(1).iloc[[0, -1]].to_dict()  # H200 over A100
-    {'Llama-3.3-70B, long prompts': 3.9, 'Llama-3.1-8B, short prompts': 2.0}
+    {'Llama-3.3-70B, long prompts': 3.7, 'Llama-3.1-8B, short prompts': 2.0}
     """
     parts = outgrown(customer)
     rows = []

@@ -450,7 +450,7 @@ def context_table(customer: Customer, names: Sequence[str], row: planner.Configu
     >>> shop = default()
     >>> table = context_table(shop, ["H200 SXM", "B200 SXM"], planner.plan(shop).explained)
     >>> (table.token_high / table.token).round(2).tolist()  # measured, and by another generation's kernels
-    [1.11, 1.17]
+    [1.13, 1.19]
     """
     return pd.DataFrame([_context_row(customer, facts.gpu(name), row) for name in names])
 

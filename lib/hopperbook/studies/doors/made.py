@@ -50,7 +50,7 @@ def error_words(name: str) -> str:
     Examples
     --------
     >>> error_words("Serving, time per token").replace(units.THIN, " ")
-    'Half of 355 published runs lie within 4.5 % of the prediction; nothing was fitted to them.'
+    'Half of 355 published runs lie within 3.8 % of the prediction; nothing was fitted to them.'
     """
     aim = next(aim for aim in aims() if aim["name"] == name)
     count, median = reached_by(aim)
