@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook.evidence.intervals import intervals, known_family, same_as
+from hopperbook.evidence.rows import alike
 
 Floats = NDArray[np.float64]
 
@@ -50,10 +51,7 @@ def group_names(answers: pd.DataFrame) -> pd.Series:
     chip = answers["gpu"].fillna("").astype(str) if "gpu" in answers else pd.Series("", index=answers.index)
     full = answers.assign(campaign=source.str.split("[@#;]", regex=True).str[0], chip=chip)
     full = full.assign(**{c: "" for c in columns if c not in full})
-    text = full[columns].fillna("").astype(str)
-    joined = {
-        kind: list(map("|".join, zip(*(text[name] for name in names), strict=True))) for kind, names in SAME.items()
-    }
+    joined = {kind: alike(full, names) for kind, names in SAME.items()}
     kinds = full["kind"].where(full["kind"].isin(list(SAME)), "")
     return pd.Series([joined[kind][row] for row, kind in enumerate(kinds)], answers.index, dtype="str")
 

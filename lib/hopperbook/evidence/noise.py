@@ -11,7 +11,7 @@ import pandas as pd
 from hopperbook.errors import InputError
 from hopperbook.evidence.aims import requests
 from hopperbook.evidence.judged import judged
-from hopperbook.evidence.rows import KINDS
+from hopperbook.evidence.rows import KINDS, alike
 
 #: What says nothing of a run's conditions, as files of measurements name it.
 SILENT = frozenset({"id", "note", "source", "locator", "split", "date", "file", "submitter", "bench", "suspect"})
@@ -67,10 +67,9 @@ def repeats(rows: pd.DataFrame) -> pd.Series:
     >>> repeats(runs).round(3).tolist()
     [0.095]
     """
-    asked = ["file", *conditions(rows)]
-    text = rows[asked].fillna("").astype(str).agg("|".join, axis=1)
-    logs = np.log(rows.measured[rows.measured > 0])
-    apart = [abs(a - b) for _, same in logs.groupby(text) for a, b in combinations(same.to_numpy(), 2)]
+    usable = rows[rows.measured > 0]
+    runs = np.log(usable.measured).groupby(alike(usable, ["file", *conditions(usable)]))
+    apart = [abs(a - b) for _, same in runs for a, b in combinations(same.to_numpy(), 2)]
     return pd.Series(apart, dtype=float)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,30 @@ def number(
     if not math.isfinite(value) or value < least or (whole and value != int(value)):
         raise InputError(column, text, ("a whole number" if whole else "a number") + f" of at least {least:g}")
     return int(value) if whole else value
+
+
+def alike(rows: pd.DataFrame, columns: Iterable[str]) -> list[str]:
+    """Name what each row says in some columns, so that rows that agree in all of them have one name.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of a file, or answers.
+    columns : iterable of str
+        Columns of it; an empty cell is empty text.
+
+    Returns
+    -------
+    list of str
+        One name a row.
+
+    Examples
+    --------
+    >>> alike(pd.DataFrame({"model": ["a", "a"], "gpu": ["H100", None]}), ["model", "gpu"])
+    ['a|H100', 'a|']
+    """
+    text = (rows[column].fillna("").astype(str) for column in columns)
+    return list(map("|".join, zip(*text, strict=True)))
 
 
 #: What an answer says of its range, and what holds where it says nothing: the family it comes from, the exponent on

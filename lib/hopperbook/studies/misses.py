@@ -101,8 +101,7 @@ def misses() -> pd.DataFrame:
     True
     """
     lines: list[dict[str, Any]] = []
-    for aim in aims.aims():
-        _, median = aims.reached_by(aim)
+    for aim, median in zip(aims.aims(), aims.reached()["median"], strict=True):
         if median > aim["aim"]:
             said, rest = left_out(aims.rows_of(aim), float(aim["aim"]), aim.get("by", ""))
             named = "; ".join(said) or "no group of its own"
