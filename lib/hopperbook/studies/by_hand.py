@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from hopperbook import serving, units
+from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import kv_copies
 from hopperbook.models import (
@@ -41,17 +42,40 @@ from hopperbook.planner.load import demand
 from hopperbook.serving.demand import Largest, at_rate
 from hopperbook.studies.load import wait
 
-#: Rules of thumb: shares of the data sheet's figures that whole steps reach, rounded medians of what measured kernels
-#: give the replicas that plans try.  Of memory bandwidth, of the dense peak in eight and in sixteen bits, of the links.
-BANDWIDTH, PEAK_8, PEAK_16, LINK = 2 / 3, 1 / 2, 2 / 3, 0.6
-#: Seconds of a small all-reduce over NVLink and over PCIe, of the host's part of a step; share of memory to be filled.
-REDUCE_S, PCIE_REDUCE_S, HOST_S, MEMORY = 12e-6, 50e-6, 1e-3, 0.9
-#: How much of a target the mean may take, by the percentile that the target speaks of: some of the rest is for the
-#: error of a prediction, some for requests that are slower than the mean.  Of the first token, the medians where it
-#: binds: 4, 6 and 8 times what an idle replica takes, for the four shipped customers, against simulations kept nine
-#: times in ten.
-TOKEN_SHARE = {"mean": 0.9, "p50": 0.9, "p90": 0.75, "p95": 0.7, "p99": 0.65}
-FIRST_SHARE = {"mean": 0.33, "p50": 0.33, "p90": 0.28, "p95": 0.25, "p99": 0.2}
+
+class Rules(NamedTuple):
+    """Rules of thumb: shares of data sheets that whole steps reach, seconds that they wait, shares of targets."""
+
+    bandwidth: float
+    peak_8: float
+    peak_16: float
+    link: float
+    reduce_s: float
+    pcie_reduce_s: float
+    host_s: float
+    memory: float
+    token_share: dict[str, float]
+    first_share: dict[str, float]
+
+
+@cache
+def rules() -> Rules:
+    """Return the rules of thumb from ``data/constants/by_hand.yaml``.
+
+    Returns
+    -------
+    Rules
+        Shares of memory bandwidth, of the dense peak in eight and in sixteen bits, of links and of memory to fill;
+        seconds of a small all-reduce over NVLink and over PCIe, and of the host's part of a step; how much of a target
+        the mean may take, by percentile.
+
+    Examples
+    --------
+    >>> round(rules().bandwidth, 2), rules().first_share["p95"]
+    (0.67, 0.25)
+    """
+    known = facts.read_yaml("constants/by_hand.yaml")
+    return Rules(**{name: known[name]["value"] for name in Rules._fields})
 
 
 class Cards(NamedTuple):
@@ -109,7 +133,7 @@ def cards(d: serving.Deployment, model: Model) -> Cards:
         part.memory_bandwidth_bytes_per_s,
         peaks.get(d.weights, peaks["bf16"]),
         link,
-        REDUCE_S if bridged else PCIE_REDUCE_S,
+        rules().reduce_s if bridged else rules().pcie_reduce_s,
         d.gpus,
     )
 
@@ -134,7 +158,7 @@ class Base(NamedTuple):
     @property
     def fixed_s(self) -> float:
         """What a step takes however few requests run."""
-        return self.read_s + self.reduce_s + HOST_S
+        return self.read_s + self.reduce_s + rules().host_s
 
     @property
     def prompt_s(self) -> float:
@@ -171,23 +195,23 @@ def base(card: Cards, model: Model, customer: Customer, kv_precision: str) -> Ba
     """
     lengths = demand(customer).lengths
     weights = card.parameters * card.bits / 8
-    least = math.ceil(weights / (MEMORY * card.memory_bytes))
+    least = math.ceil(weights / (rules().memory * card.memory_bytes))
     a_token = kv_bytes_per_token(model, kv_precision) * card.copies
     a_request = float(kv_bytes(model, lengths.held, kv_precision)) * card.copies
     if model.encoder:  # it caches nothing: hidden states of the texts, while they are read
         a_token = 2.0 * model.hidden
         a_request = a_token * lengths.held
     met = float(kv_bytes(model, lengths.met, kv_precision)) * card.copies
-    room = MEMORY * card.gpus * card.memory_bytes - weights
-    reads = card.gpus * BANDWIDTH * card.bandwidth
+    room = rules().memory * card.gpus * card.memory_bytes - weights
+    reads = card.gpus * rules().bandwidth * card.bandwidth
     flop = float(forward_flop(model, lengths.new, lengths.cached))
-    share = PEAK_8 if 4 < card.bits <= 8 else PEAK_16
+    share = rules().peak_8 if 4 < card.bits <= 8 else rules().peak_16
     alone = card.gpus == 1
     sent = 0.0 if alone else 2 * card.layers * 2 * lengths.new * model.hidden * 2 * (card.gpus - 1) / card.gpus
     return Base(
         weights, 2 ** math.ceil(math.log2(least)), a_token, a_request, room, max(room / a_request, 0.0),
         weights / reads, 0.0 if alone else 2 * card.layers * card.reduce_s, met / reads, flop,
-        flop / (card.gpus * share * card.flop_per_s), sent, sent / (LINK * card.link),
+        flop / (card.gpus * share * card.flop_per_s), sent, sent / (rules().link * card.link),
     )  # fmt: skip
 
 
@@ -326,9 +350,9 @@ def size(known: Base, card: Cards, customer: Customer, row: Configuration) -> Si
         return top if over(top) <= 0 else float(brentq(over, 1e-3, top))
 
     targets = {
-        "time per token": (c.tpot_target_ms / 1e3, TOKEN_SHARE[c.tpot_percentile]),
-        "first token": (c.ttft_target_ms / 1e3, FIRST_SHARE[c.ttft_percentile]),
-        "whole answer": (c.request_target_ms / 1e3 or math.inf, TOKEN_SHARE[c.request_percentile]),
+        "time per token": (c.tpot_target_ms / 1e3, rules().token_share[c.tpot_percentile]),
+        "first token": (c.ttft_target_ms / 1e3, rules().first_share[c.ttft_percentile]),
+        "whole answer": (c.request_target_ms / 1e3 or math.inf, rules().token_share[c.request_percentile]),
         "memory": (math.nan, 1.0),
     }
     values = {

@@ -199,7 +199,7 @@ def by_pencil(plan: Plan, card: by_hand.Cards, found: by_hand.Size) -> Doors:
         "billed": units.integer(int(found.billed_gpus)),
         "plan": units.integer(row.billed_gpus),
     }
-    share = Input("Share of memory bandwidth that steps reach", units.percent(by_hand.BANDWIDTH), ASSUMED, RULE)
+    share = Input("Share of memory bandwidth that steps reach", units.percent(by_hand.rules().bandwidth), ASSUMED, RULE)
     gpu = facts.gpu(row.gpu)
     width = sourced("Memory bandwidth of one GPU", units.bytes_per_s(card.bandwidth), VENDOR, gpu.source)
     return {f"{values['billed']} GPUs": make("hand", customer, values, [width, share])}
