@@ -90,6 +90,15 @@ def test_a_bad_page_is_reported(tmp_path: Path) -> None:
         assert words in found
 
 
+def test_a_page_wider_than_a_phone_is_reported(tmp_path: Path) -> None:
+    """A phone shows such a page smaller, and says that its window is as wide as the page."""
+    from hopperbook.report.browser import check_site
+
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    (tmp_path / "index.html").write_text(f'<!doctype html>{viewport}<main><p style="width:480px">wide</p></main>')
+    assert "scrolls sideways by" in "\n".join(check_site(tmp_path, widths=(390,), themes=("light",)))
+
+
 def test_the_pdf_has_bookmarks_and_a_sheet_for_each_chapter(tmp_path: Path) -> None:
     from hopperbook.report import paper
 

@@ -1,8 +1,9 @@
 // What is wrong with the layout of a page: one line a problem.
 (() => {
-  const wide = document.documentElement.scrollWidth - innerWidth, bad = [];
+  const room = document.documentElement.clientWidth; // a phone's innerWidth grows with what is too wide for it
+  const wide = document.documentElement.scrollWidth - room, bad = [];
   if (wide > 0) {
-    const culprit = [...document.querySelectorAll('main *')].find(e => e.getBoundingClientRect().right > innerWidth + 1
+    const culprit = [...document.querySelectorAll('main *')].find(e => e.getBoundingClientRect().right > room + 1
       && !e.closest('.hb-scroll, pre, .highlight'));
     const at = culprit ? ' at ' + culprit.tagName + '.' + culprit.className : '';
     bad.push('scrolls sideways by ' + wide + ' px' + at);
