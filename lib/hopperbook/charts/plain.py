@@ -70,10 +70,13 @@ def bars(
     table["_color"] = [gpu_style(str(name)).color for name in names]
     table["_label"] = [f"{fmt(value)}" for value in table["value"]]
     table["_end"] = table[["value", "high"]].max(axis=1) if "high" in table else table["value"]
-    top = max(float(table["_end"].max()), limit or 0.0) * 1.12 or 1.0
+    most, words = max(float(table["_end"].max()), limit or 0.0), max(map(text_width, table["_label"])) + 8
+    beside = max(map(text_width, table["item"].astype(str)))
 
     def draw(outer: int) -> Any:
         small = outer < 500
+        room = words / (outer - min(beside, outer // 3) - 24)  # of the plot, which the longest bar's number takes
+        top = units.stored(most * max(1.12, 1 / (1 - room))) or 1.0
         x = alt.X(
             "value:Q",
             title=x_title,
