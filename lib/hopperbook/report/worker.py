@@ -1,7 +1,8 @@
 """A process that builds one report after another, and whoever asks it: one for each worker of a batch.
 
 A worker of Dask has threads, and a process with threads must not fork; this one has none.  It can be ended when a
-report takes too long or too much, without harm to the worker.
+report takes too long or too much, without harm to the worker.  The first report loads what all need; each further one
+is built in a fork, so that its memory ends with it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hopperbook import reads
 
 reads.watch(early="hopperbook.facts" not in sys.modules)
 
-#: A builder that holds more than this after a report is replaced by a new one.
-MOST_BYTES = 2 << 30
 _builders: list[subprocess.Popen[bytes]] = []
 _one_at_a_time = threading.Lock()
 
@@ -67,9 +67,8 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
     except BaseException:
         _end(builder)
         raise
-    if answer.pop("held_bytes", 0) > MOST_BYTES or answer.get("stale"):
-        _end(builder)
     if answer.pop("stale", False):
+        _end(builder)
         raise ValueError("facts or code were changed since the builder began")
     return answer
 
@@ -117,15 +116,20 @@ def serve() -> None:
     processes.end_with_parent(os.getppid())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever is printed goes to the error stream
-    limited = False
-    for line in sys.stdin:
+    for place, line in enumerate(sys.stdin):
         request = json.loads(line)
-        if not limited:
+        answer = partial(_answer, request, answers)
+        if place == 0:
             processes.limit_memory(int(request["memory_bytes"]))
-            limited = True
-        answer = _built(request) | {"held_bytes": _held_bytes()}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            answer()
+        else:
+            list(processes.each_forked({request["file"]: answer}, workers=1))
+
+
+def _answer(request: dict[str, Any], answers: TextIO) -> None:
+    """Build one report and say how it went."""
+    answers.write(json.dumps(_built(request)) + "\n")
+    answers.flush()
 
 
 def _built(request: dict[str, Any]) -> dict[str, Any]:
@@ -149,15 +153,6 @@ def _built(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         sentence = f"{type(error).__name__}: {error}"
     return {"state": "failed", "sentence": " ".join(sentence.split())[:400]}
-
-
-def _held_bytes() -> int:
-    """Return the memory that this process holds."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
 
 
 if __name__ == "__main__":
