@@ -8,7 +8,6 @@ narrower than this processor is tried, all at once; its own way is the one by wh
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import shutil
 import subprocess
@@ -37,13 +36,13 @@ def ways() -> dict[str, dict[str, str]]:
 def differences() -> list[str]:
     """Run every chapter in this process's way and return the first lines of each that are not as stored."""
     from hopperbook import customer, report
+    from hopperbook.evidence import kept
     from hopperbook.report.kept import store
     from hopperbook.report.pipeline import CHAPTERS, find_chapters
 
-    judged = importlib.import_module("hopperbook.evidence.judged")  # in its package that name is a function
     found = []
     with tempfile.TemporaryDirectory(prefix="hopperbook-") as folder:
-        store.ROOT, judged.KEPT = Path(folder) / "store", Path(folder) / "answers"
+        store.ROOT, kept.KEPT = Path(folder) / "store", Path(folder) / "answers"
         fresh = Path(folder) / "chapters"
         shutil.copytree(CHAPTERS, fresh)
         report.store_outputs(customer.default().model_dump(), fresh, workers=1)

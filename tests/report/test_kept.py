@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -188,7 +189,7 @@ def test_the_books_own_chapters_can_be_told_apart() -> None:
 def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_used(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from hopperbook import reads; reads.watch(early=True)\n"
-        "from hopperbook.models import load; from hopperbook.serving import Lengths, demand, deploy\n"
+        "from hopperbook.models import load; from hopperbook.serving import Lengths, demand, deploy, queue\n"
         "from hopperbook.report.kept import simulations, store; store.ROOT = Path(sys.argv[1])\n"
         "simulations.install(); calls = []\n"
         "simulations._put = lambda key, known, put=simulations._put: (calls.append(key), put(key, known))\n"
@@ -198,6 +199,9 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
         "kinds = [[type(v) for v in vars(x).values()] + [type(v) for v in x.ttft] for x in (seen, same)]\n"
         "files = {Path(path).name for path in reads.files()}\n"
         "assert repr(seen) == repr(same) and kinds[0] == kinds[1] and {'gpus.yaml', 'serving.yaml'} <= files\n"
+        "cut, again = demand.cut_of(d, Lengths(2048, 512)), queue.first_cut(d, Lengths(2048, 512))\n"
+        "parts = [[*vars(x.ttft).values(), *vars(x.request).values(), x.running, x.room_share] for x in (cut, again)]\n"
+        "assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(*parts, strict=True))\n"
         "print(len(calls))"
     )
 
@@ -205,12 +209,12 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
         done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
-    assert [computed(), computed()] == ["1", "0"]
-    with sqlite3.connect(tmp_path / "simulations.sqlite") as kept:
-        kept.execute("update answers set answer = replace(answer, '0', '1')")
-    assert [computed(), computed()] == ["1", "0"]
+    assert [computed(), computed()] == ["2", "0"]  # the simulation, and the first cut from which it starts
+    with contextlib.closing(sqlite3.connect(tmp_path / "simulations.sqlite", isolation_level=None)) as kept:
+        kept.execute("update answers set answer = substr(answer, 2)")
+    assert [computed(), computed()] == ["2", "0"]
     (tmp_path / "simulations.sqlite").write_bytes(b"no database" * 1000)
-    assert [computed(), computed()] == ["1", "0"]
+    assert [computed(), computed()] == ["2", "0"]
 
 
 def test_simulations_read_no_fact_that_does_not_count() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hopperbook import facts
+from hopperbook.evidence import kept
 from hopperbook.evidence.intervals import intervals
 from hopperbook.evidence.judged import judged
 from hopperbook.evidence.rows import gpu_label
@@ -125,11 +126,10 @@ def reached() -> pd.DataFrame:
     >>> int(dense.n), round(100 * float(dense["median"]), 1), round(100 * float(dense.aim), 1)  # rows; percent; wanted
     (277, 2.4, 4.0)
     """
-    lines = []
-    for aim in aims():
-        n, median = reached_by(aim)
-        lines.append({"n": n, "median": median, "met": median <= aim["aim"], **aim})
-    return pd.DataFrame(lines)[["name", "kind", "n", "median", "aim", "holds", "met", "miss"]]
+    found = kept.frame("aims", lambda: pd.DataFrame([reached_by(aim) for aim in aims()], columns=["n", "median"]))
+    table = pd.concat([found, pd.DataFrame(aims())], axis=1)
+    columns = ["name", "kind", "n", "median", "aim", "holds", "met", "miss"]
+    return table.assign(met=table["median"] <= table["aim"])[columns]
 
 
 def reached_by(aim: dict[str, Any]) -> tuple[int, float]:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hopperbook.errors import InputError
-from hopperbook.evidence.aims import requests
+from hopperbook.evidence import kept
+from hopperbook.evidence.aims import aims, requests
 from hopperbook.evidence.judged import judged
 from hopperbook.evidence.rows import KINDS, alike
 
@@ -135,3 +136,19 @@ def floor_of(aim: dict[str, Any]) -> tuple[int, float]:
             continue
         found.append(rows[rows.family.str.contains(aim["family"])])
     return floor(pd.concat(found, ignore_index=True))
+
+
+def floors() -> pd.DataFrame:
+    """Work out the floor of every family that has an aim.
+
+    Returns
+    -------
+    DataFrame
+        ``pairs floor``, one line an aim, as :func:`floor_of`.
+
+    Examples
+    --------
+    >>> len(floors()) == len(aims())
+    True
+    """
+    return kept.frame("floors", lambda: pd.DataFrame(map(floor_of, aims()), columns=["pairs", "floor"]))

@@ -84,9 +84,11 @@ def young_days() -> float:
 
 @cache
 def _quotes() -> pd.DataFrame:
-    """Return every rental quote with the day it was last seen."""
+    """Return every rental quote with the day it was last seen, and numbers of that day and of its provider."""
     rows = table("prices")
-    return rows.assign(day=pd.to_datetime(rows.date_until.where(rows.date_until != "", rows.date), format="ISO8601"))
+    day = pd.to_datetime(rows.date_until.where(rows.date_until != "", rows.date), format="ISO8601")
+    number = day.to_numpy("datetime64[D]").astype(np.int64)
+    return rows.assign(day=day, day_number=number, provider_number=pd.factorize(rows.provider)[0])
 
 
 def newest_price_date() -> str:
@@ -129,7 +131,7 @@ def young(rows: pd.DataFrame, as_of: str) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        Quotes with ``provider`` and ``day``.
+        Some of the quotes on file.
     as_of : str
         The day; later quotes are not known yet.
 
@@ -138,26 +140,32 @@ def young(rows: pd.DataFrame, as_of: str) -> pd.DataFrame:
     DataFrame
         Some of the rows.
     """
-    today = pd.Timestamp(as_of)
-    known = rows[rows.day <= today]
-    newest = known[known.day == known.groupby("provider").day.transform("max")]
-    reach = pd.Timedelta(days=young_days())
-    while newest[newest.day >= today - reach].provider.nunique() < min(FEW, newest.provider.nunique()):
+    provider, day = rows.provider_number.to_numpy(), rows.day_number.to_numpy()
+    newest = np.full(int(provider.max(initial=0)) + 1, _NEVER)
+    today = int(np.datetime64(as_of, "D").astype(np.int64))
+    np.maximum.at(newest, provider[day <= today], day[day <= today])
+    reach, heard = young_days(), int((newest > _NEVER).sum())
+    while (newest >= today - reach).sum() < min(FEW, heard):
         reach *= 2
-    return newest[newest.day >= today - reach]
+    return rows[(day == newest[provider]) & (day >= today - reach)]
+
+
+#: A day before all others, for a provider who had not quoted.
+_NEVER = np.iinfo(np.int64).min // 2
 
 
 def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
-    votes = rows.groupby("provider").usd_per_gpu_hour.median()
+    quotes, provider = rows.usd_per_gpu_hour.to_numpy(float), rows.provider_number.to_numpy()
+    votes = [np.median(quotes[provider == each]) for each in np.unique(provider)]
     low, typical, high = np.quantile(votes, QUANTILES)
     if len(votes) < FEW:
-        low, high = rows.usd_per_gpu_hour.min(), rows.usd_per_gpu_hour.max()
+        low, high = quotes.min(), quotes.max()
     return float(low), float(typical), float(high)
 
 
 def _price(rows: pd.DataFrame, key: tuple[str, str, str]) -> Price:
     low, typical, high = (round(value, 4) for value in _summary(rows))
-    dates = _dates([str(day.date()) for day in rows.day])
+    dates = _dates([str(day) for day in rows.day.to_numpy("datetime64[D]")])
     return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(list(rows.source)))
 
 

@@ -163,7 +163,11 @@ class Targets(NamedTuple):
 @lru_cache(maxsize=4096)
 def cut_of(d: Deployment, lengths: Lengths) -> Cut:
     """Return the first cut of a replica over all its loads, worked out once."""
-    return first_cut(d, lengths)
+    return cutter(d, lengths)
+
+
+#: What :func:`cut_of` asks; who keeps cuts between processes puts a look-up before it.
+cutter: Callable[[Deployment, Lengths], Cut] = first_cut
 
 
 def rate_of(cut: Cut, demand: Demand) -> float:

@@ -31,9 +31,8 @@ def aimed() -> pd.DataFrame:
     (25, ['missed', 'reached'], 20)
     """
     found = aims.reached()
-    floors = pd.DataFrame([noise.floor_of(aim) for aim in aims.aims()], columns=["pairs", "floor"])
     verdict, miss = np.where(found.met, "reached", "missed"), np.where(found.met, "", found.miss)
-    return pd.concat([found.assign(verdict=verdict, miss=miss), floors], axis=1)
+    return pd.concat([found.assign(verdict=verdict, miss=miss), noise.floors()], axis=1)
 
 
 def _names(rows: pd.DataFrame, by: str = "") -> pd.Series:

@@ -1,4 +1,4 @@
-"""Simulated replicas, kept between processes: most of a report's time goes into them, and no price changes them.
+"""Simulated replicas and first cuts, kept between processes: a report's time goes into them, no price changes them.
 
 What a simulation puts out is decided by the replica, the requests, the code below it and the facts that such code
 reads; all of that is in its name.  A chapter that uses a kept one rests on the same facts.
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +25,45 @@ from hopperbook.report.kept.store import Store, digest
 
 #: Facts that no simulation reads.
 UNREAD = ("measurements/", "fp8/", "customers/", "references", "prices.csv", "costs.csv", "claims.yaml", "aims.yaml")
-#: Entries kept; about 0.4 kB each.
-MOST = 500_000
+#: Entries kept; a simulation of about 0.4 kB, a first cut of 10.
+MOST = 100_000
 _open: dict[int, sqlite3.Connection | None] = {}
 _names: dict[Any, str] = {}
 
 
 @functools.cache
 def install() -> None:
-    """Let simulations at a rate be looked up before they are run; from here on, in this process and its children."""
-    from hopperbook.serving import demand
+    """Let simulations and first cuts be looked up before they are run, in this process and its children."""
+    from hopperbook.serving import demand, queue
 
     def looked_up(
         d: demand.Deployment, lengths: demand.Lengths, rate_per_s: float, variation: float, seed: int, pool: int
     ) -> demand.Answer:
-        for path in _files():
-            reads.add(path)
-        asked = [float(rate_per_s), float(variation), seed, pool]
-        key = digest([_ground(), _name(d), [float(each) for each in lengths[:-1]], list(lengths.sample), asked])
-        known: demand.Answer | None = _get(key)
+        key = _key(d, lengths, [float(rate_per_s), float(variation), seed, pool])
+        known: demand.Answer | None = _get(key, lambda content: _answer(json.loads(content)))
         if known is None:
             known = demand.simulated(d, lengths, rate_per_s, variation, seed, pool)
-            _put(key, known)
+            _put(key, _plain(known).encode())
         return known
 
-    demand.simulator = looked_up
+    def cut(d: demand.Deployment, lengths: demand.Lengths) -> queue.Cut:
+        key = _key(d, lengths, "first cut")
+        known: queue.Cut | None = _get(key, _cut)
+        if known is None:
+            known = queue.first_cut(d, lengths)
+            _put(key, b"".join(row.tobytes() for row in _rows(known)))
+        return known
+
+    demand.simulator, demand.cutter = looked_up, cut
     demand.at_rate.cache_clear()
+    demand.cut_of.cache_clear()
+
+
+def _key(d: Any, lengths: Any, asked: Any) -> str:
+    """Return the name of what is asked of a replica; whoever asks rests on the facts that the answer does."""
+    for path in _files():
+        reads.add(path)
+    return digest([_ground(), _name(d), [float(each) for each in lengths[:-1]], list(lengths.sample), asked])
 
 
 @functools.cache
@@ -113,7 +126,7 @@ def plain_values(value: Any) -> Any:
     raise TypeError(f"no plain value: {type(value).__name__}")
 
 
-def _get(key: str) -> Any:
+def _get(key: str, read: Callable[[bytes], Any]) -> Any:
     """Return a kept answer, or None."""
     with contextlib.suppress(sqlite3.Error, ValueError, TypeError, AttributeError):
         connection = _connection()
@@ -123,20 +136,43 @@ def _get(key: str) -> Any:
             else None
         )
         if row and row[0] == _seal(key, row[1]):
-            return _answer(json.loads(row[1]))
+            return read(row[1])
     return None
 
 
-def _put(key: str, answer: Any) -> None:
+def _put(key: str, content: bytes) -> None:
     """Keep an answer; where that is not possible, go on without."""
     with contextlib.suppress(sqlite3.Error, OSError):
         if connection := _connection():
-            text = json.dumps([_said(getattr(answer, each.name)) for each in dataclasses.fields(answer)])
-            connection.execute("insert or replace into answers values (?, ?, ?)", (key, _seal(key, text), text))
+            connection.execute("insert or replace into answers values (?, ?, ?)", (key, _seal(key, content), content))
 
 
-def _seal(key: str, text: str) -> str:
-    return hashlib.sha256(f"{key} {text}".encode()).hexdigest()
+def _seal(key: str, content: bytes) -> str:
+    return hashlib.sha256(key.encode() + content).hexdigest()
+
+
+def _rows(cut: Any) -> list[Any]:
+    """Return the arrays of a first cut in their order, those of its latencies one by one."""
+    values = vars(cut).values()
+    return [row for value in values for row in ([value] if isinstance(value, np.ndarray) else vars(value).values())]
+
+
+def _cut(content: bytes) -> Any:
+    """Return a first cut from its arrays."""
+    from hopperbook.serving.queue import Cut, Spread
+
+    running, rate, in_flight, *rest = np.frombuffer(content).reshape(_ROWS, -1)
+    first, each, whole = (Spread(*rest[start : start + 3]) for start in (0, 3, 6))
+    return Cut(running, rate, in_flight, first, each, whole, *rest[9:])
+
+
+#: The arrays of a first cut: five, and three of each latency.
+_ROWS = 5 + 3 * 3
+
+
+def _plain(answer: Any) -> str:
+    """Return an answer as text."""
+    return json.dumps([_said(getattr(answer, each.name)) for each in dataclasses.fields(answer)])
 
 
 def _said(value: Any) -> Any:
@@ -184,7 +220,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
             connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = off")
-            connection.execute("create table if not exists answers (name text primary key, seal text, answer text)")
+            connection.execute("create table if not exists answers (name text primary key, seal text, answer blob)")
             count = connection.execute("select max(rowid) - min(rowid) from answers").fetchone()[0]
             if count and count > MOST:
                 connection.execute(

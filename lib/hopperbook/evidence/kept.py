@@ -1,0 +1,91 @@
+"""Tables computed from the published rows, kept beside the build: no price and no customer changes them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from hopperbook import facts, reads
+
+#: Of the library what stands above predictions, and of the facts what none of them reads.
+ABOVE = {"__main__.py", "cli.py", "report", "studies", "story.py", "sizing.py", "claims", "planner", "calibrate"}
+ABOVE |= {"charts", "display"}
+UNREAD = {"prices.csv", "costs.csv", "claims.yaml", "customers", "references.bib", "references.d"}
+#: Where tables are kept, in a folder for each state of code and data; of how many states; all may be deleted.
+KEPT = facts.DATA.parent / ".build" / "answers"
+STATES = 4
+
+
+def frame(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Make a table, or read what the same code and data made before.
+
+    Parameters
+    ----------
+    name : str
+        Of the table, letters, digits and hyphens: what it is made from beside code and data.
+    make : callable
+        Makes it; its columns hold text, numbers or truth values.
+
+    Returns
+    -------
+    DataFrame
+        The table.
+
+    Examples
+    --------
+    >>> frame("doctest", lambda: pd.DataFrame({"a": [1.5, 2.0]})).a.sum()
+    np.float64(3.5)
+    """
+    for path in _data():
+        reads.add(str(path))  # whoever takes a kept table rests on all that it was made from
+    kept = KEPT / fingerprint() / f"{name}.parquet"
+    with contextlib.suppress(OSError, ValueError):
+        return pd.read_parquet(kept)
+    table = make()
+    with contextlib.suppress(OSError):
+        if not kept.parent.exists():
+            _forget()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        whole = kept.with_suffix(f".{os.getpid()}")
+        table.to_parquet(whole)
+        whole.replace(kept)
+    return table
+
+
+def _forget() -> None:
+    """Leave only the tables of the last states of code and data."""
+    earlier = sorted(KEPT.glob("*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in earlier[: len(earlier) - STATES + 1]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _data() -> tuple[Path, ...]:
+    """Return the facts that tables may rest on."""
+    found = (path for path in facts.DATA.rglob("*.*") if path.relative_to(facts.DATA).parts[0] not in UNREAD)
+    return tuple(sorted(path for path in found if path.is_file()))
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Return a digest of all code and data that tables rest on: what stands below, and no price.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest, library = hashlib.sha256(sys.version.encode()), Path(__file__).parents[1]
+    code = [path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in ABOVE]
+    with reads.unnoted():
+        for path in (*sorted(code), *_data(), facts.DATA.parent / "requirements.lock"):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
