@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -9,6 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hopperbook.report import policy
+from hopperbook.report.kept import inputs
+from hopperbook.report.kept.store import Store, digest
 
 LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("image", "href")}
 LOADED |= {("video", "src"), ("audio", "src"), ("object", "data"), ("use", "href"), ("use", "xlink:href")}
@@ -45,29 +48,39 @@ def check_links(site: Path) -> list[str]:
     list of str
         One line a problem; empty when all is well.
     """
-    pages = {path.resolve(): _parse(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts}
-    if not pages:
+    site = site.resolve()
+    texts = {
+        str(path): path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(site.rglob("*.html"))
+        if "_static" not in path.parts
+    }
+    if not texts:
         return [f"{site}: holds no page"]
-    found = []
+    pages, found = {path: _parse(text) for path, text in texts.items()}, []
     for path, page in pages.items():
-        name = path.relative_to(site.resolve()).as_posix()
+        name = Path(path).relative_to(site).as_posix()
         found += [f"{name}: the id {anchor} stands twice" for anchor in sorted(page.twice)]
         found += [f"{name}: {problem}" for problem in _problems(path, page, pages)]
-        text = path.read_text(encoding="utf-8", errors="replace")
-        found += [f"{name}: would run {script}" for script in policy.unknown(text)]
+        found += [f"{name}: would run {script}" for script in policy.unknown(texts[path])]
     return found + _style_problems(site)
 
 
-def _parse(path: Path) -> _Page:
-    """Return what a page holds."""
-    page = _Page()
-    page.feed(path.read_text(encoding="utf-8", errors="replace"))
+def _parse(text: str) -> _Page:
+    """Return what a page holds, as kept from an earlier look at the same text where it is."""
+    page, key = _Page(), digest(["links", inputs.at_start().get(inputs.short(Path(__file__))), text])
+    known = Store().get("links", key)
+    if known is None:
+        page.feed(text)
+        Store().put("links", key, [sorted(page.ids), sorted(page.twice), page.references])
+    else:
+        page.ids, page.twice, page.references = set(known[0]), set(known[1]), [tuple(each) for each in known[2]]
     return page
 
 
-def _problems(path: Path, page: _Page, pages: dict[Path, _Page]) -> Iterator[str]:
-    """Yield what is wrong with a page's references."""
-    for tag, name, value in page.references:
+def _problems(path: str, page: _Page, pages: dict[str, _Page]) -> Iterator[str]:
+    """Yield what is wrong with a page's references, each once."""
+    folder = os.path.dirname(path)
+    for tag, name, value in dict.fromkeys(page.references):
         parts = urlsplit(value)
         if parts.scheme in ("http", "https") or value.startswith("//"):
             if (tag, name) in LOADED:
@@ -77,8 +90,8 @@ def _problems(path: Path, page: _Page, pages: dict[Path, _Page]) -> Iterator[str
             if parts.scheme not in ("mailto", "data"):
                 yield f"has a link that browsers do not follow: {value[:60]}"
             continue
-        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-        if not target.exists():
+        target = os.path.normpath(os.path.join(folder, unquote(parts.path))) if parts.path else path
+        if target not in pages and not os.path.exists(target):
             yield f"links to {value}, which is not there"
         elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
             yield f"links to {value}, but that page has no such place"

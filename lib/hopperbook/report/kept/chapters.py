@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,7 @@ class Chapters:
     def __init__(self, parameters: Parameters, store: Store | None = None):
         self.parameters = dict(parameters)
         self.store = store or Store()
+        self._bases: dict[Path, str] = {}
 
     def find(self, chapter: Path) -> str | None:
         """Return the text of an executed notebook as it would come out now, where one made from the same is kept."""
@@ -94,9 +96,12 @@ class Chapters:
         return digest([base, shape, values, {path: _digest(path) for path in shape["files"]}])
 
     def _base(self, chapter: Path) -> str:
-        """Return the digest of what a chapter rests on whatever it reads."""
-        code, _ = cells(chapter)
-        return digest([digest_file(chapter), chapter.name, _code_digest(tuple(code)), ground()])
+        """Return the digest of what a chapter rests on whatever it reads, as it was when first asked."""
+        if chapter not in self._bases:
+            code, _ = cells(chapter)
+            found = [digest_file(chapter), chapter.name, _code_digest(tuple(code)), ground()]
+            self._bases[chapter] = digest(found)
+        return self._bases[chapter]
 
 
 def cells(chapter: Path) -> tuple[list[str], list[str]]:
@@ -127,8 +132,8 @@ def _files(read: Mapping[str, list[str]]) -> list[Path]:
     """
     if "files" not in read:
         return [inputs.REPOSITORY / name for name in inputs.at_start() if name.startswith("data/")]
-    paths = [Path(path) for path in read["files"]]
-    return [path for path in paths if path.is_relative_to(facts.DATA) and path.is_file()]
+    below = f"{facts.DATA}{os.sep}"
+    return [Path(path) for path in read["files"] if path.startswith(below) and os.path.isfile(path)]
 
 
 def _digest(name: str) -> str:

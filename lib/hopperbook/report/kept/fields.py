@@ -93,4 +93,5 @@ def named(sources: Iterable[str], parameters: Iterable[str]) -> frozenset[str]:
 
 def _makes_customer(node: ast.AST) -> bool:
     """Return whether a piece of code is ``of(globals())``."""
-    return ast.unparse(node) == "of(globals())" if isinstance(node, ast.Call) else False
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "of" and ast.unparse(node) == "of(globals())"
