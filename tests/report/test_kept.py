@@ -190,6 +190,7 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
     code = (
         "import sys; from pathlib import Path; from hopperbook import reads; reads.watch(early=True)\n"
         "from hopperbook.models import load; from hopperbook.serving import Lengths, demand, deploy, queue\n"
+        "from hopperbook.training import run; from pandas.testing import assert_frame_equal\n"
         "from hopperbook.report.kept import simulations, store; store.ROOT = Path(sys.argv[1])\n"
         "simulations.install(); calls = []\n"
         "simulations._put = lambda key, known, put=simulations._put: (calls.append(key), put(key, known))\n"
@@ -197,6 +198,8 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
         "seen = demand.at_rate(d, Lengths(2048, 512), 2.0)\n"
         "same = demand.simulated(d, Lengths(2048, 512), 2.0, 1.0, 0, 1)\n"
         "kinds = [[type(v) for v in vars(x).values()] + [type(v) for v in x.ttft] for x in (seen, same)]\n"
+        "asked = (llama := load('llama-3.1-8b'), 'H100 SXM', (8, 16), 128, 4096, 'bf16', 'pretrain', llama)\n"
+        "assert_frame_equal(run.fastest(*asked)[0], run.found(*asked)[0], check_exact=True)\n"
         "files = {Path(path).name for path in reads.files()}\n"
         "assert repr(seen) == repr(same) and kinds[0] == kinds[1] and {'gpus.yaml', 'serving.yaml'} <= files\n"
         "cut, again = demand.cut_of(d, Lengths(2048, 512)), queue.first_cut(d, Lengths(2048, 512))\n"
@@ -209,12 +212,12 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
         done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
-    assert [computed(), computed()] == ["2", "0"]  # the simulation, and the first cut from which it starts
+    assert [computed(), computed()] == ["3", "0"]  # a simulation, the first cut from which it starts, layouts
     with contextlib.closing(sqlite3.connect(tmp_path / "simulations.sqlite", isolation_level=None)) as kept:
         kept.execute("update answers set answer = substr(answer, 2)")
-    assert [computed(), computed()] == ["2", "0"]
+    assert [computed(), computed()] == ["3", "0"]
     (tmp_path / "simulations.sqlite").write_bytes(b"no database" * 1000)
-    assert [computed(), computed()] == ["2", "0"]
+    assert [computed(), computed()] == ["3", "0"]
 
 
 def test_simulations_read_no_fact_that_does_not_count() -> None:

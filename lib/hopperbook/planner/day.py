@@ -81,7 +81,7 @@ def needed(customer: Customer, replicas: ArrayLike) -> NDArray[np.int_]:
     return np.maximum(1, np.ceil(np.round(share, 6))).astype(int)
 
 
-def free_hours(customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: int) -> NDArray[np.float64]:
+def free_hours(customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: ArrayLike) -> NDArray[np.float64]:
     """Return the hours of a day in which as many GPUs as a job needs are not needed by serving.
 
     Parameters
@@ -90,12 +90,12 @@ def free_hours(customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: int
         Its day.
     replicas, tp : int or array of int, shape (n,)
         Replicas of the busiest hour, and GPUs of each.
-    gpus : int
-        GPUs of the job.
+    gpus : int or array of int, shape (k, 1)
+        GPUs of the job, or of several jobs.
 
     Returns
     -------
-    ndarray, shape (n,)
+    ndarray, shape (n,) or (k, n)
         Hours.
 
     Examples
@@ -105,7 +105,8 @@ def free_hours(customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: int
     [13.0, 0.0]
     """
     free = (np.atleast_1d(np.asarray(replicas)) - needed(customer, replicas)) * np.atleast_1d(np.asarray(tp))
-    return (free >= gpus).sum(axis=0).astype(float)
+    jobs = np.asarray(gpus)
+    return sum((hour >= jobs for hour in free), start=np.zeros(np.broadcast_shapes(jobs.shape, free.shape[1:])))
 
 
 def served_gpu_hours(customer: Customer, replicas: ArrayLike, tp: ArrayLike) -> NDArray[np.float64]:

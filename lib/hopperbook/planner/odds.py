@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -55,6 +56,7 @@ def probability(predicted: ArrayLike, limit: float, factors: tuple[ArrayLike, Ar
         return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
 
 
+@lru_cache(maxsize=4096)
 def bands(d: Deployment) -> dict[str, tuple[float, float]]:
     """Return the 80 % factors of a replica's latencies and throughput, wider where it lies beyond measurement.
 

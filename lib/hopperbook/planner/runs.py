@@ -19,7 +19,7 @@ from hopperbook.planner.fleet import billed
 from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.tenure import Tenure, assumptions, on_spot
 from hopperbook.training import adapter_parameters
-from hopperbook.training.run import best, days, goodput, sweep
+from hopperbook.training.run import days, fastest, goodput
 from hopperbook.units import DAY_S, GIB
 
 
@@ -158,44 +158,39 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
     (20000, 2.4)
     """
     considered, kept, state = 0, [], checkpoint_bytes(customer)
-    asked = customer.model_copy(update=dict.fromkeys(PRICES))
     for part, ways in tenures.items():
         gpu = facts.gpu(part)
         if not ways:
             continue
         for precision in formats(customer, gpu):
-            fastest, layouts = _fastest(asked, part, precision)
+            rows_of, layouts = _fastest(customer, part, precision)
             considered += layouts
-            rows = {name: fastest[name].to_numpy() for name in fastest}
+            rows = {name: rows_of[name].to_numpy() for name in rows_of}
             rows |= {
-                name: np.full(len(fastest), value, object) for name, value in (("gpu", part), ("precision", precision))
+                name: np.full(len(rows_of), value, object) for name, value in (("gpu", part), ("precision", precision))
             }
             rows["goodput"] = goodput(rows["gpus"], state)
             rows["days"] = days(customer.training_tokens, rows["tokens_per_s_per_gpu"] * rows["gpus"], rows["goodput"])
             rows["memory_gib"] = rows["memory_bytes"] / GIB
             offered = [*ways, *filter(None, [on_spot(customer, part)])]
-            kept += [_priced(rows, way, customer) for way in offered if len(fastest)]
+            kept += [_priced(rows, way, customer) for way in offered if len(rows_of)]
     return _stacked(kept), considered
 
 
-#: A price changes which run is chosen, not how long it takes.
-PRICES = ("a100_usd_per_hour", "h100_usd_per_hour", "h200_usd_per_hour")
-
-
-@functools.lru_cache(maxsize=64)
 def _fastest(customer: Customer, part: str, precision: str) -> tuple[pd.DataFrame, int]:
     """Return the fastest layout of each size of cluster, and how many layouts were timed."""
-    timed = sweep(
-        load(customer.trained_model),
-        facts.gpu(part),
-        sizes(customer),
-        global_batch(customer),
-        customer.training_sequence_tokens,
-        precision=precision,
-        task=customer.training_task,
-        teacher=load(customer.teacher_model or customer.model),
-    )
-    return with_rollouts(best(timed), customer, part), len(timed)
+    names = customer.trained_model, customer.teacher_model or customer.model
+    asked = tuple(sizes(customer).tolist()), global_batch(customer), customer.training_sequence_tokens
+    rows, timed = _timed(part, precision, customer.training_task, *names, *asked)
+    return with_rollouts(rows, customer, part), timed
+
+
+@functools.lru_cache(maxsize=256)
+def _timed(
+    part: str, precision: str, task: str, model: str, teacher: str, gpus: tuple[int, ...], batch: int, length: int
+) -> tuple[pd.DataFrame, int]:
+    """Time a task's layouts once, whatever else is asked of the customer."""
+    return fastest(load(model), part, gpus, batch, length, precision, task, load(teacher))
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:

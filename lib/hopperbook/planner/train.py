@@ -62,18 +62,17 @@ def usd_beside(rows: pd.DataFrame, run_table: pd.DataFrame, customer: Customer) 
         return 0.0
     in_time = run_table[run_table.available & (run_table.p_deadline >= SURE)]
     own = float(in_time.usd.min()) if len(in_time) else UNTRAINED_USD
-    days = run_table.groupby(["gpu", "gpus"]).days.min()
-    shared = np.full(len(rows), np.inf)
-    for gpus in 2 ** np.arange(int(np.log2(rows.gpus.max())) + 1):
-        alone = days.reindex(pd.MultiIndex.from_arrays([rows.gpu, np.full(len(rows), gpus)])).to_numpy()
-        hours = free_hours_beside(customer, rows.replicas, rows.tp, int(gpus), rows.day_hours * rows.gpus)
-        shared = np.fmin(shared, 24 * alone / np.maximum(hours, 1e-9))
+    runs = 2 ** np.arange(int(np.log2(rows.gpus.max())) + 1)
+    days = run_table.groupby(["gpu", "gpus"]).days.min().unstack().reindex(columns=runs)
+    alone = days.reindex(rows.gpu).to_numpy().T  # one line a size of run
+    hours = free_hours_beside(customer, rows.replicas, rows.tp, runs[:, None], rows.day_hours * rows.gpus)
+    shared = np.fmin.reduce(24 * alone / np.maximum(hours, 1e-9), initial=np.inf)
     sure = p_deadline(pd.DataFrame({"gpu": rows.gpu, "days": shared}), customer) >= SURE
     return np.where(sure, 0.0, own)
 
 
 def free_hours_beside(
-    customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: int, taken_gpu_hours: ArrayLike
+    customer: Customer, replicas: ArrayLike, tp: ArrayLike, gpus: ArrayLike, taken_gpu_hours: ArrayLike
 ) -> NDArray[np.float64]:
     """Return the hours of a day that serving and scientific work leave to a training run of so many GPUs.
 
@@ -83,14 +82,14 @@ def free_hours_beside(
         Its day.
     replicas, tp : int or array of int, shape (n,)
         Replicas of the busiest hour, and GPUs of each.
-    gpus : int
-        GPUs of the run.
+    gpus : int or array of int, shape (k, 1)
+        GPUs of the run, or of several runs.
     taken_gpu_hours : float or array, shape (n,)
         GPU-hours of a day that serving and scientific work take.
 
     Returns
     -------
-    ndarray, shape (n,)
+    ndarray, shape (n,) or (k, n)
         Hours in which as many GPUs are free of serving, at most what scientific work, which runs on any GPU that is
         free, leaves of the day.
 
@@ -101,7 +100,7 @@ def free_hours_beside(
     [11.0]
     """
     left = HOURS * np.atleast_1d(np.asarray(replicas) * np.asarray(tp)) - np.asarray(taken_gpu_hours)
-    return np.maximum(np.minimum(free_hours(customer, replicas, tp, gpus), left / gpus), 0.0)
+    return np.maximum(np.minimum(free_hours(customer, replicas, tp, gpus), left / np.asarray(gpus)), 0.0)
 
 
 def cheapest(

@@ -18,6 +18,7 @@ which is the M/G/1 queue with gated service.  Little's law closes it: :math:`b =
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ class Lengths(NamedTuple):
         return self.cached + self.new + self.answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spread:
     """A latency as a mean and a standard deviation, seconds, one entry a load."""
 
@@ -68,12 +69,16 @@ class Spread:
 
     def at(self, percentile: str) -> Floats:
         """Return the mean, or a percentile by its name, as of a gamma distribution above the least value."""
-        if percentile == "mean":
-            return self.mean
-        mean = np.maximum(self.mean - self.least, 1e-12)
-        std = np.maximum(self.std, 1e-9 * mean)
-        shape = np.minimum((mean / std) ** 2, 1e6)
-        return self.least + gammaincinv(shape, float(percentile[1:]) / 100) * mean / shape
+        return self.mean if percentile == "mean" else _percentile(self, float(percentile[1:]) / 100)
+
+
+@lru_cache(maxsize=8192)
+def _percentile(spread: Spread, share: float) -> Floats:
+    """Return the value below which a share of a latency lies, as of a gamma distribution above its least."""
+    mean = np.maximum(spread.mean - spread.least, 1e-12)
+    std = np.maximum(spread.std, 1e-9 * mean)
+    shape = np.minimum((mean / std) ** 2, 1e6)
+    return spread.least + gammaincinv(shape, share) * mean / shape
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Simulated replicas and first cuts, kept between processes: a report's time goes into them, no price changes them.
+"""Simulated replicas, first cuts and training layouts, kept between processes: no price changes them.
 
-What a simulation puts out is decided by the replica, the requests, the code below it and the facts that such code
-reads; all of that is in its name.  A chapter that uses a kept one rests on the same facts.
+A report's time goes into them.  What each puts out is decided by what is asked, the code below it and the facts that
+such code reads; all of that is in its name.  A chapter that uses a kept one rests on the same facts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hopperbook import reads
+from hopperbook.facts import own
 from hopperbook.report.kept import inputs, modules
 from hopperbook.report.kept.store import Store, digest
 
@@ -33,13 +35,14 @@ _names: dict[Any, str] = {}
 
 @functools.cache
 def install() -> None:
-    """Let simulations and first cuts be looked up before they are run, in this process and its children."""
+    """Let what is kept be looked up before it is computed, in this process and its children."""
     from hopperbook.serving import demand, queue
+    from hopperbook.training import run
 
     def looked_up(
         d: demand.Deployment, lengths: demand.Lengths, rate_per_s: float, variation: float, seed: int, pool: int
     ) -> demand.Answer:
-        key = _key(d, lengths, [float(rate_per_s), float(variation), seed, pool])
+        key = _key(_name(d), *_said_of(lengths), [float(rate_per_s), float(variation), seed, pool])
         known: demand.Answer | None = _get(key, lambda content: _answer(json.loads(content)))
         if known is None:
             known = demand.simulated(d, lengths, rate_per_s, variation, seed, pool)
@@ -47,23 +50,42 @@ def install() -> None:
         return known
 
     def cut(d: demand.Deployment, lengths: demand.Lengths) -> queue.Cut:
-        key = _key(d, lengths, "first cut")
+        key = _key(_name(d), *_said_of(lengths), "first cut")
         known: queue.Cut | None = _get(key, _cut)
         if known is None:
             known = queue.first_cut(d, lengths)
             _put(key, b"".join(row.tobytes() for row in _rows(known)))
         return known
 
-    demand.simulator, demand.cutter = looked_up, cut
+    def layouts(*asked: Any) -> tuple[pd.DataFrame, int]:
+        key = _key("layouts", own.text(), plain_values(asked))
+        known: tuple[pd.DataFrame, int] | None = _get(key, _table)
+        if known is None:
+            known = run.found(*asked)
+            _put(key, json.dumps([known[1], known[0].to_dict("list"), known[0].dtypes.map(str).to_dict()]).encode())
+        return known
+
+    demand.simulator, demand.cutter, run.finder = looked_up, cut, layouts
     demand.at_rate.cache_clear()
     demand.cut_of.cache_clear()
 
 
-def _key(d: Any, lengths: Any, asked: Any) -> str:
-    """Return the name of what is asked of a replica; whoever asks rests on the facts that the answer does."""
+def _said_of(lengths: Any) -> tuple[list[float], list[Any]]:
+    """Return what lengths of requests hold as plain lists."""
+    return [float(each) for each in lengths[:-1]], list(lengths.sample)
+
+
+def _key(*asked: Any) -> str:
+    """Return the name of what is asked; whoever asks rests on the facts that the answer does."""
+    _rest_on_files()
+    return digest([_ground(), *asked])
+
+
+@functools.cache
+def _rest_on_files() -> None:
+    """Note, once and for all children, the facts that what is kept was made from."""
     for path in _files():
         reads.add(path)
-    return digest([_ground(), _name(d), [float(each) for each in lengths[:-1]], list(lengths.sample), asked])
 
 
 @functools.cache
@@ -76,7 +98,7 @@ def _files() -> tuple[str, ...]:
 @functools.cache
 def _ground() -> str:
     """Return the digest of the code and the facts that every simulation rests on."""
-    code = modules.reached(["import hopperbook.serving.demand"])
+    code = modules.reached(["import hopperbook.serving.demand, hopperbook.training.run"])
     names = [inputs.short(path) for path in code] + [inputs.short(Path(path)) for path in _files()]
     names += [inputs.short(Path(__file__)), "requirements.lock"]
     return digest({name: inputs.at_start().get(name) for name in names})
@@ -164,6 +186,12 @@ def _cut(content: bytes) -> Any:
     running, rate, in_flight, *rest = np.frombuffer(content).reshape(_ROWS, -1)
     first, each, whole = (Spread(*rest[start : start + 3]) for start in (0, 3, 6))
     return Cut(running, rate, in_flight, first, each, whole, *rest[9:])
+
+
+def _table(content: bytes) -> tuple[pd.DataFrame, int]:
+    """Return the fastest layouts, and how many were timed."""
+    count, columns, kinds = json.loads(content)
+    return pd.DataFrame(columns).astype(kinds), int(count)
 
 
 #: The arrays of a first cut: five, and three of each latency.
