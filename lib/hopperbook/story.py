@@ -72,6 +72,7 @@ MEASURED = {
     "offline_trtllm014": "offline throughput, TensorRT-LLM 0.14",
     "online": "serving at a concurrency",
     "online_moe": "serving at a concurrency, Mixture of Experts",
+    "products": "matrix products that we timed",
     "training_megatron": "training, Megatron and NeMo recipes",
     "training_mlperf": "training steps, MLPerf Training",
     "training_mpt": "training, MPT in LLM Foundry",

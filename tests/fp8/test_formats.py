@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hopperbook import fp8
 from hopperbook.errors import InputError
 from hopperbook.facts import DATA
+from hopperbook.fp8.formats import NAN
 
 VECTORS = np.load(DATA / "fp8" / "transformer_engine_vectors.npz")
 META = json.loads(VECTORS["meta"].tobytes())
@@ -92,7 +93,8 @@ def test_casts_of_a_million_random_float32(format):
         expected = patterns.astype(fp8.FORMATS[format])
         clipped = np.clip(patterns, -fp8.largest(format), fp8.largest(format)).astype(fp8.FORMATS[format])
     np.testing.assert_array_equal(bits(fp8.cast(patterns, format, saturate=False)), bits(expected))
-    np.testing.assert_array_equal(bits(fp8.cast(patterns, format)), bits(clipped))
+    canonical = np.where(np.isnan(patterns), NAN, bits(clipped))
+    np.testing.assert_array_equal(bits(fp8.cast(patterns, format)), canonical)
 
 
 @pytest.mark.parametrize("format", list(fp8.FORMATS))
@@ -162,20 +164,6 @@ def test_delayed_scaling_saturates_a_sudden_spike():
     codes, scale_inv, _ = fp8.quantize_delayed([100.0], state)
     clipped = float(codes.astype(float)[0] * scale_inv)  # to the magnitude of the step before
     assert clipped == pytest.approx(1.0, rel=1e-6)
-
-
-def test_the_accumulator_loses_what_promotion_keeps():
-    rng = np.random.default_rng(0)
-    a, b = (np.abs(rng.standard_normal(shape)) for shape in ((4, 4096), (4096, 4)))
-    a, b = fp8.cast(a).astype(np.float32), fp8.cast(b).astype(np.float32)
-    exact = a.astype(np.float64) @ b.astype(np.float64)
-
-    def worst(**kwargs):
-        return np.max(np.abs(fp8.accumulate(a, b, **kwargs) - exact) / exact)
-
-    assert worst(bits=24) < 1e-5
-    assert 0.02 / 5 < worst(bits=14) < 0.02 * 5  # deepseek-v3-2024: nearly 2 % at K = 4096
-    assert worst(bits=14, promote=128) < worst(bits=14) / 4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """FP8 to the bit: formats, scales, recipes and the accumulator; a small language model trained in each."""
 
+from hopperbook.fp8 import measured
+from hopperbook.fp8.accumulator import accumulate, published_accumulator
 from hopperbook.fp8.formats import (
     BLOCK,
     CHUNK,
@@ -7,13 +9,11 @@ from hopperbook.fp8.formats import (
     FORMATS,
     RECIPES,
     DelayedScaling,
-    accumulate,
     cast,
     delayed,
     dequantize,
     largest,
     observe,
-    published_accumulator,
     quantize,
     quantize_delayed,
     scale_of,
@@ -33,6 +33,7 @@ __all__ = [
     "delayed",
     "dequantize",
     "largest",
+    "measured",
     "observe",
     "published_accumulator",
     "quantize",

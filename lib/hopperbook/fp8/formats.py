@@ -1,4 +1,4 @@
-"""FP8 down to the bit: casts, Transformer Engine's scaling recipes, and a GEMM with Hopper's accumulator.
+"""FP8 down to the bit: casts, and Transformer Engine's scaling recipes.
 
 Casts go through ``ml_dtypes`` (round to nearest, ties to even).  Scales are float32, computed as Transformer Engine's
 kernels compute them, so that codes and scales agree bit for bit with its reference quantisers.
@@ -13,7 +13,6 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import facts
 from hopperbook.errors import InputError
 
 FORMATS = {"e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
@@ -21,6 +20,7 @@ RECIPES = ("current", "row", "block_1x128", "block_128x128")
 BLOCK = 128
 #: Values handled at once: small enough to stay in a core's cache between the passes.
 CHUNK = 1 << 17
+NAN = np.uint8(0x7F)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -60,6 +60,31 @@ def largest(format: str) -> float:
     return float(ml_dtypes.finfo(_dtype(format)).max)
 
 
+def smallest_normal(dtype: np.dtype) -> float:
+    """Return the smallest number of an FP8 type whose leading bit is not written.
+
+    Parameters
+    ----------
+    dtype : dtype
+        One of the types in ``FORMATS``.
+
+    Returns
+    -------
+    float
+        2^-6 or 2^-14.
+
+    Notes
+    -----
+    Source: ``micikevicius-2022-fp8``, table 1.
+
+    Examples
+    --------
+    >>> smallest_normal(np.dtype(FORMATS["e4m3"]))
+    0.015625
+    """
+    return float(ml_dtypes.finfo(dtype).smallest_normal)
+
+
 def values(format: str) -> NDArray[np.float32]:
     """List every finite value of a format in order, both zeros included once.
 
@@ -93,8 +118,9 @@ def cast(x: ArrayLike, format: str = "e4m3", *, saturate: bool = True) -> np.nda
     format : str
         ``e4m3`` or ``e5m2``.
     saturate : bool
-        Values past the largest finite one become it; otherwise NaN in E4M3 (it has no infinity) and infinity in E5M2.
-        NaN stays NaN either way.
+        Values past the largest finite one become it, infinities too, and every NaN the one code 0x7F: as Hopper's own
+        cast does.  Otherwise they become NaN in E4M3 (it has no infinity) and infinity in E5M2, and a NaN keeps its
+        sign.
 
     Returns
     -------
@@ -108,7 +134,10 @@ def cast(x: ArrayLike, format: str = "e4m3", *, saturate: bool = True) -> np.nda
 
     Notes
     -----
-    Source: ``micikevicius-2022-fp8``.
+    Saturating, this is the instruction ``cvt.rn.satfinite`` for every one of the 2^32 patterns of a float32:
+    :func:`hopperbook.fp8.measured.cast_runs`.
+
+    Source: ``micikevicius-2022-fp8``; ``hopperbook-2026-measured``.
 
     Examples
     --------
@@ -120,7 +149,10 @@ def cast(x: ArrayLike, format: str = "e4m3", *, saturate: bool = True) -> np.nda
     dtype, limit = _dtype(format), np.float32(largest(format))
     x = np.asarray(x).astype(np.float32, copy=False)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and overflow are answers here
-        return (np.clip(x, -limit, limit) if saturate else x).astype(dtype)
+        codes = np.asarray((np.clip(x, -limit, limit) if saturate else x).astype(dtype))
+    if saturate:
+        codes.view(np.uint8)[np.isnan(x)] = NAN
+    return codes
 
 
 def scale_of(
@@ -191,14 +223,11 @@ def _amax(x: np.ndarray, axis: int | None = None) -> NDArray[np.float32]:
 
 def _scaled_cast(x: np.ndarray, scale: NDArray[np.float32], format: str, out: np.ndarray) -> None:
     """Write cast(x * scale) into ``out``; x is two-dimensional, scale broadcasts."""
-    limit = np.float32(largest(format))
     rows = max(1, CHUNK // max(1, x.shape[1]))
     per_row = np.ndim(scale) == 2 and np.shape(scale)[0] == x.shape[0]
     for start in range(0, x.shape[0], rows):
         part = slice(start, start + rows)
-        scaled = np.multiply(x[part], scale[part] if per_row else scale, dtype=np.float32)
-        np.clip(scaled, -limit, limit, out=scaled)
-        out[part] = scaled.astype(out.dtype)
+        out[part] = cast(np.multiply(x[part], scale[part] if per_row else scale, dtype=np.float32), format)
 
 
 def quantize(
@@ -478,77 +507,3 @@ def quantize_delayed(x: ArrayLike, state: DelayedScaling) -> tuple[np.ndarray, n
     scale = np.float32(state.scale)
     codes = cast(x * scale, state.format)
     return codes, np.float32(1) / scale, update(observe(state, float(_amax(x))))
-
-
-def accumulate(
-    a: np.ndarray, b: np.ndarray, *, bits: int = 24, promote: int = 0, step: int = 32
-) -> NDArray[np.float32]:
-    r"""Multiply two FP8 matrices with exact products and an accumulator of limited width.
-
-    Each tensor-core instruction adds ``step`` products to the accumulator after shifting all of them to the largest
-    exponent among them and cutting what falls below ``bits`` significant bits; every ``promote`` products the partial
-    sum moves to a float32 register.
-
-    Parameters
-    ----------
-    a : ndarray, shape (m, k)
-        FP8 codes, or values that FP8 represents.
-    b : ndarray, shape (k, n)
-        Likewise.
-    bits : int
-        Significant bits of the accumulator: about 14 is reported for Hopper, 24 is float32.
-    promote : int
-        Products after which the partial sum is added in float32; 0 = never.
-    step : int
-        Products an instruction adds.
-
-    Returns
-    -------
-    ndarray of float32, shape (m, n)
-        The product.
-
-    Notes
-    -----
-    Source: ``deepseek-v3-2024``, section 3.3.2.
-
-    Examples
-    --------
-    >>> ones = np.ones((1, 256), np.float32)
-    >>> float(accumulate(ones, ones.T, bits=14)[0, 0])
-    256.0
-    """
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    k = a.shape[1]
-    total = np.zeros((a.shape[0], b.shape[1]), np.float32)
-    register = np.zeros(total.shape, np.float64)
-    for start in range(0, k, step):
-        products = a[:, start : start + step, None].astype(np.float64) * b[None, start : start + step, :]
-        largest_term = np.maximum(np.abs(products).max(axis=1), np.abs(register))
-        unit = np.ldexp(1.0, np.frexp(largest_term)[1] - bits)
-        register = np.trunc(products / unit[:, None, :]).sum(axis=1) + np.trunc(register / unit)
-        register *= unit
-        done = start + step
-        if promote and (done % promote == 0 or done >= k):
-            total += register.astype(np.float32)
-            register[:] = 0
-    return total if promote else register.astype(np.float32)
-
-
-def published_accumulator() -> dict[str, Any]:
-    """Return what others measured of Hopper's FP8 accumulator, from ``data/fp8/published.yaml``.
-
-    Returns
-    -------
-    dict
-        ``bits``, ``promote_every`` products, ``error`` as a fraction at ``error_at_k``, ``source``.
-
-    Notes
-    -----
-    Source: ``deepseek-v3-2024``, section 3.3.2.
-
-    Examples
-    --------
-    >>> published_accumulator()["bits"]
-    14
-    """
-    return facts.read_yaml("fp8/published.yaml")["accumulator"]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hopperbook.fp8.accumulator import accumulate
 from hopperbook.fp8.experiment.recipes import Recipe, Run, held
-from hopperbook.fp8.formats import accumulate, cast, delayed, observe, quantize, update
+from hopperbook.fp8.formats import cast, delayed, observe, quantize, update
 
 DRAWN_ROWS = 256
 OUTLIER_SHARE, OUTLIER_TIMES = 0.002, 60.0  # channels of activations that are larger than the others
@@ -144,6 +145,6 @@ def sum_error(k: int, seed: int, *, signed: bool = False, bits: int = 24, promot
     """
     rng = np.random.default_rng(seed)
     draw = rng.standard_normal if signed else rng.random
-    a, b = (quantize(draw(shape).astype(np.float32))[0].astype(np.float32) for shape in ((SUM_ROWS, k), (k, SUM_ROWS)))
+    a, b = (quantize(draw(shape).astype(np.float32))[0] for shape in ((SUM_ROWS, k), (k, SUM_ROWS)))
     exact = a.astype(float) @ b.astype(float)
     return float(np.max(np.abs(accumulate(a, b, bits=bits, promote=promote) - exact) / np.abs(exact)))
