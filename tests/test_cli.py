@@ -292,12 +292,13 @@ def test_simulate_replays_the_busy_hour_and_a_trace(capsys, tmp_path):
     assert more["refused_beyond_context"] == more["refused_beyond_cache"] == 0
     lone = tmp_path / "lone.csv"
     lone.write_text("time,prompt,output\n5,999999999,7\n")
-    none = answer(capsys, "simulate", DEFAULT, "--trace", str(lone))
-    assert none["requests_per_s"] is None and none["ttft_ms"]["p95"] is None and not none["targets_kept"]
+    assert "131,072 tokens" in refused(capsys, "simulate", DEFAULT, "--trace", lone)
     assert "line 2" in refused(capsys, "simulate", DEFAULT, "--trace", written_trace(tmp_path, "x,5,5"))
-    assert "column session" in refused(capsys, "simulate", DEFAULT, "--trace", lone, "--routing", "by_session")
-    cli.main(["simulate", DEFAULT, "--trace", str(SAMPLE)])
-    assert "within all targets" in capsys.readouterr().out
+    short = written_trace(tmp_path, "5,500,7")
+    assert "column session" in refused(capsys, "simulate", DEFAULT, "--trace", short, "--routing", "by_session")
+    cli.main(["simulate", DEFAULT, "--trace", str(SAMPLE), "--replicas", "3"])
+    said = capsys.readouterr().out
+    assert "within all targets" in said and "as asked; planned for this trace: 1 replica" in said
 
 
 def written_trace(folder, line):

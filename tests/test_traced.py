@@ -36,7 +36,7 @@ def poisson(tmp_path_factory):
 
 
 def test_a_trace_is_read_into_the_fields_that_drew_it(poisson):
-    who, fields, source = planner.of_trace(customer.check(WHO), poisson)
+    who, fields, source, _ = planner.of_trace(customer.check(WHO), poisson)
     assert fields["requests_per_s"] == pytest.approx(4.0, rel=0.05)
     assert fields["arrival_variation"] == pytest.approx(1.0, abs=0.1)
     assert (fields["prompt_tokens"], fields["output_tokens"]) == pytest.approx((900, 150), rel=0.05)
@@ -54,16 +54,19 @@ def test_the_plan_for_a_trace_keeps_its_targets_on_it(poisson):
     assert seen.tpot.p95 == pytest.approx(expected.tpot_at_s, rel=0.1)
     assert seen.ttft.p95 == pytest.approx(expected.ttft_at_s, rel=0.25)
     assert "kept" in planner.traced_text(done) and planner.traced_json(done)["replicas_that_keep"] == done.replicas
+    again = planner.rehearse_trace(customer.check(WHO), poisson)
+    assert again.row == done.plan.recommendation and again.routing == done.rehearsal.routing and again.kept
+    assert again.seen.requests > done.rehearsal.seen.requests / 2
 
 
 def test_bursts_and_days_are_seen(tmp_path):
     bursty = written(tmp_path / "b.csv", Traffic(4.0, 15_000, 900, 150, arrival="bursty"))
-    _, fields, _ = planner.of_trace(customer.check(WHO), bursty)
+    _, fields, *_ = planner.of_trace(customer.check(WHO), bursty)
     assert fields["arrival_variation"] == pytest.approx(3.0, rel=0.2)
     hours = np.repeat(np.arange(50), 20 + 10 * (np.arange(50) % 24 < 8))
     days = tmp_path / "d.csv"
     days.write_text("time,prompt,output\n" + "\n".join(f"{3600 * h},500,20" for h in hours))
-    who, fields, _ = planner.of_trace(customer.check(WHO), days)
+    who, fields, *_ = planner.of_trace(customer.check(WHO), days)
     curve = [float(x) for x in fields["day_curve"].split(",")]
     assert curve == [60.0] * 8 + [40.0] * 16 and who.busy_fraction == pytest.approx((8 * 60 + 16 * 40) / 24 / 60)
 

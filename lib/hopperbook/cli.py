@@ -92,7 +92,7 @@ def build(
     started = time.perf_counter() - STARTED_S
     who = _load(customer, [*(set_ or []), f"language={words.absolute()}"] if words else set_, parts)
     if trace:
-        who = planner.of_trace(who, trace)[0]
+        who = planner.of_trace(who, trace).customer
     target = out or REPORTS / customers.slug(who.name)
     begun = time.perf_counter()
     index = report.build(who.model_dump(), target, progress=not json_ and not log.is_quiet() and sys.stderr.isatty())
@@ -238,19 +238,22 @@ def simulate(
     customer: CustomerFile,
     trace: Trace = None,
     set_: Sets = None,
-    replicas: Annotated[int | None, typer.Option(help="Replicas; default: the plan's")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Replicas; default: as many as planned")] = None,
     routing: Annotated[
         str | None, typer.Option(help="round_robin, least_loaded or by_session; default: as planned")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random traffic")] = 0,
     json_: AsJson = False,
 ) -> None:
-    """Simulate the planned fleet in the busy hour, or on a trace of requests, and compare it with the targets."""
+    """Simulate the fleet planned for the busy hour, or for a trace of requests, in it, and compare with the targets."""
     from hopperbook import planner
 
     who = _load(customer, set_)
     with _progress(not json_ and sys.stderr.isatty()) as tell:
-        done = planner.rehearse(who, trace, replicas, routing, seed, tell)
+        if trace:
+            done = planner.rehearse_trace(who, trace, replicas, routing, tell)
+        else:
+            done = planner.rehearse(who, replicas, routing, seed, tell)
     if json_:
         _print_json(planner.rehearsal_json(done))
     else:

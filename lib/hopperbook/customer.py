@@ -179,7 +179,7 @@ class Customer(BaseModel):
     owned_gpus: Annotated[int, Field(ge=0, le=100_000, strict=True)] = Field(0, description="How many are owned")
     max_gpus: Annotated[Count, Field(le=16_384)] = Field(1024, description="Largest cluster considered")
     parts: Text = Field(
-        "", description="GPUs that stand for election, by commas; empty = A100, H100 and H200, and what is owned"
+        "", description="GPUs to choose from, by commas; empty = A100, H100 and H200, and what is owned"
     )
     a100_usd_per_hour: Usd | None = Field(
         None, description="Your price of an A100 SXM 80GB hour; empty = data/prices.csv"
@@ -329,7 +329,7 @@ class Customer(BaseModel):
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """Names of the GPUs that she lets stand for election; empty where she leaves it to the book."""
+        """Names of the GPUs that she wants to choose from; empty where she leaves it to the book."""
         return tuple(name.strip() for name in self.parts.split(",") if name.strip())
 
     @property
@@ -631,7 +631,7 @@ def _check_training(customer: Customer) -> None:
 
 
 def _with_known_parts(customer: Customer) -> Customer:
-    """Check the GPUs that stand for election, and write their names in full."""
+    """Check the GPUs to choose from, and write their names in full."""
     names = [name.strip() for name in customer.parts.split(",") if name.strip()]
     if not names:
         raise InputError("parts", customer.parts, "names of GPUs, separated by commas", ", ".join(facts.drawn()))

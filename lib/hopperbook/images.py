@@ -35,6 +35,27 @@ def _shape(model: str) -> dict[str, Any]:
     return known[model]
 
 
+def label(model: str) -> str:
+    """Return a model's name as its publisher writes it.
+
+    Parameters
+    ----------
+    model : str
+        Name in ``data/images.yaml``.
+
+    Returns
+    -------
+    str
+        For readers.
+
+    Examples
+    --------
+    >>> label("flux.1-dev")
+    'FLUX.1 dev'
+    """
+    return str(_shape(model)["label"])
+
+
 def tokens(model: str, side_pixels: int) -> int:
     """Count the tokens of a step: those of the image, and of the prompt.
 

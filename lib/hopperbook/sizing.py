@@ -112,7 +112,7 @@ def attention_kind(m: Model) -> str:
     Returns
     -------
     str
-        Such as ``GQA, window 4096 in 21 of 42 layers``.
+        Such as ``GQA, window 4,096 in 21 of 42 layers``.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def attention_kind(m: Model) -> str:
     words = [" and ".join(dict.fromkeys(named))]
     for window in dict.fromkeys(a.window for a in m.attentions if a.window):
         layers = sum(a.layers for a in m.attentions if a.window == window)
-        words.append(f"window {window}" + (f" in {layers} of {m.layers} layers" if layers < m.layers else ""))
+        words.append(f"window {window:,}" + (f" in {layers} of {m.layers} layers" if layers < m.layers else ""))
     every = sorted({str(a.every) for a in m.attentions if a.every}, key=int)
     if every:
         words.append(f"one entry for {' or '.join(every)} tokens")

@@ -28,6 +28,8 @@ TASK_WORDS = {
     "grpo": "rewarded answers (GRPO)",
     "distill": "distillation",
 }
+#: The same in tables and labels.
+SHORT_TASKS = {"pretrain": "pretraining", "sft": "fine-tuning", "lora": "LoRA"}
 #: Label and formatter of the customer's fields, as the tables of inputs name them.
 FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "model": ("Model served", str),
@@ -45,7 +47,7 @@ FIELD_WORDS: dict[str, tuple[str, Callable[..., object]]] = {
     "ttft_percentile": ("For how many", lambda x: most_words(x).lower()),
     "tpot_target_ms": ("Each further token within, ms", units.integer),
     "tpot_percentile": ("For how many", lambda x: most_words(x).lower()),
-    "busy_fraction": ("Mean load over the busy hour's", units.percent),
+    "busy_fraction": ("Mean load, share of the busy hour's", units.percent),
     "training_task": ("What is trained", lambda x: TASK_WORDS.get(x, x)),
     "training_tokens": ("Tokens of the training run", units.tokens),
     "training_sequence_tokens": ("Tokens of a training sequence", units.integer),
@@ -210,6 +212,10 @@ def _title(entry: Mapping[str, str]) -> str:
     return f"{short}, {entry['year']}" if entry.get("year") else short
 
 
+#: The least share that is shown in per cent.
+TINY = 1e-3
+
+
 def error_words(rows: pd.DataFrame) -> dict[str, str]:
     """Say how far predictions lie from measurements, for prose.
 
@@ -229,10 +235,11 @@ def error_words(rows: pd.DataFrame) -> dict[str, str]:
     >>> error_words(rows)["coverage"].replace(units.THIN, " ")
     '50 %'
     """
+    median = rows.error.abs().median()
     inside = rows.inside if "inside" in rows else (rows.measured >= rows.low) & (rows.measured <= rows.high)
     return {
         "n": units.integer(len(rows)),
-        "median": units.percent(rows.error.abs().median()),
+        "median": f"less than {units.percent(TINY)}" if 0 < median < TINY / 2 else units.percent(median),
         "mean": units.percent(rows.error.abs().mean()),
         "bias": units.percent(rows.error.median()),
         "coverage": units.percent(inside.mean()),

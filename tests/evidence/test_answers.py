@@ -164,7 +164,7 @@ llama-3.1-8b,A100 SXM,1,1,1,1024,128,8,TensorRT-LLM,1.0,,fp8,
 qwen3-32b,H100 PCIe,2,2,1,1024,128,8,vLLM,0.18.0,,,
 """
     notes = [row["note"] for row in answer(tmp_path, text)["rows"]]
-    for said in ("constants of vllm-0.12", "the newest of 2025-11", "no rows of Llama-3.1-70B", "pipeline stages",
+    for said in ("constants of vLLM 0.12", "the newest of 2025-11", "no rows of Llama-3.1-70B", "pipeline stages",
                  "prompts beyond 8,192"):  # fmt: skip
         assert said in notes[0]
     assert "a cache in FP8 on Ampere: this engine has INT8" in notes[1]

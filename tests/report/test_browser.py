@@ -125,7 +125,10 @@ chart = alt.Chart(rows, width=600).mark_point().encode(x="x:Q", y="y:Q", tooltip
 two = display.Input("Two", "2", "vendor", "A sheet", url="https://example.org/a")
 door = display.Door("2 x 3 = 6", [two], "a.b", "0 %")
 display.answer("Yes.", "It costs $9,580 and 26 ms.", doors={"$9,580": door})
-display.figure(chart, "points", "They rise", alt="Five points.")"""
+display.figure(chart, "points", "They rise", alt="Five points.")
+rows = [{"what": str(i), "a": i, "b": i, "c": i, "d": i} for i in range(20)]
+display.table(rows, name="long", strong=12)"""
+ROWS = "[...document.querySelectorAll('#table-long tbody tr')].filter(row => row.offsetHeight).map(row => row.rowIndex)"
 
 
 def test_marks_by_keyboard_doors_by_click_and_numbers_by_search(tmp_path: Path) -> None:
@@ -152,6 +155,11 @@ def test_marks_by_keyboard_doors_by_click_and_numbers_by_search(tmp_path: Path) 
         browser.evaluate("document.querySelector('.hb-door summary').click()")
         assert browser.evaluate("document.querySelector('.hb-door dl').getBoundingClientRect().height") > 40
         assert browser.evaluate("document.querySelector('.hb-out').href") == "https://example.org/a"
+        assert len(browser.evaluate(ROWS)) == 20
+        browser.open((index.parent / "02-fp8.html").as_uri(), 390)
+        assert browser.evaluate(ROWS) == [1, 2, 3, 4, 5, 13]  # on a phone the first five and the recommended one
+        browser.evaluate("document.querySelector('#table-long .hb-rows').click()")
+        assert len(browser.evaluate(ROWS)) == 20
         hits = "[...document.querySelectorAll('#search-results li a')].map(each => each.getAttribute('href'))"
         for query in ("9,580", "9580", "26 ms"):
             browser.open((index.parent / "search.html").as_uri() + "?q=" + query.replace(" ", "%20"))

@@ -1,6 +1,7 @@
 """The panels behind headline numbers: the formula's parts add up to the number that the page shows."""
 
 import importlib.util
+import json
 import re
 
 import pytest
@@ -13,6 +14,7 @@ from hopperbook.studies import doors
 from hopperbook.studies.doors import made
 from hopperbook.studies.load import answered, decoding
 from hopperbook.studies.serving import floor
+from hopperbook.studies.training import timed
 
 SHIPPED = sorted((facts.DATA / "customers").glob("*.yaml"))
 CASES = [(path, {}) for path in SHIPPED] + [(SHIPPED[0], {"tenure": "on_demand"})]
@@ -85,3 +87,20 @@ def test_pages_call_every_calculator_behind_a_number_by_words() -> None:
     named = {door["calculator"] for door in facts.read_yaml("doors.yaml").values()}
     assert named - set(called) == set()
     assert all(words.startswith("our ") for words in called.values())
+
+
+def test_the_length_of_a_run_has_its_panel_on_the_first_page_as_in_its_chapter():
+    plan = planner.plan(customer.load(next(path for path in SHIPPED if path.stem == "train-70b")))
+    run = plan.training
+    door = doors.run_days(plan.customer, run)
+    assert f"× {units.integer(timed(plan.customer, run).tokens_per_s_per_gpu)} tokens a second" in door.formula
+    assert units.duration(float(run.days) * units.DAY_S) in door.formula
+    assert "Setting up the servers adds 4.0 hours." in door.formula.replace(units.NBSP, " ")
+    assert "serving fleet" not in door.formula
+    assert door in doors.training(plan.customer, run, timed(plan.customer, run)).values()
+
+
+def test_every_number_of_the_first_page_is_a_door():
+    cells = json.loads((facts.DATA.parent / "chapters" / "00-the-answer.ipynb").read_text(encoding="utf-8"))["cells"]
+    made = [source for source in ("".join(cell["source"]) for cell in cells) if "display.Estimate(" in source]
+    assert made and all(source.count("door=") == source.count("display.Estimate(") for source in made)

@@ -149,3 +149,22 @@ def test_a_translation_that_lost_a_place_or_brings_markup_is_not_used(tmp_path: 
         made += f'msgid "{source}"\nmsgstr "{target}"\n\n'
     (tmp_path / "a.po").write_text(made, encoding="utf-8")
     assert catalogue.read(tmp_path / "a.po").known == {"Yes": "Ja"}
+
+
+@pytest.mark.parametrize(
+    ("translation", "values"),
+    [
+        ("⟦{1} ŠXM {2}⟧", ["H100", "80GB"]),
+        ("{2} von {1}", ["8", "16"]),
+        ("{1}er-Gruppe zu <1>{2}</1>", ["8", "16"]),
+        ("每月{1}个用户 和 {2}", ["8", "16"]),
+    ],
+)
+def test_a_translation_that_is_met_on_a_page_again_is_not_missing(translation: str, values: list[str]) -> None:
+    message = "{1} of <1>{2}</1>" if "<1>" in translation else "{1} of {2}"
+    known = catalogue.Catalogue("de", {message: translation})
+    tags = [("<b>", "</b>")] if "<1>" in translation else []
+    page = f"<p>{words.fill(known.say(message), values, tags)}</p>"
+    assert words.page(page, known.say) == page and not known.missing
+    words.page("<p>A sentence that nobody translated.</p>", known.say)
+    assert list(known.missing) == ["A sentence that nobody translated."]

@@ -12,8 +12,9 @@ from hopperbook import customer, planner, serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.planner.load import demand
-from hopperbook.planner.rehearsal import of_trace, targets_of, watched
-from hopperbook.serving import stream
+from hopperbook.planner.rehearsal import targets_of, watched
+from hopperbook.planner.traced import whole
+from hopperbook.serving import stream, trace
 from hopperbook.serving.demand import Targets
 from hopperbook.serving.events import ROUTINGS, Limits, Requests, replay
 from hopperbook.serving.observe import Histogram, Span, Watch, within
@@ -113,9 +114,9 @@ def test_percentiles_of_a_histogram_are_those_of_the_values(seed, count, middle,
 def sample():
     """What is seen of the sample trace on a large model, and the same requests as events."""
     d = serving.deploy(load("llama-3.3-70b"), "H100 SXM", tp=2, precision="fp8", kv_precision="fp8")
-    source = of_trace(SAMPLE, d, "by_session")
+    source = whole(SAMPLE, trace.survey(SAMPLE))
     seen = watched(Fleet(d, source.mean, 1, "by_session"), source, Targets(0.1, 0.023, 8.0))
-    (requests,) = of_trace(SAMPLE, d, "by_session").windows
+    requests = next(trace.read(SAMPLE))
     return seen, replay(d, requests, Limits(d.engine.step_tokens, d.engine.max_batch))
 
 
@@ -152,7 +153,7 @@ def test_requests_beyond_the_context_or_the_cache_are_refused_and_not_within(tmp
     path = tmp_path / "trace.csv"
     path.write_text("time,prompt,output\n0,100,10\n1,131072,1\n2,9999999,5\n3,120000,10\n4,100,1\n")
     patient = {"ttft_target_ms": 3e6, "tpot_target_ms": 6e4}
-    seen = planner.rehearse(customer.check(SMALL | patient), path).seen
+    seen = planner.rehearse_trace(customer.check(SMALL | patient), path).seen
     assert (seen.requests, seen.beyond_context, seen.beyond_cache) == (5, 2, 0)
     assert seen.within == pytest.approx(3 / 5)
     requests = Requests(np.array([100, 9_000_000]), np.array([10, 10]), arrival_s=np.array([0.0, 1.0]))
@@ -166,7 +167,7 @@ def test_requests_beyond_the_context_or_the_cache_are_refused_and_not_within(tmp
 def test_requests_that_all_come_at_once_have_no_rate(tmp_path):
     path = tmp_path / "trace.csv"
     path.write_text("time,prompt,output\n" + "7,100,10\n" * 50)
-    seen = planner.rehearse(customer.check(SMALL), path).seen
+    seen = planner.rehearse_trace(customer.check(SMALL), path).seen
     assert np.isnan(seen.rate_per_s) and seen.in_flight == pytest.approx(seen.in_flight_by_little, rel=1e-6)
 
 

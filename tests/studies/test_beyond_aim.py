@@ -37,3 +37,12 @@ def test_the_groups_are_those_of_chapter_12():
     marked, groups = beyond_aim.marked(rows), accuracy.by_group({accuracy.TPOT: rows, **accuracy.judged()})
     large = groups[(groups.kind == accuracy.TPOT) & (groups.n >= beyond_aim.LEAST)].set_index("group")["median"]
     assert set(marked[marked.beyond_aim].lot) <= set(large[large > AIM].index)
+
+
+def test_pairs_are_marked_by_the_aim_of_ratios_and_no_pairs_are_no_error():
+    wanted = next(each["aim"] for each in aims.aims() if each["kind"] == "ratio")
+    errors = pd.Series([2 * wanted] * 5 + [wanted / 2] * 5)
+    rows = pd.DataFrame({"measured": 1.0, "predicted": 1 + errors, "error": errors, "gpu": "H200"})
+    found = beyond_aim.pairs(rows, pd.Series(["Bad, pretraining"] * 5 + ["Good, pretraining"] * 5))
+    assert set(found[found.beyond_aim].lot) == {"Bad, pretraining"}
+    assert beyond_aim.pairs(rows[:0], pd.Series(dtype=str)).empty

@@ -87,7 +87,7 @@ def test_what_cannot_be_in_time_has_no_count():
     row, card, known, _ = sized(SHOP)
     found = study.size(known, card, SHOP.model_copy(update={"tpot_target_ms": 0.5}), row)
     assert math.isinf(found.replicas) and math.isinf(found.billed_gpus)
-    assert study.write(found.gpus) == "none" and study.gpus_words(found.gpus) == "no number of GPUs"
+    assert study.write(found.gpus) == "none" and study.gpus_words(found.gpus) == "no number of such replicas"
 
 
 def test_other_layouts_and_models():

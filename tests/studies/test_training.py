@@ -32,6 +32,7 @@ def test_days_are_tokens_over_rate_over_goodput(found, step):
     customer, run = found.customer, found.run
     assert step.alone_days == pytest.approx(customer.training_tokens / step.tokens_per_s / DAY_S / run.goodput)
     assert step.alone_days == pytest.approx(step.free_share * run.days)
+    assert step.more_days == 0.0  # it runs on the fleet that serves
 
 
 def test_mfu_is_arithmetic_over_the_peak(found, step):

@@ -109,6 +109,7 @@ def lines(
     limit: float | None = None,
     limit_label: str = "target",
     points: bool = False,
+    x_ticks: Sequence[float] = (),
     height: int = 300,
     width: int = WIDE,
 ) -> Spec:
@@ -128,6 +129,8 @@ def lines(
         Its words.
     points : bool
         True to mark every row.
+    x_ticks : sequence of float
+        Where the x axis has its ticks; by default it chooses.
     height : int
         Height on a wide screen.
     width : int
@@ -157,7 +160,7 @@ def lines(
         room = max(text_width(str(name)) for name in names) + 12
         tall = height if outer > 500 else min(height, 260)
         x_channel, y_channel, x_ends, y_ends = _axes(
-            table, (x_title, y_title), (x_log, y_log), limit, room / (outer - 60 - room)
+            table, (x_title, y_title), (x_log, y_log), limit, room / (outer - 60 - room), x_ticks
         )
         base = alt.Chart(data(table))
         color = alt.Color("series:N", scale=marks, legend=None)
@@ -209,8 +212,9 @@ def _series_styles(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _axes(
-    table: pd.DataFrame, titles: tuple[str, str], logs: tuple[bool, bool], limit: float | None, room: float
-) -> tuple[Any, Any, tuple[float, float], tuple[float, float]]:
+    table: pd.DataFrame, titles: tuple[str, str], logs: tuple[bool, bool], limit: float | None, room: float,
+    x_ticks: Sequence[float],
+) -> tuple[Any, Any, tuple[float, float], tuple[float, float]]:  # fmt: skip
     """Return the two position channels of a line chart, with room on the right for names, and the ends of x and y."""
     columns = [column for column in ("y", "low", "high") if column in table]
     heights = [float(v) for v in table[columns].to_numpy().ravel() if pd.notna(v)] + ([] if limit is None else [limit])
@@ -220,7 +224,8 @@ def _axes(
         x = log_axis(low, far, titles[0], alt.X, "x")
     else:
         scale = alt.Scale(domain=[low, far], nice=False, zero=False)
-        x = alt.X("x:Q", title=titles[0], scale=scale, axis=alt.Axis(tickCount=6, format=",~r"))
+        ticks = {"values": list(x_ticks)} if len(x_ticks) else {"tickCount": 6}
+        x = alt.X("x:Q", title=titles[0], scale=scale, axis=alt.Axis(format=",~r", **ticks))
     if logs[1]:
         ends = spread(heights)
         return x, log_axis(*ends, titles[1], alt.Y, "y", grid=True), (low, far), ends

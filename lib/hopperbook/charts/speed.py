@@ -300,11 +300,13 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:
     table["_shade"] = np.where(exposed, 0.8, 0.14)
     top = float(table["end"].max())
     table["_middle"] = (table["start"] + table["end"]) / 2
+    wide = pd.Series([text_width(str(t)) + 8 for t in table["label"]])
+    alone = table.groupby("lane")["lane"].transform("size") == 1
 
     def draw(outer: int) -> Any:
         plot = outer - 110.0
         room = (table["end"] - table["start"]) / top * plot
-        inside = pd.Series([text_width(str(t)) + 8 for t in table["label"]]) <= room
+        inside = wide <= room
         x = alt.X(
             "start:Q",
             title=x_title,
@@ -328,9 +330,11 @@ def timeline(rows: Rows, x_title: str = "µs", width: int = WIDE) -> Spec:
         within = table[inside & ~exposed]
         if len(within):
             layers.append(label(within, alt.X("_middle:Q"), y, align="center"))
-        outside = table[exposed & (table["label"].astype(str) != "")]
-        if len(outside):
-            layers.append(label(outside, alt.X("start:Q"), y, align="right", dx=-5))
+        beside = (exposed | ~inside & alone) & (table["label"].astype(str) != "")
+        left = wide < table["start"] / top * plot
+        for some, end, align, dx in ((beside & left, "start:Q", "right", -5), (beside & ~left, "end:Q", "left", 5)):
+            if some.any():
+                layers.append(label(table[some], alt.X(end), y, align=align, dx=dx))
         lanes = table["lane"].nunique()
         return stack(layers, (62 if outer > 500 else 52) * lanes + 40)
 

@@ -105,7 +105,7 @@ def file(name: str, text: str, note: str) -> None:
         raise InputError("name", name, "letters, digits, dots and dashes")
     said, plain = markdown(f"`deploy/{name}` " + note, {})
     body = f"{said}<details><summary>Show the file</summary><pre>{escape(text)}</pre></details>"
-    html = block("fold", body)
+    html = block("fold hb-file", body)
     publish({FILE_MIME: {"name": name, "text": text}, "text/html": html, "text/plain": plain})
 
 

@@ -88,7 +88,7 @@ def ratios() -> pd.DataFrame:
         keys = [k for k in wanted if k in rows and k != ("precision" if column == "format" else "")]
         pairs = rows[rows[column] == top].merge(rows[rows[column] == bottom], on=keys, suffixes=("", "_b"))
         measured, predicted = pairs.measured / pairs.measured_b, pairs.predicted / pairs.predicted_b
-        found.append(pd.DataFrame({"what": what, "pair": f"{top} over {bottom}", "measured": measured,
+        found.append(pd.DataFrame({"what": what, "pair": f"{top.upper()} over {bottom.upper()}", "measured": measured,
                                    "predicted": predicted, "error": predicted / measured - 1}))  # fmt: skip
     return pd.concat(found, ignore_index=True)
 

@@ -14,6 +14,7 @@ from hopperbook.errors import InputError
 from hopperbook.evidence.beyond import own_family, serving_beyond, together
 from hopperbook.evidence.intervals import beyond_exponent, uneven_answers
 from hopperbook.evidence.rows import answered, cell, number
+from hopperbook.kernels import engine_words
 from hopperbook.serving.engines import version_number
 
 #: Largest loads that are simulated event by event.
@@ -208,7 +209,7 @@ def resolve(row: dict[str, str]) -> Load:
             raise InputError(column, count, f"at most {MOST[column]:,} a replica, which is what is simulated")
     if concurrency is None and requests is None:
         requests = serving.published_requests(cell(row, "source"), sizes["input_tokens"], sizes["output_tokens"])
-    notes = [note, said, optional, f"we used the constants of {d.engine.name}"]
+    notes = [note, said, optional, f"we used the constants of {engine_words(d.engine.name)}"]
     if d.gpu.stand_in["serving"]:
         notes.append(f"{d.gpu.name} is timed by {d.gpu.kernels_of}")
     if not cell(row, "kv_precision"):

@@ -230,7 +230,7 @@ def gpus() -> Mapping[str, GPU]:
 
 @cache
 def planned() -> tuple[str, ...]:
-    """Return the parts that stand for election in a plan, in the order of ``data/gpus.yaml``.
+    """Return the parts that a plan chooses from, in the order of ``data/gpus.yaml``.
 
     Returns
     -------

@@ -9,7 +9,7 @@ arithmetic, bandwidth) and every answer says where it leaves what was measured.
 from hopperbook.kernels.algorithms import traffic_factor
 from hopperbook.kernels.attention import context_attention_s, generation_attention_s
 from hopperbook.kernels.collectives import bus_bandwidth, collective_s
-from hopperbook.kernels.engines import ENGINES, engine_name, engine_tables, multiplies_fp4, table_names
+from hopperbook.kernels.engines import ENGINES, engine_name, engine_tables, engine_words, multiplies_fp4, table_names
 from hopperbook.kernels.gemm import gemm_s
 from hopperbook.kernels.memory_bound import elementwise_s, quantise_s
 from hopperbook.kernels.mla import mla_context_s, mla_generation_s
@@ -25,6 +25,7 @@ __all__ = [
     "elementwise_s",
     "engine_name",
     "engine_tables",
+    "engine_words",
     "gemm_s",
     "generation_attention_s",
     "mla_context_s",

@@ -36,6 +36,29 @@ def engine_name(engine: str) -> str:
     return known[key]
 
 
+def engine_words(engine: str) -> str:
+    """Return an engine's name as its makers write it.
+
+    Parameters
+    ----------
+    engine : str
+        Name of an engine's constants, perhaps with a version; unknown ones stay as they are.
+
+    Returns
+    -------
+    str
+        For readers.
+
+    Examples
+    --------
+    >>> engine_words("trtllm-0.14"), engine_words("vllm")
+    ('TensorRT-LLM 0.14', 'vLLM')
+    """
+    known = {"trtllm": "TensorRT-LLM", "vllm": "vLLM", "sglang": "SGLang"}
+    name, _, version = engine.partition("-")
+    return f"{known[name]} {version}".strip() if name in known else engine
+
+
 def engine_tables(gpu: str | facts.GPU, engine: str) -> dict[str, list[tuple[Any, ...]]]:
     """List which grids stand behind a GPU and engine, by family.
 

@@ -42,6 +42,10 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem.replace("--", "/", 1) for path in MODELS.glob("*--*.json")))
 
 
+#: How their makers spell what ids write in small letters.
+SPELT = {"gemma-": "Gemma-", "mpt-": "MPT-", "gpt-3": "GPT-3", "bge-": "BGE-", "nomic-": "Nomic-"}
+
+
 def label(name: str) -> str:
     """Shorten a model's id for prose; a model given by the path of its ``config.json`` is called by its folder.
 
@@ -59,13 +63,18 @@ def label(name: str) -> str:
     --------
     >>> label("meta-llama/Llama-3.3-70B-Instruct"), label("meta-llama/Meta-Llama-3-8B"), label("Qwen/Qwen2.5-32B")
     ('Llama 3.3 70B', 'Llama 3 8B', 'Qwen2.5 32B')
+    >>> label("google/gemma-2-27b"), label("openai/gpt-oss-20b"), label("meta-llama/Llama-2-7b-hf")
+    ('Gemma 2 27B', 'gpt-oss 20B', 'Llama 2 7B')
     >>> label("/models/our-chat-14b/config.json"), label("config.json")
     ('our chat 14b', 'your model')
     """
     *folders, last = name.replace("\\", "/").rstrip("/").split("/")
     if last.lower() == "config.json":
-        last = folders[-1] if folders and folders[-1] not in ("", ".", "..") else "your model"
-    return last.removesuffix("-Instruct").removesuffix("-hf").removeprefix("Meta-").replace("-", " ")
+        return folders[-1].replace("-", " ") if folders and folders[-1] not in ("", ".", "..") else "your model"
+    short = last.removesuffix("-Instruct").removesuffix("-hf").removeprefix("Meta-")
+    begun = next((word + short.removeprefix(lower) for lower, word in SPELT.items() if short.startswith(lower)), short)
+    spelt = re.sub(r"(?<=-)\d+(?:\.\d+)?[bm](?=-|$)", lambda size: size[0].upper(), begun)
+    return spelt.replace("-", " ").replace("gpt oss", "gpt-oss")
 
 
 def _key(name: str) -> str:

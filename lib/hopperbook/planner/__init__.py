@@ -11,7 +11,7 @@ from hopperbook.planner.show import as_json, as_text, configuration, headline, l
 from hopperbook.planner.show_rehearsal import rehearsal_json, rehearsal_text
 from hopperbook.planner.show_traced import traced_json, traced_text
 from hopperbook.planner.standing import standing_parts
-from hopperbook.planner.traced import Traced, of_trace, plan_for_trace
+from hopperbook.planner.traced import Traced, of_trace, plan_for_trace, rehearse_trace
 from hopperbook.planner.unconsidered import closing
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "rehearsal_json",
     "rehearsal_text",
     "rehearse",
+    "rehearse_trace",
     "run",
     "traced_json",
     "traced_text",

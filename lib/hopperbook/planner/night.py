@@ -202,8 +202,8 @@ def words(found: Night, customer: Customer) -> str:
     said = f"{units.tokens(found.tokens)} tokens from {customer.night_from} to {customer.night_until} o'clock: "
     said += f"{share} on GPUs that serving leaves free"
     if found.gpus and found.deployment is not None:
-        kind = found.tenure.replace("_", " ")
-        said += f", the rest on {found.gpus:,} × {found.deployment.gpu.name} added, {kind}: {units.money(found.usd)}"
+        kind, month = found.tenure.replace("_", " "), f"{units.money(found.usd)} a month"
+        said += f", the rest on {found.gpus:,} × {found.deployment.gpu.name} added, {kind}: {month}"
     if found.unscheduled_tokens:
         said += f"; {units.tokens(found.unscheduled_tokens)} cannot be scheduled"
     return said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hopperbook import units
+from hopperbook import images, units
 from hopperbook.customer import Customer
 from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, TrainingRun
@@ -115,7 +115,7 @@ def unscheduled(nightly: Night | None, drawn: Pictures | None, customer: Custome
     if customer.images_per_hour and drawn is None:
         said.append(
             f"No GPUs up to {customer.max_gpus:,} generate {customer.images_per_hour:,.0f} images an hour with"
-            f" {customer.image_model}."
+            f" {images.label(customer.image_model)}."
         )
     return " ".join(said)
 

@@ -99,11 +99,11 @@ def words(found: Pictures, customer: Customer) -> str:
     --------
     >>> from hopperbook.customer import default
     >>> words(Pictures("L40S", 2, "reserved", 11.7, 10.6, 18.8, 36e9, 700.0, 900.0, 1100.0), default())
-    '2 × L40S, reserved: 12 s an image of flux.1-dev (11 to 19 s by a wide estimate), $900'
+    '2 × L40S, reserved: 12 s an image of FLUX.1 dev (11 to 19 s by a wide estimate), $900'
     """
     seconds, low, high = (units.fixed(x, 0 if x >= 10 else 1) for x in (found.seconds, found.low_s, found.high_s))
     what = f"{found.gpus:,} × {found.gpu}, {found.tenure.replace('_', ' ')}"
     return (
-        f"{what}: {seconds} s an image of {customer.image_model} ({low} to {high} s by a wide estimate),"
+        f"{what}: {seconds} s an image of {images.label(customer.image_model)} ({low} to {high} s by a wide estimate),"
         f" {units.money(found.usd)}"
     )

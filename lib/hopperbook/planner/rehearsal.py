@@ -1,11 +1,10 @@
-"""A plan rehearsed: the fleet that it recommends serves an hour of the customer's traffic, or a trace of hers."""
+"""A plan rehearsed: the fleet that it recommends serves an hour of the customer's traffic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from hopperbook.planner.choose import Plan
 from hopperbook.planner.choose import plan as make
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.load import demand
-from hopperbook.serving import Deployment, Traffic, trace
+from hopperbook.serving import Deployment, Traffic
 from hopperbook.serving.demand import Targets, traffic_of
 from hopperbook.serving.events import ROUTINGS, Requests
 from hopperbook.serving.observe import MINUTE_S, Observed, Span, Watch
@@ -109,25 +108,18 @@ def silent(doing: str, share: float) -> None:
 
 
 def rehearse(
-    customer: Customer,
-    path: Path | None = None,
-    replicas: int | None = None,
-    routing: str | None = None,
-    seed: int = 0,
-    tell: Tell = silent,
+    customer: Customer, replicas: int | None = None, routing: str | None = None, seed: int = 0, tell: Tell = silent
 ) -> Rehearsal:
-    """Replay the customer's busy hour, or a trace, on the fleet of her plan.
+    """Replay the customer's busy hour on the fleet of her plan.
 
     Parameters
     ----------
     customer : Customer
         Whose plan is made.
-    path : Path, optional
-        A trace, as :func:`hopperbook.serving.trace.read` takes it.
     replicas : int, optional
         Instead of the plan's.
     routing : str, optional
-        As of :func:`hopperbook.serving.events.replay`; by default the plan's own, of a trace the least loaded.
+        As of :func:`hopperbook.serving.events.replay`; by default the plan's own.
     seed : int
         Of the traffic that is drawn.
     tell : callable
@@ -141,7 +133,7 @@ def rehearse(
     Raises
     ------
     InputError
-        For a routing that is unknown or lacks sessions, a bad trace, or a model that fits on nothing.
+        For a routing that is unknown, or a model that fits on nothing.
 
     Examples
     --------
@@ -150,23 +142,30 @@ def rehearse(
     >>> round(done.seen.in_flight), done.kept
     (16, True)
     """
-    routed = routing or (demand(customer).routing if path is None else "least_loaded")
-    if routed not in ROUTINGS:
-        raise InputError("routing", routed, ", ".join(ROUTINGS), ROUTINGS)
-    if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
-        raise InputError("replicas", replicas, f"a whole number from 1 to {MOST_REPLICAS:,}")
+    routed = routing or demand(customer).routing
+    refuse(replicas, routed)
     if not 0 <= seed < 1 << 63:
         raise InputError("seed", seed, "a whole number from 0", "0")
+    made = planned(customer, tell)
+    row = made.recommendation or made.explained
+    count = replicas or row.replicas
+    return replayed(made, count, busy_hour(row.deployment, customer, count, seed), routed, seed, tell=tell)
+
+
+def refuse(replicas: int | None, routing: str) -> None:
+    """Refuse replicas or a routing that nothing can be replayed with."""
+    if routing not in ROUTINGS:
+        raise InputError("routing", routing, ", ".join(ROUTINGS), ROUTINGS)
+    if replicas is not None and not 1 <= replicas <= MOST_REPLICAS:
+        raise InputError("replicas", replicas, f"a whole number from 1 to {MOST_REPLICAS:,}")
+
+
+def planned(customer: Customer, tell: Tell = silent) -> Plan:
+    """Make a plan, and tell when it begins and ends."""
     tell("making the plan", 0.0)
     made = make(customer)
     tell("making the plan", 1.0)
-    row = made.recommendation or made.explained
-    count = replicas or row.replicas
-    if path is None:
-        source = busy_hour(row.deployment, customer, count, seed)
-    else:
-        source = of_trace(path, row.deployment, routed, tell)
-    return replayed(made, count, source, routed, seed, path.name if path else "", tell)
+    return made
 
 
 def replayed(
@@ -256,34 +255,6 @@ def drawn(traffic: Traffic, ends_s: float, users: int, seed: int) -> Iterator[Re
         now_s, window = float(times[-1]), window + 1
         piece = piece._replace(arrival_s=times, session=random.integers(users, size=len(times)))
         yield only(piece, times <= ends_s)
-
-
-def of_trace(path: Path, d: Deployment, routing: str, tell: Tell = silent) -> Source:
-    """Survey a trace, and read it again in windows.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    d : Deployment
-        A replica, whose model limits lengths.
-    routing : str
-        By session, the trace must name them.
-    tell : callable
-        Told how far the survey is.
-
-    Returns
-    -------
-    Source
-        All of the trace; the timeline is its busiest hour.
-    """
-    found = trace.survey(path, d.model.context_limit or np.inf, HOUR_S, lambda share: tell("checking the trace", share))
-    if routing == "by_session" and not found.sessions:
-        raise InputError("routing", routing, "a trace with a column session for it", "least_loaded")
-    minutes = min(int((found.last_s - found.busiest_s) // MINUTE_S) + 1, round(HOUR_S / MINUTE_S))
-    mean = Requests([max(round(found.prompt_tokens), 1)], [max(round(found.answer_tokens), 1)])
-    span = Span(0.0, found.last_s, found.busiest_s, minutes)
-    return Source(trace.read(path), mean, span, found.requests, False)
 
 
 def watched(fleet: Fleet, source: Source, targets: Targets, tell: Tell = silent) -> Observed:

@@ -78,6 +78,8 @@ def _fleet(done: Rehearsal) -> dict[str, object]:
     row = done.row
     return {
         "recommended": done.plan.recommendation is not None,
+        "planned_for": "trace" if done.trace else "busy hour",
+        "planned_replicas": done.row.replicas,
         "gpu": row.gpu,
         "gpus": row.deployment.gpus * done.replicas,
         "replicas": done.replicas,
@@ -137,6 +139,7 @@ def _heading(done: Rehearsal) -> list[str]:
     formats = f"weights {units.format_name(row.precision)}, cache {units.format_name(row.kv_precision)}"
     what = f"the trace {done.trace}" if done.trace else f"the busy hour, seed {done.seed}"
     lines = [f"{done.plan.customer.name}: {what}, on {fleet}, {formats}, {done.routing.replace('_', ' ')}"]
+    lines.append(f"  {'fleet':22s} {_planned(done)}")
     if done.plan.recommendation is None:
         lines.append(f"This fleet is not recommended: {done.plan.answer}")
     rate = f", {units.number(seen.rate_per_s, 3)} a second" if seen.arrivals_s else " at once"
@@ -150,6 +153,15 @@ def _heading(done: Rehearsal) -> list[str]:
         + ("" if agree else " (they differ where the number in flight grows or falls)")
     )
     return lines
+
+
+def _planned(done: Rehearsal) -> str:
+    """Say what the fleet was planned for, and what the plan has where it is another number of replicas."""
+    said = "planned for this trace" if done.trace else "planned for the customer's busy hour"
+    if done.replicas == done.row.replicas:
+        return said
+    many = "replica" if done.row.replicas == 1 else "replicas"
+    return f"as asked; {said}: {done.row.replicas:,} {many}, {done.row.gpus:,} × {done.row.gpu}"
 
 
 def _latencies(done: Rehearsal) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who stands for election in a plan."""
+"""The parts that a plan chooses from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hopperbook.customer import Customer
 
 
 def standing_parts(customer: Customer) -> tuple[str, ...]:
-    """Return the parts that stand for election: those she names, else the book's; and always what she owns.
+    """Return the parts that a plan chooses from: those she names, else the book's; and always what she owns.
 
     Parameters
     ----------

@@ -7,15 +7,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hopperbook import models
 from hopperbook.customer import Customer, check
+from hopperbook.errors import InputError
 from hopperbook.planner.choose import Plan
-from hopperbook.planner.choose import plan as make
-from hopperbook.planner.rehearsal import HOUR_S, MINUTE_S, Rehearsal, Source, Tell, only, replayed, silent
+from hopperbook.planner.rehearsal import (
+    HOUR_S,
+    MINUTE_S,
+    Rehearsal,
+    Source,
+    Tell,
+    only,
+    planned,
+    refuse,
+    replayed,
+    silent,
+)
 from hopperbook.serving import trace
 from hopperbook.serving.events import Requests
 from hopperbook.serving.observe import Span
@@ -24,6 +35,22 @@ from hopperbook.serving.observe import Span
 MOST_TIMES = 8
 #: Seconds of the trace before and after its busiest hour that are replayed too.
 LEAD_S = 600.0
+
+
+class Read(NamedTuple):
+    """The customer with a trace's traffic in place of her own, the fields that it sets, its busy hour, its survey."""
+
+    customer: Customer
+    fields: dict[str, Any]
+    hour: Source
+    found: trace.Survey
+
+    @property
+    def routing(self) -> str:
+        """How its requests are best spread: a conversation stays where its history is, the others wait least."""
+        if self.fields["context_tokens"] <= self.fields["prompt_tokens"] + self.fields["output_tokens"]:
+            return "least_loaded"
+        return "by_session" if self.found.sessions else "round_robin"
 
 
 @dataclass(frozen=True)
@@ -48,8 +75,8 @@ class Traced:
     replicas: int | None
 
 
-def of_trace(customer: Customer, path: Path, tell: Tell = silent) -> tuple[Customer, dict[str, Any], Source]:
-    """Return the customer with the traffic of a trace in place of her own, the fields that it sets, and its busy hour.
+def of_trace(customer: Customer, path: Path, tell: Tell = silent) -> Read:
+    """Read a trace into a customer's fields.
 
     The busiest hour sets the rate, the lengths and how evenly requests come; whole days set the day's curve.  Tokens
     of a prompt that the cache held count as the history of a conversation, all of it found.
@@ -65,8 +92,8 @@ def of_trace(customer: Customer, path: Path, tell: Tell = silent) -> tuple[Custo
 
     Returns
     -------
-    tuple
-        Customer, fields, and the busiest hour to replay, with some minutes before and after it.
+    Read
+        Its busiest hour is to be replayed with some minutes before and after it.
 
     Raises
     ------
@@ -97,7 +124,7 @@ def of_trace(customer: Customer, path: Path, tell: Tell = silent) -> tuple[Custo
     span = Span(start_s, end_s, start_s, math.ceil((end_s - start_s) / MINUTE_S))
     mean = Requests([round(hour.cached_tokens + hour.new_tokens)], [fields["output_tokens"]])
     source = Source(iter([around]), mean, span, len(around.arrival_s), start_s > 0)
-    return check(customer.model_dump() | fields), fields, source
+    return Read(check(customer.model_dump() | fields), fields, source, found)
 
 
 def _short(value: float) -> float:
@@ -127,21 +154,73 @@ def plan_for_trace(customer: Customer, path: Path, tell: Tell = silent) -> Trace
     InputError
         As :func:`of_trace`.
     """
-    who, fields, source = of_trace(customer, path, tell)
-    tell("making the plan", 0.0)
-    made = make(who)
-    tell("making the plan", 1.0)
-    (requests,) = source.windows
-    routing = "least_loaded"
-    if fields["context_tokens"] > fields["prompt_tokens"] + fields["output_tokens"]:
-        routing = "by_session" if len(requests.session) else "round_robin"
+    read = of_trace(customer, path, tell)
+    made = planned(read.customer, tell)
+    (requests,) = read.hour.windows
 
     @functools.cache
     def on(replicas: int) -> Rehearsal:
-        return replayed(made, replicas, source._replace(windows=iter([requests])), routing, name=path.name, tell=tell)
+        source = read.hour._replace(windows=iter([requests]))
+        return replayed(made, replicas, source, read.routing, name=path.name, tell=tell)
 
-    planned = (made.recommendation or made.explained).replicas
-    return Traced(fields, made, on(planned), fewest(lambda replicas: on(replicas).kept, planned, MOST_TIMES * planned))
+    count = (made.recommendation or made.explained).replicas
+    return Traced(read.fields, made, on(count), fewest(lambda replicas: on(replicas).kept, count, MOST_TIMES * count))
+
+
+def rehearse_trace(
+    customer: Customer, path: Path, replicas: int | None = None, routing: str | None = None, tell: Tell = silent
+) -> Rehearsal:
+    """Replay the whole of a trace on the fleet that is planned for it.
+
+    Parameters
+    ----------
+    customer : Customer
+        Targets, money and everything that the trace does not say.
+    path : Path
+        The trace.
+    replicas : int, optional
+        Instead of the plan's.
+    routing : str, optional
+        As of :func:`hopperbook.serving.events.replay`; by default as :func:`plan_for_trace` spreads them.
+    tell : callable
+        Told what is being done, and which share of it is.
+
+    Returns
+    -------
+    Rehearsal
+        What was seen; its timeline is the busiest hour.
+
+    Raises
+    ------
+    InputError
+        As :func:`of_trace`, and for a routing that is unknown or lacks sessions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trace.csv"
+    ...     _ = path.write_text("time,prompt,output\\n0,500,20\\n1,900,30\\n")
+    ...     done = rehearse_trace(check({"name": "A", "model": "llama-3.1-8b"}), path)
+    >>> done.seen.requests, done.kept
+    (2, True)
+    """
+    refuse(replicas, routing or "least_loaded")
+    read = of_trace(customer, path, tell)
+    routed = routing or read.routing
+    if routed == "by_session" and not read.found.sessions:
+        raise InputError("routing", routed, "a trace with a column session for it", "least_loaded")
+    made = planned(read.customer, tell)
+    count = replicas or (made.recommendation or made.explained).replicas
+    return replayed(made, count, whole(path, read.found), routed, name=path.name, tell=tell)
+
+
+def whole(path: Path, found: trace.Survey) -> Source:
+    """Return all requests of a trace that was surveyed, in windows; the timeline is its busiest hour."""
+    minutes = min(int((found.last_s - found.busiest_s) // MINUTE_S) + 1, round(HOUR_S / MINUTE_S))
+    mean = Requests([max(round(found.prompt_tokens), 1)], [max(round(found.answer_tokens), 1)])
+    span = Span(0.0, found.last_s, found.busiest_s, minutes)
+    return Source(trace.read(path), mean, span, found.requests, False)
 
 
 def fewest(kept: Callable[[int], bool], begin: int, most: int) -> int | None:

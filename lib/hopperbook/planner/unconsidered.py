@@ -1,4 +1,4 @@
-"""The parts that did not stand for election in a plan, and what one of them would cost by a wide estimate."""
+"""The parts that a plan did not choose from, and what one of them would cost by a wide estimate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
 
 
 def not_considered(customer: Customer) -> tuple[str, ...]:
-    """Return the parts on file that do not stand for election, in the order of ``data/gpus.yaml``.
+    """Return the parts on file that a plan does not choose from, in the order of ``data/gpus.yaml``.
 
     Parameters
     ----------

@@ -32,13 +32,13 @@ class Catalogue:
     def __init__(self, language: str, known: dict[str, str]):
         self.language, self.known = language, known
         self.missing: dict[str, None] = {}
-        self._said = set(known.values())
+        self._said = {words.again(translation) for translation in known.values()}
 
     def say(self, message: str) -> str:
-        """Return the translation of a message; itself where there is none, which is then counted."""
+        """Return the translation of a message; itself where there is none, which counts unless it is a translation."""
         found = self.known.get(message)
         if found is None:
-            if message not in self._said:
+            if words.again(message) not in self._said:
                 self.missing[message] = None
             return message
         return found

@@ -106,6 +106,29 @@ def fill(translated: str, values: Sequence[str], tags: Sequence[tuple[str, str]]
     return MARK.sub(put, translated)
 
 
+def again(message_: str) -> str:
+    """Return the form in which a message is known again once its places are filled and it stands on a page.
+
+    Parameters
+    ----------
+    message_ : str
+        A message, or its translation.
+
+    Returns
+    -------
+    str
+        The message of the filled text, its places and tags without their numbers: a word that a translation sets
+        against a number becomes part of it.
+
+    Examples
+    --------
+    >>> again("{2} von <1>{1}</1>"), again("{1}er Gruppe"), again("{1} Gruppe")
+    ('{} von <>{}</>', '{} Gruppe', '{} Gruppe')
+    """
+    filled = MARK.sub(lambda hit: "0" if hit[1] else f"<{hit[2]}{hit[4]}>", message_)
+    return MARK.sub("{}", message(filled)[0])
+
+
 def fits(source: str, translated: str) -> bool:
     """Return whether a translation has the places and tags of its message, each as often, and no other markup.
 

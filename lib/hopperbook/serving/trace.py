@@ -250,7 +250,9 @@ def measured(requests: Requests, longest_tokens: float = np.inf) -> Hour:
     prompt, answer, cached, times = (np.asarray(column, float) for column in requests[:4])
     fits = prompt + answer <= longest_tokens
     if not fits.any():
-        raise InputError("trace", f"{len(fits):,} requests", f"some of at most {longest_tokens:,.0f} tokens in all")
+        raise InputError(
+            "trace", "every request of its busiest hour", f"some of at most {longest_tokens:,.0f} tokens in all"
+        )
     new, answer, cached = (prompt - cached)[fits], answer[fits], cached[fits]
     lasted = float(times[-1] - times[0]) or 1.0
     means = (*_mean_std(new), float(cached.mean()), *_mean_std(answer))

@@ -38,6 +38,14 @@ KERNEL_WORDS = {
     "mla_context": "latent attention, prompts",
     "mla_generation": "latent attention, decoding",
 }
+#: Frameworks as families name them, in words.
+FRAMEWORK_WORDS = {
+    "fsdp": "FSDP",
+    "internevo": "InternEvo",
+    "megatron": "Megatron",
+    "megatron2022": "Megatron of 2022",
+    "nemo": "NeMo",
+}
 #: Clusters of published training runs, by their largest number of GPUs.
 SCALES = {8: "up to 8 GPUs", 64: "9 to 64", 512: "65 to 512", 1e6: "more than 512"}
 LARGE, KEPT = 20, 0.7  # groups worth counting, and the share of their rows that a range should at least hold
@@ -250,7 +258,7 @@ def serving_groups(rows: pd.DataFrame) -> pd.Series:
     engine = (text["engine"] + " " + text["engine_version"]).str.strip()
     engine = engine.where(engine != "", text["software"].str.split(" \\(").str[0])
     return (
-        text["model"].str.split("/").str[-1]
+        text["model"].map(story.label)
         + ", "
         + rows.chip
         + ", "
@@ -274,13 +282,17 @@ def training_groups(rows: pd.DataFrame) -> pd.Series:
     Examples
     --------
     >>> training_groups(pd.DataFrame({"framework": ["NeMo v25.02"], "task": "lora", "file": "f"}))[0]
-    'NeMo v25.02, lora'
+    'NeMo v25.02, LoRA'
     """
     blank = pd.Series("", index=rows.index)
     text = {c: rows.get(c, blank).fillna("").astype(str) for c in ("framework", "round", "task")}
     framework = text["framework"].where(text["framework"] != "", rows.file.map(story.measured))
     contest = ("MLPerf " + text["round"]).where(text["round"] != "", "")
-    return (framework + " " + contest).str.strip() + ", " + text["task"].replace({"": "pretrain"})
+    return (
+        (framework + " " + contest).str.strip()
+        + ", "
+        + text["task"].replace({"": "pretrain"}).replace(story.SHORT_TASKS)
+    )
 
 
 def by_group(frames: Frames) -> pd.DataFrame:
@@ -306,7 +318,7 @@ def by_group(frames: Frames) -> pd.DataFrame:
     train = frames[THROUGHPUT]
     gpus = pd.to_numeric(train.gpus, errors="coerce")
     scale = pd.cut(gpus, [0, *SCALES], labels=list(SCALES.values()))
-    framework = train.family.str.split("/").str[3].fillna(train.family.str.split("/").str[-1])
+    framework = train.family.str.split("/").str[3].fillna(train.family.str.split("/").str[-1]).replace(FRAMEWORK_WORDS)
     form = train.precision.str.lower().str.replace("amp_", "").str.upper()
     serving = [
         _groups(kind, frames[kind], serving_groups(frames[kind])) for kind in (TPOT, TTFT, OFFLINE) if kind in frames
@@ -431,7 +443,7 @@ def ratios() -> pd.DataFrame:
 def _run_words(row: Mapping[str, object]) -> str:
     """Name a run by its model, or the collective, and the part."""
     model = row["model"]
-    what = model.split("/")[-1] if isinstance(model, str) else row["collective"]
+    what = story.label(model) if isinstance(model, str) else row["collective"]
     return f"{what}, {evidence.gpu_label(str(row['gpu']))}"
 
 

@@ -492,6 +492,35 @@ def near(customer: Customer) -> Near:
     )
 
 
+def plan_beside(winner: str, row: Configuration | None) -> str:
+    """Say why the plan takes another part than the map shows at the load.
+
+    Parameters
+    ----------
+    winner : str
+        Who wins the map's cell; empty where none does.
+    row : Configuration or None
+        The recommendation.
+
+    Returns
+    -------
+    str
+        A sentence that continues a line; empty where both name one part.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> plan_beside("H200", SimpleNamespace(gpu="H100 SXM"))[:41], plan_beside("H100", SimpleNamespace(gpu="H100 SXM"))
+    ('. The plan weighs more and takes H100: it', '')
+    """
+    if row is None or winner in ("", facts.gpu(row.gpu).short):
+        return ""
+    return (
+        f". The plan weighs more and takes {facts.gpu(row.gpu).short}: it simulates each request, compares ways to pay "
+        "and counts other work"
+    )
+
+
 #: Options that cost about as much as the recommendation and are named on the first page.
 MOST_CLOSE = 2
 

@@ -500,10 +500,10 @@ def gpus_words(count: float) -> str:
     Examples
     --------
     >>> gpus_words(8.0), gpus_words(1.0), gpus_words(math.inf)
-    ('8 GPUs', '1 GPU', 'no number of GPUs')
+    ('8 GPUs', '1 GPU', 'no number of such replicas')
     """
     if math.isinf(count):
-        return "no number of GPUs"
+        return "no number of such replicas"
     return f"{units.integer(count)} GPU{'s' if count > 1 else ''}"
 
 

@@ -28,7 +28,6 @@ from hopperbook.planner.runs import global_batch
 #: Scales of the two kinds of FP8 kernels, in words.
 FORMS = {"fp8": "one a tensor or row", "fp8_block": "one a block of 128"}
 #: What is done to the model trained, in words.
-TASKS = {"pretrain": "pretraining", "sft": "fine-tuning", "lora": "LoRA"}
 CLUSTERS = (8, 32, 128, 512)  # tried in turn until the model trained fits
 SQUARES = (1024, 2048, 4096, 8192, 16384)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hopperbook import facts, images, serving
+from hopperbook import facts, images, serving, story
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters, reader, weight_bytes
 from hopperbook.planner import fleet, night, rollouts
@@ -170,7 +170,9 @@ def pictures(customer: Customer) -> pd.DataFrame:
         for gpu in facts.drawn():
             one = images.generate(model, gpu, side_pixels=customer.image_side_pixels, steps=customer.image_steps)
             usd = 1e3 * one.seconds / HOUR_S * usd_per_hour(gpu, customer)
-            rows.append((model, gpu, one.steps, one.seconds, one.low_s, one.high_s, one.memory_bytes / GIB, usd))
+            rows.append(
+                (images.label(model), gpu, one.steps, one.seconds, one.low_s, one.high_s, one.memory_bytes / GIB, usd)
+            )
     columns = ["model", "gpu", "steps", "seconds", "low_s", "high_s", "gib", "usd_per_thousand"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -197,12 +199,14 @@ def published() -> pd.DataFrame:
             read_per_s(serving.deploy(model, run["gpu"], precision=form), tokens, texts)
             for form in dict.fromkeys(("bf16", run["precision"]))
         ]
-        what = f"{run['model'].split('/')[-1]}, {run['gpu']}, tokens/s"
+        what = f"{story.label(run['model'])}, {run['gpu']}, tokens/s"
         rows.append(("texts", what, run["how"], float(run["tokens_per_s"]), max(rates)))
     for run in facts.read_yaml("images.yaml")["measured"]:
         if run["split"] == "judge":
             one = images.generate(run["model"], run["gpu"], side_pixels=run["side_pixels"], steps=run["steps"])
-            rows.append(("images", f"{run['model']}, {run['gpu']}, s", run["how"], run["seconds"], one.seconds))
+            rows.append(
+                ("images", f"{images.label(run['model'])}, {run['gpu']}, s", run["how"], run["seconds"], one.seconds)
+            )
     table = pd.DataFrame(rows, columns=["kind", "what", "how", "measured", "predicted"])
     return table.assign(ratio=table.measured / table.predicted)
 

@@ -14,6 +14,7 @@ from hopperbook.models import load
 from hopperbook.planner.borders import Border, Map, rented
 from hopperbook.planner.tenure import market_price
 from hopperbook.planner.upgrade import tokens_per_s_per_gpu
+from hopperbook.studies import accuracy, beyond_aim
 from hopperbook.studies.answer import HAD, capital, usd_per_hour
 
 #: Models from small to large that a change of part is asked for.
@@ -27,6 +28,8 @@ LADDER = (
 REPLICAS = {"meta-llama/Llama-3.1-8B": 1, "Qwen/Qwen2.5-32B": 2, "meta-llama/Llama-3.3-70B-Instruct": 4}
 #: What two judged rows share whose parts are compared.
 SAME_RUN = ("model", "tp", "precision", "input_tokens", "output_tokens", "engine_version", "file")
+#: By the rule a newer part wins at most this share of the loads with small models, and at least that with large ones.
+RULE_SMALL, RULE_LARGE = 0.25, 0.5
 OTHER_MARKET = {"other": "hyperscaler", "hyperscaler": "other"}
 
 
@@ -308,6 +311,33 @@ def form_factors(customer: Customer, part: str, users: int = 16) -> pd.DataFrame
     return found.assign(ratio=found.tpot_s / found.model.map(base))
 
 
+def rule_words(share_small: float, share_large: float) -> str:
+    """Say whether the rule holds that small models need no newer part and large ones do.
+
+    Parameters
+    ----------
+    share_small, share_large : float
+        Shares of the loads with small and with large models in which the newer part costs least.
+
+    Returns
+    -------
+    str
+        Words after the rule.
+
+    Examples
+    --------
+    >>> rule_words(0.02, 0.9), rule_words(0.02, 0.18)
+    ('It **holds** for your loads', 'It **holds for small models and fails for large ones**')
+    """
+    small, large = share_small <= RULE_SMALL, share_large >= RULE_LARGE
+    if small and large:
+        return "It **holds** for your loads"
+    if small or large:
+        good, bad = ("small models", "large ones") if small else ("large models", "small ones")
+        return f"It **holds for {good} and fails for {bad}**"
+    return "It **fails** for your loads"
+
+
 def judged_ratio(new: str, old: str) -> pd.DataFrame:
     """Compare measured with predicted ratios of two parts: published offline runs equal in all but the part.
 
@@ -319,19 +349,21 @@ def judged_ratio(new: str, old: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``measured predicted gpu error``, one line a pair of runs that nothing was fitted to.
+        ``measured predicted gpu error``, one line a pair of runs that nothing was fitted to, marked as
+        :func:`hopperbook.studies.beyond_aim.pairs` does by model and engine.
 
     Examples
     --------
     >>> found = judged_ratio("H200", "H100")
-    >>> round(float(found.measured.median()), 1)
-    1.2
+    >>> round(float(found.measured.median()), 1), sorted(set(found.lot[found.beyond_aim]))[-1]
+    (1.2, 'Qwen3 235B A22B FP8, H200 over H100, TensorRT-LLM 1.0')
     """
     runs = evidence.judged("serving", "output_tokens_per_s")
     same = [column for column in SAME_RUN if column in runs]
     pairs = runs[runs.gpu.str.startswith(new)].merge(runs[runs.gpu.str.startswith(old)], on=same, suffixes=("", "_b"))
     measured, predicted = pairs.measured / pairs.measured_b, pairs.predicted / pairs.predicted_b
-    return pd.DataFrame({"measured": measured, "predicted": predicted, "gpu": new, "error": predicted / measured - 1})
+    found = pd.DataFrame({"measured": measured, "predicted": predicted, "gpu": new, "error": predicted / measured - 1})
+    return beyond_aim.pairs(found, accuracy.serving_groups(pairs.assign(chip=f"{new} over {old}")))
 
 
 def other_market_map(customer: Customer) -> Map:

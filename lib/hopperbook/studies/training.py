@@ -58,7 +58,11 @@ class Explained(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """A run's step and what follows from it; ``alone_days`` with the GPUs to itself, ``free_share`` of a day it has."""
+    """A run's step and what follows from it.
+
+    ``alone_days`` with the GPUs to itself; ``free_share`` of a day that serving leaves it, on GPUs that serve;
+    ``more_days`` that rented servers take to be set up, or are taken away, on GPUs of its own.
+    """
 
     step_s: float
     parts: pd.DataFrame
@@ -69,6 +73,7 @@ class Timed(NamedTuple):
     peak_flop_per_s: float
     alone_days: float
     free_share: float
+    more_days: float
 
 
 class Days(NamedTuple):
@@ -149,6 +154,7 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
     share = float(run.tokens_per_s_per_gpu / step.tokens_per_s_per_gpu[0]) if method else 1.0
     tokens_per_s = share * float(step.tokens_per_s_per_gpu[0]) * int(run.gpus)
     alone_days = customer.training_tokens / tokens_per_s / DAY_S / float(run.goodput)
+    shared = run.tenure == "shared"
     return Timed(
         step_s=float(step.total_s[0]) / share,
         parts=_parts(step, customer.training_task, float(step.total_s[0]) / share),
@@ -160,7 +166,8 @@ def timed(customer: Customer, run: TrainingRun) -> Timed:
         ),
         peak_flop_per_s=facts.gpu(run.gpu).dense_flop_per_s[precision],
         alone_days=alone_days,
-        free_share=min(1.0, alone_days / float(run.days)),
+        free_share=min(1.0, alone_days / float(run.days)) if shared else 1.0,
+        more_days=0.0 if shared else max(0.0, float(run.days) - alone_days),
     )
 
 

@@ -28,3 +28,25 @@
     document.documentElement.classList.add("hb-js");
   }
 })();
+
+// On a phone a long table shows its first rows and the recommended one; a button below it shows the rest.
+(function () {
+  "use strict";
+  document.querySelectorAll(".hb-table:not(.hb-options)").forEach(function (block) {
+    const most = block.matches(".hb-many, .hb-inputs") ? 6 : 12;
+    const scroll = block.querySelector(".hb-scroll");
+    if (!scroll || scroll.querySelectorAll("tbody tr").length <= most) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "hb-rows";
+    function say(few) {
+      block.classList.toggle("hb-few", few);
+      button.setAttribute("aria-expanded", String(!few));
+      button.textContent = few ? "Show all rows" : "Show fewer rows";
+      button.setAttribute("aria-label", button.textContent + ": " + scroll.getAttribute("aria-label"));
+    }
+    button.addEventListener("click", function () { say(!block.classList.contains("hb-few")); });
+    say(true);
+    scroll.after(button);
+  });
+})();

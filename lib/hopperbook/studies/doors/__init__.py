@@ -5,6 +5,7 @@ Their words are those of ``data/doors.yaml``; :mod:`made` fills them. :mod:`flee
 """
 
 from hopperbook.studies.doors.chapters import (
+    MOMENT_DAYS,
     accurate,
     by_pencil,
     claims,
@@ -13,6 +14,7 @@ from hopperbook.studies.doors.chapters import (
     latency,
     memory,
     paid,
+    run_days,
     shared_card,
     training,
     wins,
@@ -21,6 +23,7 @@ from hopperbook.studies.doors.chips import formats, hopper_over, science, wires
 from hopperbook.studies.doors.fleet import cache_room, cost, token
 
 __all__ = [
+    "MOMENT_DAYS",
     "accurate",
     "by_pencil",
     "cache_room",
@@ -33,6 +36,7 @@ __all__ = [
     "latency",
     "memory",
     "paid",
+    "run_days",
     "science",
     "shared_card",
     "token",

@@ -8,6 +8,7 @@ import pandas as pd
 from hopperbook import facts, mig, serving, units
 from hopperbook.customer import Customer
 from hopperbook.display import Door, Input
+from hopperbook.kernels import engine_words
 from hopperbook.memory import Budget
 from hopperbook.models import load, weight_bytes
 from hopperbook.planner import Plan
@@ -25,6 +26,8 @@ from hopperbook.studies.ledger import CLOSE, distance
 Doors = dict[str, Door]
 #: The source of a rule of thumb.
 RULE = "median of what measured kernels give, rounded"
+#: Less is no time to speak of.
+MOMENT_DAYS = 1e-3
 
 
 def memory(plan: Plan, budget: Budget) -> Doors:
@@ -44,16 +47,36 @@ def memory(plan: Plan, budget: Budget) -> Doors:
 
 def training(customer: Customer, run: TrainingRun, step: runs.Timed) -> Doors:
     """Return the panels of the chapter on training."""
+    days = units.duration(float(run.days) * units.DAY_S)
+    names = {days: "days", f"{units.percent(step.mfu)} of peak": "mfu"}
+    return {name: _trained(kind, customer, run, step) for name, kind in names.items()}
+
+
+def run_days(customer: Customer, run: TrainingRun) -> Door:
+    """Return what stands behind the length of a run."""
+    return _trained("days", customer, run, runs.timed(customer, run))
+
+
+def _trained(kind: str, customer: Customer, run: TrainingRun, step: runs.Timed) -> Door:
+    """Return what stands behind a run's length (``days``) or its share of the peak (``mfu``)."""
     gpu, gpus = facts.gpu(run.gpu), int(run.gpus)
     days = units.duration(float(run.days) * units.DAY_S)
-    rate = units.integer(step.tokens_per_s_per_gpu)
-    shared = f" The serving fleet leaves it {units.percent(step.free_share)} of a day, so that it lasts {days}."
+    more = ""
+    if step.free_share < 1:
+        more = f" The serving fleet leaves it {units.percent(step.free_share)} of a day, so that it lasts {days}."
+    elif step.more_days > MOMENT_DAYS:
+        why = (
+            "Nodes that are taken away, and their set-up, add"
+            if run.tenure == "spot"
+            else "Setting up the servers adds"
+        )
+        more = f" {why} {units.duration(step.more_days * units.DAY_S)}."
     values = {
         "tokens": units.tokens(customer.training_tokens),
         "gpus": units.integer(gpus),
-        "rate": rate,
+        "rate": units.integer(step.tokens_per_s_per_gpu),
         "alone": units.duration(step.alone_days * units.DAY_S),
-        "shared": shared if step.free_share < 1 else "",
+        "more": more,
         "flop": units.quantity(step.flop_per_token / 1e9, "GFLOP"),
         "peak": units.tflop_per_s(step.peak_flop_per_s),
         "mfu": units.percent(step.mfu),
@@ -63,10 +86,7 @@ def training(customer: Customer, run: TrainingRun, step: runs.Timed) -> Doors:
         sourced(f"{gpu.name}, dense peak", values["peak"], VENDOR, gpu.source),
         kernels_of("training"),
     ]
-    return {
-        days: make("days", customer, values, inputs),
-        f"{values['mfu']} of peak": make("mfu", customer, values, inputs),
-    }
+    return make(kind, customer, values, inputs)
 
 
 def latency(plan: Plan, seen: serving.Answer) -> Doors:
@@ -99,7 +119,9 @@ def shared_card(customer: Customer, cut: slices.Cut, inside: serving.Deployment,
     record = next(each for each in facts.records("mig") if cut.gpu in each["gpus"])
     inputs = [sourced(f"Memory of {cut.profile.name}", values["memory"], VENDOR, record["source"])]
     return {
-        f"{values['each']} a token": make("slice", customer, values, [*inputs, kernels_of(inside.engine.tables)]),
+        f"{values['each']} a token": make(
+            "slice", customer, values, [*inputs, kernels_of(engine_words(inside.engine.tables))]
+        ),
         f"{values['services']} services": make("slice-memory", customer, values, inputs),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hopperbook import facts, units
 from hopperbook.customer import Customer
 from hopperbook.display import Door, Input
+from hopperbook.kernels import engine_words
 from hopperbook.models import cache_bytes, load, weight_bytes
 from hopperbook.planner import Configuration, Plan
 from hopperbook.planner.load import demand
@@ -143,7 +144,7 @@ def token(plan: Plan, row: Configuration) -> Door:
     }
     inputs = [
         sourced("Memory bandwidth of one GPU", bandwidth, VENDOR, gpu.source),
-        kernels_of(d.engine.tables),
+        kernels_of(engine_words(d.engine.tables)),
         yours("Requests a second", units.number(row.rate_per_s)),
     ]
     return make("token", customer, values, inputs)
@@ -180,7 +181,7 @@ def first_token(plan: Plan, row: Configuration) -> Door:
     inputs = [
         yours("New tokens of a prompt", units.integer(customer.prompt_tokens)),
         yours("Requests a second", units.number(row.rate_per_s)),
-        kernels_of(d.engine.tables),
+        kernels_of(engine_words(d.engine.tables)),
     ]
     return make("first-token", customer, values, inputs)
 
