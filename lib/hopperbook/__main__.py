@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from hopperbook import reads
@@ -20,6 +21,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("hopperbook: stopped", file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()  # on its way out Python need not look through all that was loaded for what nobody holds
 
 
 if __name__ == "__main__":

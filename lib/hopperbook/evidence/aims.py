@@ -76,6 +76,11 @@ def ratios() -> pd.DataFrame:
     >>> of.loc["offline throughput"].round(2).tolist()  # H200 over H100; memory bandwidth: 4.8 / 3.35 = 1.43
     [1.21, 1.23]
     """
+    return kept.frame("ratios", _ratios)
+
+
+def _ratios() -> pd.DataFrame:
+    """Find the pairs of :func:`ratios`."""
     found = []
     for what, kind, quantity, column, top, bottom in RATIOS:
         rows = judged(kind, quantity)

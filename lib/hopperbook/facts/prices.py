@@ -91,6 +91,7 @@ def _quotes() -> pd.DataFrame:
     return rows.assign(day=day, day_number=number, provider_number=pd.factorize(rows.provider)[0])
 
 
+@cache
 def newest_price_date() -> str:
     """Return the day of the newest rental quote on file, ``YYYY-MM-DD``.
 
