@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -46,24 +47,30 @@ def frame(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """
     for path in _data():
         reads.add(str(path))  # whoever takes a kept table rests on all that it was made from
-    kept = KEPT / fingerprint() / f"{name}.parquet"
-    with contextlib.suppress(OSError, ValueError):
-        return pd.read_parquet(kept)
+    place = KEPT / fingerprint() / f"{name}.parquet"
+    with contextlib.suppress(OSError):
+        seal, _, content = place.read_bytes().partition(b"\n")
+        if seal == _seal(content):
+            return pd.read_parquet(io.BytesIO(content))
     table = make()
     with contextlib.suppress(OSError):
-        if not kept.parent.exists():
+        if not place.parent.exists():
             _forget()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        whole = kept.with_suffix(f".{os.getpid()}")
-        table.to_parquet(whole)
-        whole.replace(kept)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        content, whole = table.to_parquet(), place.with_suffix(f".{os.getpid()}")
+        whole.write_bytes(_seal(content) + b"\n" + content)
+        whole.replace(place)
     return table
 
 
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
 def _forget() -> None:
-    """Leave only the tables of the last states of code and data."""
-    earlier = sorted(KEPT.glob("*"), key=lambda folder: folder.stat().st_mtime)
-    for folder in earlier[: len(earlier) - STATES + 1]:
+    """Leave only the tables of the last states of code and data, with room for one more."""
+    newest = sorted(KEPT.glob("*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in newest[STATES - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,8 +1,8 @@
 """A process that builds one report after another, and whoever asks it: one for each worker of a batch.
 
 A worker of Dask has threads, and a process with threads must not fork; this one has none.  It can be ended when a
-report takes too long or too much, without harm to the worker.  The first report loads what all need; each further one
-is built in a fork, so that its memory ends with it.
+report takes too long or too much, without harm to the worker.  The first report that is built loads what all need; each
+further one is built in a fork, so that its memory ends with it.
 """
 
 from __future__ import annotations
@@ -110,26 +110,31 @@ def _end(builder: subprocess.Popen[bytes]) -> None:
 
 def serve() -> None:
     """Build what is asked for on standard input, a line of JSON each, and answer on standard output."""
-    from hopperbook.report import processes
+    from hopperbook.report import execute, processes
 
     processes.leave_signals_to_parent()
     processes.end_with_parent(os.getppid())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever is printed goes to the error stream
-    for place, line in enumerate(sys.stdin):
+    limited, loaded = False, False
+    for line in sys.stdin:
         request = json.loads(line)
-        answer = partial(_answer, request, answers)
-        if place == 0:
+        if not limited:
             processes.limit_memory(int(request["memory_bytes"]))
-            answer()
-        else:
-            list(processes.each_forked({request["file"]: answer}, workers=1))
+            limited = True
+        if loaded:
+            list(processes.each_forked({request["file"]: partial(_answer, request, answers)}, workers=1))
+        elif _answer(request, answers) == "built":
+            execute.preload()
+            loaded = True
 
 
-def _answer(request: dict[str, Any], answers: TextIO) -> None:
-    """Build one report and say how it went."""
-    answers.write(json.dumps(_built(request)) + "\n")
+def _answer(request: dict[str, Any], answers: TextIO) -> str:
+    """Build one report, say how it went, and return its state."""
+    answer = _built(request)
+    answers.write(json.dumps(answer) + "\n")
     answers.flush()
+    return str(answer.get("state"))
 
 
 def _built(request: dict[str, Any]) -> dict[str, Any]:
