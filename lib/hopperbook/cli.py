@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -409,7 +411,8 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
 
     chosen = {field: getattr(checked, field) for field in values}
     path.write_text(yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    print(f"Wrote {path}; build it with: hopperbook build --customer {path}")
+    command = "hopperbook" if shutil.which("hopperbook") else os.path.relpath(sys.argv[0])
+    print(f"Wrote {path}; build it with: {command} build --customer {path}")
 
 
 @app.command()

@@ -408,7 +408,7 @@ def _sentence(error: ValidationError) -> InputError:
     first = error.errors(include_url=False)[0]
     field, value = str(first["loc"][0]) if first["loc"] else "customer", first.get("input")
     if first["type"] == "extra_forbidden":
-        return InputError("customer", field, "a known field", nearest_names(field, FIELDS) or FIELDS[:3])
+        return InputError("customer", field, "one of its fields", nearest_names(field, FIELDS) or FIELDS[:3])
     if first["type"] == "missing":
         return InputError(field, None, f"required: {Customer.model_fields[field].description}")
     rule = _rule(field)

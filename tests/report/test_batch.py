@@ -68,6 +68,37 @@ def test_no_files_and_no_scheduler_are_sentences(tmp_path: Path) -> None:
         batch.run([CUSTOMER], tmp_path / "out", scheduler="nonsense")
 
 
+def test_the_index_keeps_what_earlier_batches_made_and_still_stands(tmp_path: Path) -> None:
+    for folder in ("a", "b", "gone"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "index.html").write_text("report")
+    about = {"name": "Shop A", "gpu": "H200 SXM", "gpus": 8, "usd_per_month": [1.0, 2.0, 3.0]}
+    first = [batch.Made("a.yaml", "a", "built", headline=about), batch.Made("g.yaml", "gone", "built", headline=about)]
+    index.write(tmp_path, first)
+    (tmp_path / "gone" / "index.html").unlink()
+    index.write(tmp_path, [batch.Made("b.yaml", "b", "built", headline=about | {"name": "Shop B"})])
+    page = (tmp_path / "index.html").read_text()
+    assert "Shop A" in page and "Shop B" in page and "gone" not in page and "<p>2 customers</p>" in page
+    index.write(tmp_path, [batch.Made("a.yaml", "a", "unchanged", headline=about | {"name": "Shop A again"})])
+    page = (tmp_path / "index.html").read_text()
+    assert "Shop A again" in page and "Shop B" in page and page.count("Shop A") == 1
+
+
+def test_a_path_that_is_not_there_leaves_the_index_alone(tmp_path: Path) -> None:
+    index.write(tmp_path, [])
+    before = (tmp_path / "index.html").read_bytes()
+    with pytest.raises(InputError, match="customers: .* an existing YAML file, or a folder"):
+        batch.run([CUSTOMER, tmp_path / "nowhere"], tmp_path)
+    assert (tmp_path / "index.html").read_bytes() == before
+
+
+def test_a_second_file_of_the_same_customer_is_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("name: One\nmodel: llama-3.1-8b\n")
+    (_, first), (_, second) = batch._listed([tmp_path])
+    assert first.name == "One" and "that of a.yaml" in str(second)
+
+
 def test_the_index_says_what_each_report_says(tmp_path: Path) -> None:
     about = {"name": "A & B", "gpu": "H200 SXM", "gpus": 8, "usd_per_month": [1e4, 12745.1, 3e4]}
     about |= {"prices_as_of": "2026-03-03", "cheaper": "H200 NVL"}

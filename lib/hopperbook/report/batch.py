@@ -128,9 +128,16 @@ def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
     paths = [each for path in files for each in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
     if not paths:
         raise InputError("customers", ", ".join(map(str, files)), "customers' YAML files, or folders that hold some")
+    if missing := next((path for path in files if not path.exists()), None):
+        raise InputError("customers", str(missing), "an existing YAML file, or a folder that holds some")
+    seen: dict[str, Path] = {}
     for path in dict.fromkeys(paths):
         try:
-            yield path, customers.load(path)
+            who = customers.load(path)
+            if seen.setdefault(f"{who.name} {who.digest()}", path) != path:
+                first = seen[f"{who.name} {who.digest()}"].name
+                raise InputError("customer", path.name, f"another customer than that of {first}, which says the same")
+            yield path, who
         except InputError as error:
             yield path, error
 
@@ -215,8 +222,10 @@ def _bar(shown: bool, total: int) -> Iterator[Any]:
 
         def show(one: Made) -> None:
             bar.update(task, advance=1, description=one.folder or Path(one.file).name)
-            if one.state == "failed" and shown:
+            if shown and one.state == "failed":
                 console.print(f"{Path(one.file).name}: {one.sentence}")
+            elif shown and not console.is_terminal and not log.is_quiet():  # no bar moves in a file or a pipe
+                console.print(f"{one.folder}: {one.state} in {one.seconds:.0f} s")
 
         yield show
 

@@ -123,9 +123,11 @@ def diff(
 
 def rollback(report: Report) -> None:
     """Put the report before the present one in its place; once more puts the present one back."""
-    from hopperbook.report import publish
+    from hopperbook.report import index, publish
 
-    print(f"The earlier report stands in its place again: open {publish.rollback(report) / 'index.html'}")
+    page = publish.rollback(report) / "index.html"
+    index.refresh(report, "rolled back")
+    print(f"The earlier report stands in its place again: open {page}; once more undoes it")
 
 
 def pdf(

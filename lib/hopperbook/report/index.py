@@ -1,24 +1,32 @@
-"""The index of many reports: one page with search and sort, which asks no network for anything."""
+"""The index of many reports: one page with search and sort, which asks no network for anything.
+
+It lists what every batch into a folder made and still stands there, and what became of the last batch's files.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hopperbook import units
 from hopperbook.errors import InputError
-from hopperbook.report import policy
+from hopperbook.report import policy, publish
 
 if TYPE_CHECKING:
     from hopperbook.report.batch import Made
 
 STATIC = Path(__file__).parent / "static"
+#: Where the rows of the index lie, below the folder of reports.
+ROWS = Path(publish.HOUSE) / "index.json"
 MARK = '<meta name="generator" content="hopperbook index">'
 #: Seconds between two versions of a page that is still growing.
 PAUSE_S = 1.0
@@ -45,7 +53,7 @@ def check_place(out: Path) -> None:
 
 
 def write(out: Path, made: Sequence[Made], soon: bool = False) -> None:
-    """Write the index, at one stroke.
+    """Write the index, at one stroke: what was just made, and the reports of earlier batches that still stand.
 
     Parameters
     ----------
@@ -58,10 +66,60 @@ def write(out: Path, made: Sequence[Made], soon: bool = False) -> None:
     """
     if soon and time.monotonic() - _written["at"] < PAUSE_S:
         return
-    aside = out / f".index-{os.getpid()}.part"
-    aside.write_text(page(made), encoding="utf-8")
-    os.replace(aside, out / "index.html")
+    folders = {one.folder for one in made}
+    rows = [*made, *(one for one in known(out) if one.folder not in folders)]
+    _replace(out / ROWS, json.dumps([asdict(one) for one in rows if one.folder], ensure_ascii=False))
+    _replace(out / "index.html", page(rows))
     _written["at"] = time.monotonic()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file at one stroke."""
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_name(f".{path.name}-{os.getpid()}.part")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
+
+
+def known(out: Path) -> list[Made]:
+    """Return the rows of reports that batches made in a folder and that still stand there.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the reports.
+
+    Returns
+    -------
+    list of Made
+        None where no index was written.
+    """
+    from hopperbook.report.batch import Made
+
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        rows = [Made(**row) for row in json.loads((out / ROWS).read_text(encoding="utf-8"))]
+        return [one for one in rows if (out / one.folder / "index.html").is_file()]
+    return []
+
+
+def refresh(report: Path, state: str) -> None:
+    """Say in the index, where it lists a report, what now stands in its place.
+
+    Parameters
+    ----------
+    report : Path
+        The report.
+    state : str
+        What happened to it.
+    """
+    from hopperbook.customer import check
+    from hopperbook.report import headline, manifest
+
+    out, folder = report.resolve().parent, report.resolve().name
+    rows = known(out)
+    if any(one.folder == folder for one in rows):
+        about = headline.of(check(manifest.read(report)["parameters"]), report)
+        write(out, [replace(one, state=state, headline=about) if one.folder == folder else one for one in rows])
 
 
 def page(made: Sequence[Made]) -> str:
