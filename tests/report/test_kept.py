@@ -186,6 +186,15 @@ def test_the_books_own_chapters_can_be_told_apart() -> None:
         assert len(fields.named(code, assigned)) < 5, chapter.stem  # a loop's variable may bear a field's name
 
 
+def test_chapters_that_took_longest_start_first(tmp_path: Path) -> None:
+    chapters = [tmp_path / f"{name}.ipynb" for name in ("00-a", "01-b", "02-c", "03-new")]
+    kept = Chapters({}, Store(tmp_path / "store"))
+    assert kept.longest_first(chapters) == chapters
+    kept.took({"00-a": 1.0, "01-b": 9.0})
+    kept.took({"02-c": 3.0})
+    assert [path.stem for path in kept.longest_first(chapters)] == ["01-b", "02-c", "00-a", "03-new"]
+
+
 def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_used(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from hopperbook import reads; reads.watch(early=True)\n"

@@ -93,6 +93,6 @@ def fingerprint() -> str:
     digest, library = hashlib.sha256(sys.version.encode()), Path(__file__).parents[1]
     code = [path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in ABOVE]
     with reads.unnoted():
-        for path in (*sorted(code), *_data(), facts.DATA.parent / "requirements.lock"):
+        for path in (*sorted(code), *_data(), *facts.DATA.parent.glob("requirements.lock")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -80,7 +80,11 @@ def run(
         log.event("chapter kept", chapter=path.stem)
         if progress:
             progress(path.stem)
-    _run_all(waiting, parameters, out_dir, workers, progress, timeout_s)
+    if kept:
+        waiting = kept.longest_first(waiting)
+    took = _run_all(waiting, parameters, out_dir, workers, progress, timeout_s)
+    if kept and took:
+        kept.took(took)
     return [out_dir / path.name for path in chapters]
 
 
@@ -91,10 +95,11 @@ def _run_all(
     workers: int,
     progress: Callable[[str], None] | None,
     timeout_s: float,
-) -> None:
-    """Run chapters, each in a process of its own."""
+) -> dict[str, float]:
+    """Run chapters, each in a process of its own; return the seconds that each took."""
+    took: dict[str, float] = {}
     if not chapters:
-        return
+        return took
     preload()
     jobs = {path.stem: partial(run_one, path, parameters, out_dir / path.name, timeout_s) for path in chapters}
     alone = {path.stem: jobs.pop(path.stem) for path in chapters if not _plans(path)}
@@ -102,17 +107,19 @@ def _run_all(
     def rest() -> Mapping[str, Callable[[], Path]]:
         if jobs:
             with log.step("  libraries and the plan"):
-                warm([path for path in chapters if path.stem in jobs], parameters)
+                warm(sorted(path for path in chapters if path.stem in jobs), parameters)
         return jobs
 
     try:
         for name in processes.each_forked(alone, workers, rest):
             read = json.loads((out_dir / name).with_suffix(READ).read_text(encoding="utf-8"))
+            took[name] = read["seconds"]
             log.took(f"  cells of {name}", read["seconds"], chapter=name)
             if progress:
                 progress(name)
     except Failed as error:
         raise ChapterError(str(error)) from None
+    return took
 
 
 def _plans(chapter: Path) -> bool:

@@ -70,7 +70,7 @@ def held() -> Held:
     --------
     >>> found = held()
     >>> round(found.facts, -2), round(found.measurements, -3), round(found.models, -1)
-    (1000, 4000, 60)
+    (1000, 5000, 60)
     """
     rows = fact_table()
     measured = sum(len(table) for table in _measurements().values())

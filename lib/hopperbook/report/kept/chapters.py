@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from hopperbook.report.kept.store import Store, digest, digest_file
 #: Our modules that shape what a chapter puts out, beside those that it imports.
 SHAPING = ("report/engine.py", "report/execute.py", "report/kept/chapters.py")
 Parameters = Mapping[str, Any]
+#: The entry that says how long chapters took.
+SECONDS = digest("seconds")
 #: Stands for the customer's values in a kept notebook.
 MARK = "\ue000values\ue001"
 
@@ -80,6 +82,15 @@ class Chapters:
         self.store.put(f"shapes/{base}", digest(shape), shape)
         text = notebook.replace(values, MARK) if values else notebook
         self.store.put("chapters", self._key(base, shape), {"notebook": text})
+
+    def longest_first(self, chapters: Sequence[Path]) -> list[Path]:
+        """Return chapters in the order in which several at once end soonest: those that took longest come first."""
+        took = self.store.get("seconds", SECONDS) or {}
+        return sorted(chapters, key=lambda path: -took.get(path.stem, 0.0))
+
+    def took(self, seconds: Mapping[str, float]) -> None:
+        """Keep how many seconds chapters took to run."""
+        self.store.put("seconds", SECONDS, (self.store.get("seconds", SECONDS) or {}) | dict(seconds))
 
     def _assignments(self, chapter: Path) -> str:
         """Return the lines of the cell that papermill puts in, as they stand in a notebook's text; empty for none."""
