@@ -26,20 +26,11 @@ def own_data(tmp_path, monkeypatch):
     shutil.copytree(facts.DATA, data, ignore=shutil.ignore_patterns("kernels", "measurements"))
     for name in ("kernels", "measurements"):
         (data / name).symlink_to(facts.DATA / name)
-    kept = (
-        tables.records,
-        tables._frame,
-        prices._quotes,
-        prices._by_key,
-        prices._asked,
-        prices._known,
-        prices.newest_price_date,
-        choose.plan,
-    )
 
     def forget():
-        for function in kept:
+        for function in (tables.records, tables._frame, choose.plan):
             function.cache_clear()
+        prices.forget()
 
     monkeypatch.setattr(tables, "DATA", data)
     forget()

@@ -201,6 +201,12 @@ def _known(key: Key, as_of: str) -> Price | None:
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
+def forget() -> None:
+    """Forget every quote and what was made of it: the file of prices has changed."""
+    for kept in (_quotes, newest_price_date, _by_key, _asked, _known):
+        kept.cache_clear()
+
+
 def price(name: str, market: str = "other", tenure: str = "on_demand", as_of: str = "") -> Price:
     """Return what a GPU rents for, per GPU-hour, over the providers of one market.
 

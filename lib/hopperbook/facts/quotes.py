@@ -213,16 +213,9 @@ def take_in(path: Path, today: date) -> list[Change]:
     text = target.read_text(encoding="utf-8")
     beside.write_text(text + ("" if text.endswith("\n") else "\n") + lines, encoding="utf-8")
     os.replace(beside, target)
-    for kept in (
-        tables.records,
-        tables._frame,
-        prices._quotes,
-        prices._by_key,
-        prices._asked,
-        prices._known,
-        prices.newest_price_date,
-    ):
-        kept.cache_clear()
+    tables.records.cache_clear()
+    tables._frame.cache_clear()
+    prices.forget()
     after = {key: _typical(*key) for key in keys}
     return [Change(g, m, t, before[g, m, t][0], after[g, m, t][0], after[g, m, t][1]) for g, m, t in keys]
 

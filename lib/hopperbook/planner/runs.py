@@ -19,7 +19,7 @@ from hopperbook.planner.fleet import billed
 from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.tenure import Tenure, assumptions, on_spot
 from hopperbook.training import adapter_parameters
-from hopperbook.training.run import days, fastest, goodput
+from hopperbook.training.run import Asked, days, fastest, goodput
 from hopperbook.units import DAY_S, GIB
 
 
@@ -190,7 +190,7 @@ def _timed(
     part: str, precision: str, task: str, model: str, teacher: str, gpus: tuple[int, ...], batch: int, length: int
 ) -> tuple[pd.DataFrame, int]:
     """Time a task's layouts once, whatever else is asked of the customer."""
-    return fastest(load(model), part, gpus, batch, length, precision, task, load(teacher))
+    return fastest(Asked(load(model), part, gpus, batch, length, precision, task, load(teacher)))
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:

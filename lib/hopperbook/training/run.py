@@ -202,28 +202,26 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("gpus").reset_index(drop=True)
 
 
-def fastest(
-    model: Model,
-    gpu: str,
-    gpus: tuple[int, ...],
-    global_batch: int,
-    seq_len: int,
-    precision: str,
-    task: str,
-    teacher: Model,
-) -> tuple[pd.DataFrame, int]:
+class Asked(NamedTuple):
+    """A training task whose layouts are timed: as of :func:`sweep`, with the cluster sizes and of whom it learns."""
+
+    model: Model
+    gpu: str
+    gpus: tuple[int, ...]
+    global_batch: int
+    seq_len: int
+    precision: str
+    task: str
+    teacher: Model
+
+
+def fastest(asked: Asked) -> tuple[pd.DataFrame, int]:
     """Find the fastest layout that fits for each cluster size, and count the layouts that were timed.
 
     Parameters
     ----------
-    model, teacher : Model
-        The model, and of whom ``distill`` learns.
-    gpu, precision, task : str
-        As of :func:`sweep`.
-    gpus : tuple of int
-        Cluster sizes.
-    global_batch, seq_len : int
-        Sequences of a step and their tokens.
+    asked : Asked
+        The task.
 
     Returns
     -------
@@ -236,30 +234,21 @@ def fastest(
     --------
     >>> from hopperbook.models import load
     >>> llama = load("meta-llama/Llama-3.1-8B")
-    >>> rows, timed = fastest(llama, "H100 SXM", (8,), 128, 4096, "bf16", "pretrain", llama)
+    >>> rows, timed = fastest(Asked(llama, "H100 SXM", (8,), 128, 4096, "bf16", "pretrain", llama))
     >>> len(rows), timed
     (1, 576)
     """
-    return finder(model, gpu, gpus, global_batch, seq_len, precision, task, teacher)
+    return finder(asked)
 
 
-def found(
-    model: Model,
-    gpu: str,
-    gpus: tuple[int, ...],
-    global_batch: int,
-    seq_len: int,
-    precision: str,
-    task: str,
-    teacher: Model,
-) -> tuple[pd.DataFrame, int]:
+def found(asked: Asked) -> tuple[pd.DataFrame, int]:
     """Time the layouts of :func:`fastest`."""
-    timed = sweep(model, gpu, gpus, global_batch, seq_len, precision=precision, task=task, teacher=teacher)
+    timed = sweep(*asked[:5], precision=asked.precision, task=asked.task, teacher=asked.teacher)
     return best(timed), len(timed)
 
 
 #: What :func:`fastest` asks; who keeps layouts between processes puts a look-up before it.
-finder: Callable[..., tuple[pd.DataFrame, int]] = found
+finder: Callable[[Asked], tuple[pd.DataFrame, int]] = found
 
 
 def goodput(gpus: ArrayLike, state_bytes: float) -> Floats:

@@ -57,11 +57,11 @@ def install() -> None:
             _put(key, b"".join(row.tobytes() for row in _rows(known)))
         return known
 
-    def layouts(*asked: Any) -> tuple[pd.DataFrame, int]:
-        key = _key("layouts", own.text(), plain_values(asked))
+    def layouts(asked: run.Asked) -> tuple[pd.DataFrame, int]:
+        key = _key("layouts", own.text(), plain_values(tuple(asked)))
         known: tuple[pd.DataFrame, int] | None = _get(key, _table)
         if known is None:
-            known = run.found(*asked)
+            known = run.found(asked)
             _put(key, json.dumps([known[1], known[0].to_dict("list"), known[0].dtypes.map(str).to_dict()]).encode())
         return known
 
