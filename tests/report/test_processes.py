@@ -98,3 +98,17 @@ def test_only_the_first_signal_counts() -> None:
         finally:
             os.kill(os.getpid(), signal.SIGINT)  # an impatient reader: what clears up goes on
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_python_loses_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), processes.stopped_by_signals():
+        del (held := [Held()])[0]
+        time.sleep(20)
+    assert held == [] and time.monotonic() - begun < 5
+    assert capfd.readouterr().err == ""

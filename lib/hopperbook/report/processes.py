@@ -74,7 +74,7 @@ def _data_bytes() -> int:
     return 0
 
 
-#: The signal that came, if one did.  An exception that is raised while Python collects garbage is lost.
+#: The signal that came, if one did.  What is raised where Python collects garbage, or a library catches all, is lost.
 _came: list[str] = []
 LOOK_S = 0.2
 
@@ -82,13 +82,15 @@ LOOK_S = 0.2
 def stop_if_asked() -> None:
     """Raise ``KeyboardInterrupt`` if a signal came and its own was lost."""
     if _came:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         raise KeyboardInterrupt(_came[0])
 
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Turn the first of INT, TERM and HUP into ``KeyboardInterrupt``; what clears up after it is not disturbed."""
-    before = {each: signal.getsignal(each) for each in STOPS}
+    before = {each: signal.getsignal(each) for each in (*STOPS, signal.SIGALRM)}
+    complain = sys.unraisablehook
 
     def stop(number: int, _: Any) -> None:
         for each in STOPS:
@@ -96,14 +98,25 @@ def stopped_by_signals() -> Iterator[None]:
         _came.append(signal.Signals(number).name)
         raise KeyboardInterrupt(_came[0])
 
-    for each, action in before.items():
-        if action != signal.SIG_IGN:  # as nohup leaves it
+    def again(lost: Any) -> None:
+        """Raise once more, in a moment, what was raised where Python could only complain of it."""
+        if _came and lost.exc_type is KeyboardInterrupt:
+            signal.signal(signal.SIGALRM, stop)
+            signal.setitimer(signal.ITIMER_REAL, LOOK_S)
+        else:
+            complain(lost)
+
+    sys.unraisablehook = again
+    for each in STOPS:
+        if before[each] != signal.SIG_IGN:  # as nohup leaves it
             signal.signal(each, stop)
     try:
         yield
         stop_if_asked()
     finally:
         _came.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        sys.unraisablehook = complain
         for each, action in before.items():
             signal.signal(each, action)
 
