@@ -48,7 +48,7 @@ def written(folder, *rows, header=HEADER):
 def test_a_provider_has_one_vote_its_newest_quotes():
     rows = prices._quotes()
     mine = rows[(rows.gpu == "H100 SXM") & (rows.market == "other") & (rows.tenure == "on_demand")]
-    voting = prices.young(mine, "2026-08-23")
+    voting = mine[prices.young({name: mine[name].to_numpy() for name in mine}, "2026-08-23")]
     assert voting.groupby("provider").day.nunique().eq(1).all()
     by_hand = voting.groupby("provider").usd_per_gpu_hour.median()
     found = facts.price("H100 SXM")

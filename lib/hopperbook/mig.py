@@ -173,21 +173,22 @@ def pack(services: Mapping[str, str], gpu: str) -> list[Placement]:
             raise InputError(f"profile of {service}", wanted, f"a MIG profile of {gpu}", list(known))
     if not services:
         return []
-    names = list(known)
-    counts = np.array([sum(wanted == name for wanted in services.values()) for name in names])
-    ways = list(dict.fromkeys(tuple(sorted(name for name, _ in layout)) for layout in layouts(gpu)))
-    supply = np.array([[way.count(name) for name in names] for way in ways], dtype=float)  # (ways, profiles)
-    pairs = [(a, b) for a, p in enumerate(names) for b, q in enumerate(names) if _holds(known[q], known[p])]
-    bought = _fewest_cards(counts, supply, pairs)
-    return _place(services, gpu, [ways[i] for i, n in enumerate(bought) for _ in range(n)])
+    counts = tuple(list(services.values()).count(name) for name in known)
+    return _place(services, gpu, _fewest_cards(gpu, counts))
 
 
 def _holds(larger: Profile, smaller: Profile) -> bool:
     return larger.slices >= smaller.slices and larger.memory_bytes >= smaller.memory_bytes
 
 
-def _fewest_cards(counts: np.ndarray, supply: np.ndarray, pairs: list[tuple[int, int]]) -> list[int]:
-    """Solve the integer program; return how often each way of cutting is bought."""
+@functools.lru_cache(maxsize=1024)
+def _fewest_cards(gpu: str, counts: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+    """Solve the integer program for so many services of each profile; return the profiles that each card is cut in."""
+    known = profiles(gpu)
+    names = list(known)
+    cuts = list(dict.fromkeys(tuple(sorted(name for name, _ in layout)) for layout in layouts(gpu)))
+    supply = np.array([[cut.count(name) for name in names] for cut in cuts], dtype=float)  # (ways, profiles)
+    pairs = [(a, b) for a, p in enumerate(names) for b, q in enumerate(names) if _holds(known[q], known[p])]
     ways, kinds = supply.shape
     cost = np.concatenate([np.ones(ways), 1e-4 * np.array([b - a for a, b in pairs])])
     demand = np.zeros((kinds, ways + len(pairs)))
@@ -202,11 +203,11 @@ def _fewest_cards(counts: np.ndarray, supply: np.ndarray, pairs: list[tuple[int,
         cost,
         constraints=[LinearConstraint(demand, counts, counts), LinearConstraint(room, -np.inf, 0)],
         integrality=np.ones_like(cost),
-        bounds=Bounds(0, counts.sum()),
+        bounds=Bounds(0, sum(counts)),
     )
     if answer.x is None:
-        raise InputError("services", int(counts.sum()), "a set that the solver can place")
-    return [round(x) for x in answer.x[:ways]]
+        raise InputError("services", sum(counts), "a set that the solver can place")
+    return tuple(cut for cut, n in zip(cuts, answer.x[:ways], strict=True) for _ in range(round(n)))
 
 
 def _place(services: Mapping[str, str], gpu: str, cards: Sequence[tuple[str, ...]]) -> list[Placement]:

@@ -14,7 +14,7 @@ from hopperbook.errors import InputError
 from hopperbook.evidence.intervals import beyond_exponent
 from hopperbook.evidence.rows import answered, cell, number, plain_gpu
 from hopperbook.kernels import collectives, fill, tables
-from hopperbook.kernels.tables import FAMILIES, load, scaled
+from hopperbook.kernels.tables import FAMILIES, grids, scaled
 
 _READERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "gemm": fill.gemm,
@@ -180,7 +180,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
     for column in keys:
         if frame[column].dtype.kind == "f":
             frame[column] = frame[column].astype(int)
-    grids = load(engine, name, device.kernels_of)
+    known = grids(engine, name, device.kernels_of)
     code = frame.groupby(list(keys), sort=False).ngroup().to_numpy()
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(code[order]) > 0])
@@ -193,7 +193,7 @@ def _answer_family(result: pd.DataFrame, part: pd.DataFrame, name: str, gpu: str
     for at in position:
         key = tuple(v.item() if isinstance(v := named[k][at[0]], np.generic) else v for k in keys)
         try:
-            if key in grids and not cached[at].any():
+            if key in known and not cached[at].any():
                 times = scaled(engine, name, device, key, [value[a][at] for a in axes])
             else:
                 fields = dict(zip(keys, key, strict=True))

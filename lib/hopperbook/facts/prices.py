@@ -9,9 +9,10 @@ lists; 1 web pages; 0 kept for the record only).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,65 +127,68 @@ def age_days(dates: str, as_of: str) -> int:
     return int((pd.Timestamp(as_of) - pd.Timestamp(dates.split(" to ")[-1])).days)
 
 
-def young(rows: pd.DataFrame, as_of: str) -> pd.DataFrame:
-    """Return the quotes that vote on a day: each provider's newest, of the last months, or longer where few are.
+def young(rows: Quotes, as_of: str) -> NDArray[np.bool_]:
+    """Say which quotes vote on a day: each provider's newest, of the last months, or longer where few are.
 
     Parameters
     ----------
-    rows : DataFrame
-        Some of the quotes on file.
+    rows : mapping of str to ndarray
+        Quotes, with ``provider_number`` and ``day_number``.
     as_of : str
         The day; later quotes are not known yet.
 
     Returns
     -------
-    DataFrame
-        Some of the rows.
+    ndarray of bool
+        One a quote.
     """
-    provider, day = rows.provider_number.to_numpy(), rows.day_number.to_numpy()
+    provider, day = rows["provider_number"], rows["day_number"]
     newest = np.full(int(provider.max(initial=0)) + 1, _NEVER)
     today = int(np.datetime64(as_of, "D").astype(np.int64))
     np.maximum.at(newest, provider[day <= today], day[day <= today])
     reach, heard = young_days(), int((newest > _NEVER).sum())
     while (newest >= today - reach).sum() < min(FEW, heard):
         reach *= 2
-    return rows[(day == newest[provider]) & (day >= today - reach)]
+    return (day == newest[provider]) & (day >= today - reach)
 
 
 #: A day before all others, for a provider who had not quoted.
 _NEVER = np.iinfo(np.int64).min // 2
 
 
-def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
-    quotes, provider = rows.usd_per_gpu_hour.to_numpy(float), rows.provider_number.to_numpy()
+def _summary(quotes: NDArray[np.float64], provider: NDArray[np.int64]) -> tuple[float, float, float]:
     votes = [np.median(quotes[provider == each]) for each in np.unique(provider)]
     low, typical, high = np.quantile(votes, QUANTILES)
     if len(votes) < FEW:
         low, high = quotes.min(), quotes.max()
-    return float(low), float(typical), float(high)
-
-
-def _price(rows: pd.DataFrame, key: tuple[str, str, str]) -> Price:
-    low, typical, high = (round(value, 4) for value in _summary(rows))
-    dates = _dates([str(day) for day in rows.day.to_numpy("datetime64[D]")])
-    return Price(*key, low, typical, high, dates, rows.provider.nunique(), len(rows), _sources(list(rows.source)))
+    return round(float(low), 4), round(float(typical), 4), round(float(high), 4)
 
 
 Key = tuple[str, str, str]
+Quotes = Mapping[str, NDArray[Any]]
 
 
 @cache
-def _by_key() -> dict[Key, pd.DataFrame]:
-    """Return the quotes of each part, market and tenure."""
-    groups = _quotes().groupby(["gpu", "market", "tenure"], sort=True)
-    return {(str(part), str(market), str(tenure)): rows for (part, market, tenure), rows in groups}
+def _by_key() -> dict[Key, Quotes]:
+    """Return the quotes of each part, market and tenure, column by column."""
+    rows = _quotes()
+    column = {name: rows[name].to_numpy() for name in ("provider_number", "day_number", "source")}
+    column["usd"] = rows.usd_per_gpu_hour.to_numpy(float)
+    groups = rows.groupby(["gpu", "market", "tenure"], sort=True).indices.items()
+    return {tuple(map(str, key)): {name: all_[at] for name, all_ in column.items()} for key, at in groups}  # type: ignore[misc]
 
 
 @cache
 def _asked(key: Key, as_of: str) -> Price | None:
     """Return a price as its own quotes have it; none where nobody had quoted."""
-    voting = young(_by_key()[key], as_of) if key in _by_key() else pd.DataFrame()
-    return _price(voting, key) if len(voting) else None
+    rows = _by_key().get(key, {})
+    votes = young(rows, as_of) if rows else np.zeros(0, bool)
+    if not votes.any():
+        return None
+    day, provider = rows["day_number"][votes].astype("datetime64[D]"), rows["provider_number"][votes]
+    prices = _summary(rows["usd"][votes], provider)
+    sources = _sources(list(rows["source"][votes]))
+    return Price(*key, *prices, _dates(day.astype(str).tolist()), len(np.unique(provider)), len(provider), sources)
 
 
 @cache

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.errors import InputError
-from hopperbook.kernels.tables import Floats, Times, load, scaled
+from hopperbook.kernels.tables import Floats, Times, grids, scaled
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p")
 
@@ -165,7 +165,7 @@ def tables(q: Question) -> Times:
     if q.op != "all_reduce" or q.engine == "nccl":
         return best
     for source in ("custom", "vllm_graph"):
-        if (q.op, source) in load(q.engine, "collective", part.kernels_of):
+        if (q.op, source) in grids(q.engine, "collective", part.kernels_of):
             custom = scaled(q.engine, "collective", part, (q.op, source), [inside, q.size])
             faster = (custom.seconds < best.seconds) & ~(custom.beyond & ~best.beyond & (q.size > 1e6))
             best = Times(np.where(faster, custom.seconds, best.seconds), np.where(faster, custom.beyond, best.beyond))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.kernels.engines import ENGINES, as_gpu, engine_name
-from hopperbook.kernels.tables import Floats, Times, load, scaled
+from hopperbook.kernels.tables import Floats, Times, grids, scaled
 
 
 @cache
@@ -21,7 +21,7 @@ def _attention_key(
     """Pick the grid nearest to an attention: (engine, key, exact)."""
     found = []
     for rank, table in enumerate((engine, *(e for e in ENGINES if e != engine))):
-        for key in load(table, family, stand_in):
+        for key in grids(table, family, stand_in):
             named = key if family == "context" else ("16", *key)
             distance = 8.0 * (named[1] != kv) + 4.0 * (named[0] != precision) + 2.0 * (bool(named[4]) != mha)
             distance += abs(math.log(named[2] / head_dim)) + 20.0 * (bool(named[3]) != bool(window))

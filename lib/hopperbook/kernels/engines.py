@@ -9,7 +9,7 @@ from typing import Any
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.roofline import Chip, chip
-from hopperbook.kernels.tables import load
+from hopperbook.kernels.tables import grids
 
 ENGINES = ("trtllm", "vllm")
 #: What a precision is called in the tables; the first that exists is taken.
@@ -81,7 +81,7 @@ def engine_tables(gpu: str | facts.GPU, engine: str) -> dict[str, list[tuple[Any
     """
     name = as_gpu(gpu).kernels_of
     families = ("gemm", "context", "generation", "moe", "mla_context", "mla_generation", "quantise", "collective")
-    return {family: list(load(engine_name(engine), family, name)) for family in families}
+    return {family: list(grids(engine_name(engine), family, name)) for family in families}
 
 
 def as_gpu(gpu: str | facts.GPU) -> facts.GPU:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, FOUR_BITS, as_gpu, engine_name, multiplies_fp4, table_names, wide_peaks
-from hopperbook.kernels.tables import Floats, Times, at, load, scaled
+from hopperbook.kernels.tables import Floats, Times, at, grids, load, scaled
 
 
 def gemm_s(
@@ -58,7 +58,7 @@ def gemm_s(
     first = table_names(precision)[0]
     for name in table_names(precision):
         for table in (engine, *(e for e in ENGINES if e != engine)):
-            if (name,) in load(table, "gemm", stand_in):
+            if (name,) in grids(table, "gemm", stand_in):
                 times = scaled(table, "gemm", part, (name,), [m, n, k], wide_peaks(part, precision), **instead)
                 if table == "trtllm":
                     times = Times(times.seconds * _off_tile(stand_in, name, m, n, k), times.beyond)
@@ -76,9 +76,9 @@ def _off_tile(stand_in: str, name: str, m: ArrayLike, n: ArrayLike, k: ArrayLike
 
     TensorRT-LLM was timed at round row counts alone; vLLM also just past them, where a tile more is begun.
     """
-    coarse, fine = load("trtllm", "gemm", stand_in)[(name,)], load("vllm", "gemm", stand_in).get((name,))
-    if fine is None:
+    if (name,) not in grids("vllm", "gemm", stand_in):
         return 1.0
+    coarse, fine = (load(table, "gemm", stand_in, (name,)) for table in ("trtllm", "vllm"))
     arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in (m, n, k)))
     rows, columns, inner = (a.ravel() for a in arrays)
     points = coarse.axes[0]

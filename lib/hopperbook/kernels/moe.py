@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.kernels.engines import ENGINES, FOUR_BITS, as_gpu, engine_name, multiplies_fp4, table_names
-from hopperbook.kernels.tables import Times, load, scaled
+from hopperbook.kernels.tables import Times, grids, scaled
 
 #: No table holds experts in INT8: they are taken as stored in eight bits and multiplied in sixteen.
 _EXPERTS_AS = {"int8": "int8_wo"}
@@ -34,7 +34,7 @@ def _moe_key(
     found = []
     asked = (hidden, ffn, top_k, experts, tp, ep)
     for rank, table in enumerate((engine, *(e for e in ENGINES if e != engine))):
-        for key in load(table, "moe", stand_in):
+        for key in grids(table, "moe", stand_in):
             if key[0] not in table_names(precision):
                 continue
             distance = sum(

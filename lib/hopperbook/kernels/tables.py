@@ -87,7 +87,7 @@ def holder(engine: str, family: str, part: str) -> str:
     known = measured()
     at = known.index(part)
     order = (*known[at:], *reversed(known[:at]))
-    return next((name for name in order if load(engine, family, name)), part)
+    return next((name for name in order if grids(engine, family, name)), part)
 
 
 def file_of(engine: str, family: str, gpu_name: str) -> Path:
@@ -96,8 +96,18 @@ def file_of(engine: str, family: str, gpu_name: str) -> Path:
 
 
 @cache
-def load(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], Grid]:
-    """Load every grid of a family, or an empty mapping where that engine was not measured on that GPU.
+def _columns(engine: str, family: str, gpu_name: str) -> dict[str, NDArray[Any]]:
+    """Return a table's columns, its rows grid by grid; none where that engine was not measured on that GPU."""
+    path = file_of(engine, family, gpu_name)
+    if not path.exists():
+        return {}
+    table = pq.ParquetFile(path).read()
+    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+@cache
+def grids(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], slice]:
+    """Say which grids of a family there are, and in which rows of the table; none where nobody measured any.
 
     Parameters
     ----------
@@ -111,30 +121,47 @@ def load(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], Grid]
     Returns
     -------
     dict
-        Grid by the values of the family's key columns.
+        Rows by the values of the family's key columns.
+
+    Examples
+    --------
+    >>> grids("vllm", "gemm", "A100 SXM 80GB"), grids("trtllm", "quantise", "H100 SXM")
+    ({('16',): slice(0, 9261, None)}, {})
     """
-    path = file_of(engine, family, gpu_name)
-    if not path.exists():
+    column = _columns(engine, family, gpu_name)
+    if not column:
         return {}
-    keys, axes = FAMILIES[family]
-    table = pq.read_table(path)
-    column = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
     group = column["group"]
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    ends = np.r_[starts[1:], len(group)]
-    part = chip(facts.gpu(gpu_name))
-    grids = {}
-    for start, end in zip(starts, ends, strict=True):
-        key = tuple(column[name][start] for name in keys)
-        key = tuple(v.item() if isinstance(v, np.generic) else v for v in key)
-        points = [np.unique(column[name][start:end]) for name in axes]
-        shape = tuple(len(p) for p in points)
-        at = {name: column[name][start:end].astype(float) for name in axes}
-        roof = ROOFLINES[family](part, **dict(zip(keys, key, strict=True)), **at)
-        residual = np.log(column["seconds"][start:end].astype(float) / roof).reshape(shape)
-        measured = column["measured"][start:end].reshape(shape)
-        grids[key] = Grid(tuple(np.log(p.astype(float)) for p in points), residual, measured)
-    return grids
+    named = zip(*(column[name][starts].tolist() for name in FAMILIES[family][0]), strict=True)
+    return dict(zip(named, map(slice, starts.tolist(), [*starts[1:].tolist(), len(group)]), strict=True))
+
+
+@cache
+def load(engine: str, family: str, gpu_name: str, key: tuple[Any, ...]) -> Grid:
+    """Load one grid.
+
+    Parameters
+    ----------
+    engine, family, gpu_name : str
+        Which table.
+    key : tuple
+        One of its :func:`grids`.
+
+    Returns
+    -------
+    Grid
+        Axes and residuals.
+    """
+    keys, axes = FAMILIES[family]
+    rows = grids(engine, family, gpu_name)[key]
+    column = {name: values[rows] for name, values in _columns(engine, family, gpu_name).items()}
+    points = [np.unique(column[name]) for name in axes]
+    shape = tuple(map(len, points))
+    along = {name: column[name].astype(float) for name in axes}
+    roof = ROOFLINES[family](chip(facts.gpu(gpu_name)), **dict(zip(keys, key, strict=True)), **along)
+    residual = np.log(column["seconds"].astype(float) / roof).reshape(shape)
+    return Grid(tuple(np.log(p.astype(float)) for p in points), residual, column["measured"].reshape(shape))
 
 
 def at(grid: Grid, coordinates: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -194,7 +221,7 @@ def scaled(
         Seconds and flags, in the broadcast shape.
     """
     stand_in = gpu.kernels_of
-    grid = load(engine, family, stand_in)[key]
+    grid = load(engine, family, stand_in, key)
     arrays = np.broadcast_arrays(*[np.asarray(c, dtype=float) for c in coordinates])
     flat = [a.ravel() for a in arrays]
     residual, beyond = at(grid, flat)

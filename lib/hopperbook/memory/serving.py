@@ -270,12 +270,24 @@ class Budget:
         """Whole users of the asked length that the replica holds at once; 0 where nothing fits."""
         return max(0, self.groups * int(self.kv_room_bytes // self.kv_user_bytes))
 
-    def used_bytes(self, users: float) -> float:
+    @overload
+    def used_bytes(self, users: float) -> float: ...
+
+    @overload
+    def used_bytes(self, users: NDArray[np.int_]) -> NDArray[np.float64]: ...
+
+    def used_bytes(self, users: float | NDArray[np.int_]) -> float | NDArray[np.float64]:
         """Bytes in use on one GPU under so many users of the replica; a full cache stays full."""
-        cache = min(users / self.groups * self.kv_user_bytes, max(self.kv_room_bytes, 0.0))
+        cache = np.minimum(users / self.groups * self.kv_user_bytes, max(self.kv_room_bytes, 0.0))
         return self.weights_bytes + self.activations_bytes + self.runtime_bytes + cache
 
-    def headroom(self, users: float) -> float:
+    @overload
+    def headroom(self, users: float) -> float: ...
+
+    @overload
+    def headroom(self, users: NDArray[np.int_]) -> NDArray[np.float64]: ...
+
+    def headroom(self, users: float | NDArray[np.int_]) -> float | NDArray[np.float64]:
         """Share of the room for caches that so many users leave; negative where they do not fit."""
         return 1 - users / self.groups * self.kv_user_bytes / max(self.kv_room_bytes, 1.0)
 

@@ -290,7 +290,7 @@ def timed(customer: Customer, d: Deployment, replicas: NDArray[np.int_]) -> dict
         return np.interp(share, axis, values, right=np.inf)
 
     users = np.maximum(np.rint(np.minimum(at(cut.in_flight), customer.most_in_flight)), 1).astype(int)
-    headroom = np.array([budget.headroom(n) for n in users])
+    headroom = budget.headroom(users)
     return {
         "users": users,
         "rate_per_s": np.minimum(np.interp(share, axis, rates), share if asked.rate_per_s else np.inf) * replicas,
@@ -301,7 +301,7 @@ def timed(customer: Customer, d: Deployment, replicas: NDArray[np.int_]) -> dict
         "request_at_s": at(cut.request.at(customer.request_percentile)),
         "output_tokens_per_s": np.interp(share, axis, rates) * replicas * asked.lengths.answer,
         "fits": (headroom >= 0) & (at(cut.room_share) <= 1),
-        "memory_gib": np.array([budget.used_bytes(n) for n in users]) / GIB,
+        "memory_gib": budget.used_bytes(users) / GIB,
         "headroom": np.maximum(headroom, -98.0),
     }
 
@@ -449,10 +449,11 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
     each = spread([d.gpus for d in made])
     gpus = (stacked["replicas"] + customer.spare_replicas) * each
     paid = billed(gpus, fixed["tenure"])
+    servers = [(way, -(-d.gpus // 8)) for way, d in zip(ways, made, strict=True)]
     month = {}
     for end in ("low", "typical", "high"):
-        hourly = [w.usd_per_hour(end, -(-d.gpus // 8)) for w, d in zip(ways, made, strict=True)]
-        month[end] = np.round(paid * spread(hourly) * MONTH_H, 6)
+        hourly = {each: each[0].usd_per_hour(end, each[1]) for each in dict.fromkeys(servers)}
+        month[end] = np.round(paid * spread([hourly[each] for each in servers]) * MONTH_H, 6)
     limit = spread([w.limit for w in ways])
     slow = spread([hpc.slowdown(d.gpu) if customer.hpc_hours_per_day else 0.0 for d in made])
     served = served_gpu_hours(customer, stacked["replicas"], each)

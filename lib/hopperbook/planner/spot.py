@@ -286,11 +286,11 @@ def fleet_replicas(needed: int, per_node_hour: float, restart_hours: float | Non
     >>> fleet_replicas(4, 1e-4), fleet_replicas(4, 0.3)
     (4, 9)
     """
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
     restart = assumptions()["spot_restart_hours"] if restart_hours is None else restart_hours
     counts = np.arange(needed, 4 * needed + 16)
-    enough = binom.sf(needed - 1, counts, 1 / (1 + per_node_hour * restart)) >= sure
+    enough = bdtrc(needed - 1, counts, 1 / (1 + per_node_hour * restart)) >= sure
     return int(counts[enough.argmax()])
 
 

@@ -51,18 +51,18 @@ class Tenure:
     def usd_per_hour(self, end: str, servers: ArrayLike = 1) -> Floats:
         """Return a GPU-hour at one end of the prices, of jobs that span so many servers."""
         at = ENDS.index(end)
-        alone = (self.low, self.typical, self.high)[at]
-        tiers = [alone, *(prices[at] for prices in self.joined)]
+        tiers = np.array([getattr(self, end), *(prices[at] for prices in self.joined)])
         count = np.searchsorted(tier_limits(), np.asarray(servers), side="left")
-        return np.array(tiers)[np.minimum(count, len(tiers) - 1)]
+        return tiers[np.minimum(count, len(tiers) - 1)]
 
 
 ENDS = ("low", "typical", "high")
 
 
-def tier_limits() -> list[float]:
+@functools.cache
+def tier_limits() -> tuple[float, float, float]:
     """Return how many servers need no network, one tier of switches, and two tiers."""
-    return [1.0, assumptions()["one_tier_nodes"], assumptions()["two_tier_nodes"]]
+    return 1.0, assumptions()["one_tier_nodes"], assumptions()["two_tier_nodes"]
 
 
 @functools.cache

@@ -113,7 +113,7 @@ def simulate(row: pd.Series, deployments: Sequence[Deployment], customer: Custom
     return replace(
         made,
         users=users,
-        memory_gib=budget.used_bytes(users) / GIB,
+        memory_gib=float(budget.used_bytes(users)) / GIB,
         headroom=budget.headroom(users),
         rate_per_s=seen.rate_per_s * made.replicas,
         ttft_s=round(seen.ttft.mean, 12),

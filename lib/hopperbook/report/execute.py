@@ -132,15 +132,18 @@ def _plans(chapter: Path) -> bool:
 
 def preload() -> None:
     """Load what chapters use before forking, so that no chapter pays for it."""
-    import altair  # noqa: F401
-    import pandas  # noqa: F401
+    import altair
+    import pandas
     import papermill  # noqa: F401
     import scipy.optimize  # noqa: F401
 
     import hopperbook.charts
-    import hopperbook.display
-    import hopperbook.report.engine  # noqa: F401
+    from hopperbook.display import core
+    from hopperbook.report import engine
 
+    core.markdown("", {})
+    altair.Chart(pandas.DataFrame({"x": [0]})).mark_point().encode(x="x").to_dict()
+    engine.Outputs().display({"text/plain": ""}, {}, None, update=False)
     fields.watch()
     simulations.install()
 
