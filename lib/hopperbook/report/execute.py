@@ -133,11 +133,13 @@ def _plans(chapter: Path) -> bool:
 def preload() -> None:
     """Load what chapters use before forking, so that no chapter pays for it."""
     import altair
+    import IPython.core.completer
+    import IPython.core.interactiveshell  # noqa: F401
     import pandas
     import papermill  # noqa: F401
     import scipy.optimize  # noqa: F401
 
-    import hopperbook.charts
+    import hopperbook.charts  # noqa: F401
     from hopperbook.display import core
     from hopperbook.report import engine
 
