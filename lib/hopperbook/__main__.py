@@ -12,8 +12,9 @@ def main() -> None:
     """Run the command; INT, TERM and HUP end it with exit code 130."""
     reads.watch(early=True)
     try:
-        from hopperbook.report.processes import stopped_by_signals
+        from hopperbook.report.processes import one_thread_each, stopped_by_signals
 
+        one_thread_each()
         with stopped_by_signals():
             from hopperbook import cli
 

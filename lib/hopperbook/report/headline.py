@@ -94,10 +94,11 @@ def cheaper(who: Customer) -> str:
 
 
 def _changed(who: Customer) -> str:
-    """Make the plan at today's price of an hour and at one a tenth lower."""
-    from hopperbook import planner
+    """Choose who serves at today's price of an hour and at one a tenth lower."""
+    from hopperbook.planner import choose
 
     today = getattr(who, FIELD) or facts.price(CHEAPER, who.market).typical
-    plans = [planner.plan(who.model_copy(update={FIELD: share * today})) for share in (1.0, 1.0 - BY)]
-    names = [made.recommendation.gpu if made.recommendation is not None else "" for made in plans]
+    priced = (who.model_copy(update={FIELD: share * today}) for share in (1.0, 1.0 - BY))
+    found = [choose.serve(each, all_parts=False).recommendation for each in priced]
+    names = [row.gpu if row is not None else "" for row in found]
     return names[1] if names[0] != names[1] else ""

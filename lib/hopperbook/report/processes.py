@@ -74,6 +74,14 @@ def _data_bytes() -> int:
     return 0
 
 
+def one_thread_each() -> None:
+    """Let the library of linear algebra take one thread in this process and its children, if it is not loaded yet.
+
+    Work is spread over processes; threads that wait for one another beside them take the time of both.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 #: The signal that came, if one did.  What is raised where Python collects garbage, or a library catches all, is lost.
 _came: list[str] = []
 LOOK_S = 0.2

@@ -180,8 +180,8 @@ def write(chart: Any, path: Path) -> None:
 class Drawer:
     """A process that draws charts while others work; pictures land in a folder under their specification's name.
 
-    A picture that was drawn before is taken from the store, where it is what was put there and holds nothing but a
-    picture.
+    It is started when the first picture is asked for that is not known.  A picture that was drawn before is taken from
+    the store, where it is what was put there and holds nothing but a picture.
 
     Parameters
     ----------
@@ -196,9 +196,7 @@ class Drawer:
         self.folder, self.store = folder, store or Store()
         self._known: set[str] = set()
         self._asked: set[str] = set()
-        command = [sys.executable, "-m", "hopperbook.report.drawer", str(folder)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
-        self._process = subprocess.Popen(command, **pipes, process_group=0)  # Ctrl-C is for this process, which ends it
+        self._process: subprocess.Popen[str] | None = None
 
     def ask(self, spec: dict[str, Any]) -> None:
         """Ask for the pictures of a chart, unless they were asked for before."""
@@ -208,8 +206,15 @@ class Drawer:
                 self._asked.add(name)
                 if self._is_known(name):
                     continue
+                self._process = self._process or self._started()
                 _pipe(self._process).write(json.dumps(each) + "\n")
                 _pipe(self._process).flush()
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Start the process."""
+        command = [sys.executable, "-m", "hopperbook.report.drawer", str(self.folder)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+        return subprocess.Popen(command, **pipes, process_group=0)  # Ctrl-C is for this process, which ends it
 
     def _is_known(self, name: str) -> bool:
         """Take a picture from the store; return whether it was there."""
@@ -224,14 +229,18 @@ class Drawer:
 
     def close(self) -> None:
         """Say that no more will be asked; drawing goes on."""
-        _pipe(self._process).close()
+        if self._process is None:
+            (self.folder / FINISHED).touch()
+        else:
+            _pipe(self._process).close()
 
     def stop(self) -> None:
         """End the process and keep what it has drawn."""
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(self._process).close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(self._process).close()
         for path in self.folder.glob("*.svg"):
             if path.stem not in self._known:
                 self.store.put("pictures", _key(path.stem), path.read_text(encoding="utf-8"))

@@ -112,6 +112,7 @@ def serve() -> None:
     """Build what is asked for on standard input, a line of JSON each, and answer on standard output."""
     from hopperbook.report import execute, processes
 
+    processes.one_thread_each()
     processes.leave_signals_to_parent()
     processes.end_with_parent(os.getppid())
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
