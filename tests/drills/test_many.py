@@ -1,7 +1,7 @@
 """Many customers: the time and memory of each stay what they are for a few, two workers do twice as much.
 
-The short form runs four and looks at results and memory; times mean something only for many, on a quiet machine.
-One worker draws charts beside its chapters and so uses more than one core: it is given one, so that two workers have twice
+The short form runs four and looks at results and memory; times mean something only for many, on a quiet machine.  One
+worker draws charts beside its chapters and so uses more than one core: it is given one, so that two workers have twice
 as much.  Two cores of a rented machine are seldom twice one: what two batches gain on them that know nothing of each
 other is measured beside it, several times in turn.
 """
