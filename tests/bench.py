@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hopperbook import customer, evidence, facts, fp8, planner, serving, training
+from hopperbook.evidence import kept
 from hopperbook.models import load
 
 ROOT = facts.DATA.parent
@@ -56,8 +57,8 @@ def plans() -> list[Timing]:
         first = time.perf_counter() - start
 
         def again(who: customer.Customer = who) -> None:
-            for kept in (planner.plan, serving.demand.at_rate, serving.demand.answer, serving.demand.largest):
-                kept.cache_clear()
+            for each in (planner.plan, serving.demand.at_rate, serving.demand.answer, serving.demand.largest):
+                each.cache_clear()
             planner.plan(who)
 
         what = f"plan of {made.considered:,} configurations, {name}"
@@ -170,7 +171,8 @@ def _built(folder: Path, *arguments: str) -> float:
 
 
 def _plain(folder: Path) -> float:
-    """Time the way without our engine: every chapter by its own papermill, then jupyter-book."""
+    """Time the way without our engine, from nothing too: every chapter by its own papermill, then jupyter-book."""
+    shutil.rmtree(kept.KEPT, ignore_errors=True)
     book = folder / "plain"
     (book / "chapters").mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
