@@ -100,6 +100,15 @@ def test_only_the_first_signal_counts() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_signal_stops_whatever_a_library_makes_of_it() -> None:
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), processes.stopped_by_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+
 def test_a_signal_that_python_loses_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
     class Held:
         def __del__(self) -> None:

@@ -45,7 +45,7 @@ def test_the_last_reports_are_kept_and_come_back(tmp_path: Path) -> None:
 
 def test_without_an_earlier_report_nothing_is_rolled_back(tmp_path: Path) -> None:
     put(tmp_path / "shop", "one")
-    with pytest.raises(InputError, match="of which an earlier one is kept"):
+    with pytest.raises(InputError, match="with an earlier one kept beside it"):
         publish.rollback(tmp_path / "shop")
     assert (tmp_path / "shop" / "index.html").read_text() == "one"
 

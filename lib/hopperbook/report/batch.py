@@ -178,7 +178,8 @@ def _client(scheduler: str | None, workers: int | None, tasks: int) -> Iterator[
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=None,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=50,
             ) as cluster,
             Client(cluster) as client,
@@ -219,12 +220,15 @@ def _bar(shown: bool, total: int) -> Iterator[Any]:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not shown or log.is_quiet()) as bar:
         task = bar.add_task("reports", total=total)
+        plain = shown and not console.is_terminal and not log.is_quiet()  # no bar moves in a file or a pipe
+        if plain:
+            console.print(f"customers: {total}; the first reports take longest, since nothing is loaded or kept yet")
 
         def show(one: Made) -> None:
             bar.update(task, advance=1, description=one.folder or Path(one.file).name)
             if shown and one.state == "failed":
                 console.print(f"{Path(one.file).name}: {one.sentence}")
-            elif shown and not console.is_terminal and not log.is_quiet():  # no bar moves in a file or a pipe
+            elif plain:
                 console.print(f"{one.folder}: {one.state} in {one.seconds:.0f} s")
 
         yield show

@@ -126,8 +126,8 @@ def rollback(report: Report) -> None:
     from hopperbook.report import index, publish
 
     page = publish.rollback(report) / "index.html"
-    index.refresh(report, "rolled back")
-    print(f"The earlier report stands in its place again: open {page}; once more undoes it")
+    index.refresh(report, "put back")
+    print(f"The other of the two newest reports stands in its place now: open {page}; once more undoes it")
 
 
 def pdf(

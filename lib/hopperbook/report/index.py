@@ -67,7 +67,7 @@ def write(out: Path, made: Sequence[Made], soon: bool = False) -> None:
     if soon and time.monotonic() - _written["at"] < PAUSE_S:
         return
     folders = {one.folder for one in made}
-    rows = [*made, *(one for one in known(out) if one.folder not in folders)]
+    rows = [*made, *(replace(one, state="earlier") for one in known(out) if one.folder not in folders)]
     _replace(out / ROWS, json.dumps([asdict(one) for one in rows if one.folder], ensure_ascii=False))
     _replace(out / "index.html", page(rows))
     _written["at"] = time.monotonic()

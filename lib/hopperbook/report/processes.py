@@ -96,7 +96,10 @@ def stop_if_asked() -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Turn the first of INT, TERM and HUP into ``KeyboardInterrupt``; what clears up after it is not disturbed."""
+    """Turn the first of INT, TERM and HUP into ``KeyboardInterrupt``; what clears up after it is not disturbed.
+
+    So it ends whatever a library made of it on the way: a module that is stopped while it loads says it is broken.
+    """
     before = {each: signal.getsignal(each) for each in (*STOPS, signal.SIGALRM)}
     complain = sys.unraisablehook
 
@@ -121,6 +124,12 @@ def stopped_by_signals() -> Iterator[None]:
     try:
         yield
         stop_if_asked()
+    except SystemExit:  # the command has said how it ended
+        raise
+    except BaseException:
+        if _came:
+            raise KeyboardInterrupt(_came[0]) from None
+        raise
     finally:
         _came.clear()
         signal.setitimer(signal.ITIMER_REAL, 0.0)

@@ -195,7 +195,7 @@ def rollback(final: Path) -> Path:
     """
     check_target(final)
     if not earlier(final):
-        raise InputError("report", str(final), "a report of which an earlier one is kept")
+        raise InputError("report", str(final), "a report with an earlier one kept beside it; this one has none")
     with workshop(final) as work:
         last = earlier(final)[-1]
         if not final.exists():
