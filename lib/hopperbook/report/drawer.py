@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -36,4 +37,5 @@ def serve(folder: Path) -> None:
 if __name__ == "__main__":
     processes.leave_signals_to_parent()
     processes.end_with_parent(os.getppid())
-    serve(Path(sys.argv[1]))
+    with contextlib.suppress(FileNotFoundError):  # whoever asked has given up, and its folder is gone
+        serve(Path(sys.argv[1]))
