@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import pytest
 from tests.drills.drill import CUSTOMER, SHARE, Place, times
@@ -86,7 +87,7 @@ def test_many_customers(tmp_path: Path) -> None:
         print(f"\n{few} customers {few_s:.1f} s, {many} {many_s:.1f} s, {few} again {after_s:.1f} s")
         print(f"memory of the largest process {few_bytes / 2**20:.0f} and {many_bytes / 2**20:.0f} MiB")
         print(f"disk of a further report {sum(files.values()) / many / 2**20:.2f} MiB")
-        assert many_s / many < 1.1 * max(few_s, after_s) / few  # a rented machine is now fast, now slow
+        assert many_s / many < 1.1 * few_s / few
 
 
 @pytest.mark.skipif(SHARE < 1, reason="says something only for many customers, on a quiet machine: make drill")
@@ -95,7 +96,8 @@ def test_two_workers(tmp_path: Path) -> None:
     place = Place(tmp_path / "both")
     took = [two_and_one(place, tmp_path / str(number), count) for number in range(rounds)]
     assert len(list(tmp_path.glob("*/*-out/*/index.html"))) == rounds * count
-    together, alone, beside = map(min, zip(*took, strict=True))  # of each the round that nothing else disturbed
+    reached = median(alone / together for together, alone, _ in took)
+    gain = median(2 * alone / beside for _, alone, beside in took)
     print(f"\n{count} customers by two workers, one, and two apart:", [[round(s, 1) for s in each] for each in took])
-    print(f"two workers do {alone / together:.2f} times as much as one, two batches apart {2 * alone / beside:.2f}")
-    assert alone / together > min(1.8, 0.9 * 2 * alone / beside)
+    print(f"two workers do {reached:.2f} times as much as one, two batches apart {gain:.2f} (median)")
+    assert reached > min(1.8, 0.9 * gain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -37,5 +36,8 @@ def serve(folder: Path) -> None:
 if __name__ == "__main__":
     processes.leave_signals_to_parent()
     processes.end_with_parent(os.getppid())
-    with contextlib.suppress(FileNotFoundError):  # whoever asked has given up, and its folder is gone
+    try:
         serve(Path(sys.argv[1]))
+    except FileNotFoundError:
+        if Path(sys.argv[1]).exists():  # else whoever asked has given up
+            raise
