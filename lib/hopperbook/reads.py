@@ -1,21 +1,40 @@
-"""What this process reads: every file that it opens, from the moment on that it is told to watch.
+"""What this process reads: every file that it opens, from the moment on that it is told to watch, and named inputs.
 
-The record only grows, and a forked process inherits it: what a chapter finds computed was read by somebody before it.
+The record of files only grows, and a forked process inherits it: what a chapter finds computed was read by somebody
+before it.  Inputs, such as a customer's fields, are told apart more finely: each is noted where it is read, and
+:func:`lru_cache` hands what the making of a value read to everyone who takes that value later.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 # When this process began to load the library; not in the reference, which must come out alike at every build.
 STARTED_NS, STARTED_S = time.time_ns(), time.perf_counter()
 _files: set[str] = set()
 _state = {"watching": False, "early": False, "noting": True}
+# The inputs read so far by this process, and on top of them by what is being made now, innermost last.
+_inputs: list[set[str]] = [set()]
+# What notes for itself what is read of it: whoever takes it has not yet read what it was made from.
+_apart: list[object] = [None]
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Cached(Protocol[P, R]):
+    """A function whose values are kept in memory."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the value, made or kept."""
+
+    def cache_clear(self) -> None:
+        """Forget all values."""
 
 
 def watch(early: bool = False) -> None:
@@ -81,3 +100,141 @@ def _note(event: str, given: tuple[Any, ...]) -> None:
         mode = str(given[1] or "r")
         if "r" in mode or "+" in mode:
             _files.add(os.path.abspath(os.fsdecode(given[0])))
+
+
+def note(name: str) -> None:
+    """Note that an input is read.
+
+    Parameters
+    ----------
+    name : str
+        The input's.
+    """
+    _inputs[-1].add(name)
+
+
+def inputs() -> frozenset[str]:
+    """Return the names of the inputs read so far, by this process or by one that it was forked from.
+
+    Returns
+    -------
+    frozenset of str
+        Names.
+    """
+    return frozenset().union(*_inputs)
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[set[str]]:
+    """Gather the inputs that a block reads, and count them as read by nobody else.
+
+    Yields
+    ------
+    set of str
+        Names; it grows as the block runs.
+
+    Examples
+    --------
+    >>> with aside() as found:
+    ...     note("users")
+    >>> found, "users" in inputs()
+    ({'users'}, False)
+    """
+    _inputs.append(set())
+    try:
+        yield _inputs[-1]
+    finally:
+        _inputs.pop()
+
+
+def set_apart(value: object) -> None:
+    """Let one value note for itself what is read of it, in place of whatever it was made from.
+
+    Parameters
+    ----------
+    value : object
+        One that a function behind :func:`lru_cache` returns; None for none.
+    """
+    _apart[0] = value
+
+
+def is_apart(value: object) -> bool:
+    """Return whether a value notes for itself what is read of it.
+
+    Parameters
+    ----------
+    value : object
+        Anything but None.
+
+    Returns
+    -------
+    bool
+        True for the one that :func:`set_apart` was given.
+    """
+    return value is _apart[0]
+
+
+def lru_cache(maxsize: int) -> Callable[[Callable[P, R]], Cached[P, R]]:
+    """Keep a function's values as :func:`functools.lru_cache` does; to take one is to read what its making read.
+
+    Every function that is given a customer, or what holds one, is kept by this.
+
+    Parameters
+    ----------
+    maxsize : int
+        Values kept.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Examples
+    --------
+    >>> @lru_cache(maxsize=8)
+    ... def double(users):
+    ...     note("users")
+    ...     return 2 * users
+    >>> with aside():
+    ...     first = double(3)
+    >>> with aside() as found:
+    ...     again = double(3)
+    >>> again, found
+    (6, {'users'})
+    """
+
+    def decorate(function: Callable[P, R]) -> Cached[P, R]:
+        @functools.lru_cache(maxsize)
+        def made(*args: P.args, **kwargs: P.kwargs) -> tuple[R, frozenset[str]]:
+            _inputs.append(set())
+            try:
+                return function(*args, **kwargs), frozenset(_inputs[-1])
+            except BaseException:
+                _inputs[-2].update(_inputs[-1])
+                raise
+            finally:
+                _inputs.pop()
+
+        @functools.wraps(function)
+        def taken(*args: P.args, **kwargs: P.kwargs) -> R:
+            value, names = made(*args, **kwargs)  # type: ignore[arg-type]
+            if names and value is not _apart[0]:
+                _inputs[-1].update(names)
+            return value
+
+        kept = cast(Cached[P, R], taken)
+        kept.cache_clear = made.cache_clear  # type: ignore[method-assign]
+        _kept.append(kept)
+        return kept
+
+    return decorate
+
+
+# Every function that lru_cache keeps values of.
+_kept: list[Cached[..., Any]] = []
+
+
+def forget() -> None:
+    """Forget the values of every function that :func:`lru_cache` keeps: of their making nothing was noted."""
+    for each in _kept:
+        each.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import sqlite3
@@ -13,11 +14,11 @@ from pathlib import Path
 import pytest
 from tests.report import book
 
-from hopperbook import report
+from hopperbook import customer, reads, report
 from hopperbook.errors import Failed
 from hopperbook.report import execute, manifest, pipeline
 from hopperbook.report.kept import chapters as kept_chapters
-from hopperbook.report.kept import fields, inputs, modules
+from hopperbook.report.kept import fields, inputs, modules, pages
 from hopperbook.report.kept.chapters import Chapters
 from hopperbook.report.kept.store import Store, digest
 
@@ -43,7 +44,7 @@ def ran(log: Path) -> list[str]:
 @pytest.fixture
 def keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "settled", lambda: True)
-    monkeypatch.setattr(fields, "_read", set())  # what tests before read in this process is not what a chapter reads
+    monkeypatch.setattr(reads, "_inputs", [set()])  # what tests before read in this process is not what a chapter reads
 
 
 @pytest.mark.usefixtures("keeps")
@@ -71,6 +72,95 @@ def test_only_chapters_that_read_a_changed_value_run_again(tmp_path: Path) -> No
     assert build(users=1, name="a") == ["04-none"]
 
 
+PLANNING = "from hopperbook import planner\nfrom hopperbook.customer import of\ncustomer = of(globals())\n"
+PLANNED = {  # chapters, and what each shows of the plan
+    "02-row": "print(planner.plan(customer).explained.gpus, plan.explained.usd)",
+    "03-parts": "print({part: row.usd for part, row in plan.by_part.items()})",
+    "04-own": "print(plan.explained.gpus, customer.h200_usd_per_hour)",
+    "05-other": "more = customer.model_copy(update={'concurrency': 9})\nprint(planner.plan(more).explained.gpus)",
+}
+
+
+def planning(folder: Path, log: Path, parameters: dict[str, object]) -> Path:
+    """Write a book whose chapters say each time they run, and show parts of the plan."""
+    chapters = book.write(folder)
+    given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    for name, show in {"00-the-answer": "print('first')", **PLANNED}.items():
+        first = ("markdown", f"# {name}"), ("code", given, ["parameters"])
+        code = f"{PLANNING}plan = planner.plan(customer)"
+        again = ("code", COUNT.format(log=str(log), name=name) + show)
+        (chapters / f"{name}.ipynb").write_text(book.notebook([*first, ("code", code), again]))
+    return chapters
+
+
+@pytest.mark.usefixtures("keeps")
+def test_a_chapter_rests_on_the_parts_of_the_plan_that_it_shows(tmp_path: Path) -> None:
+    with reads.aside():  # this process is asked for what the chapters read, and passes on what it read before them
+        log, given = tmp_path / "log", customer.check({"name": "A", "model": "llama-3.1-8b"}).model_dump()
+    chapters = planning(tmp_path / "chapters", log, given)
+
+    def build(**changed: object) -> list[str]:
+        report.build(given | changed, tmp_path / "report", chapters_dir=chapters)
+        return ran(log)
+
+    def made_anew(**changed: object) -> dict[str, str]:
+        report.build(given | changed, tmp_path / "anew", chapters_dir=chapters, store=Store(tmp_path / "anew-store"))
+        assert ran(log) == ["00-the-answer", *PLANNED]
+        return manifest.listing(tmp_path / "anew")
+
+    assert build() == ["00-the-answer", *PLANNED]
+    assert build(h200_usd_per_hour=3.0) == ["03-parts", "04-own", "05-other"]  # another GPU serves, as it did before
+    assert manifest.listing(tmp_path / "report") == made_anew(h200_usd_per_hour=3.0)
+    assert build(h200_usd_per_hour=0.01) == ["02-row", "03-parts", "04-own", "05-other"]
+    assert build(name="B") == build() == []
+
+
+@pytest.mark.usefixtures("keeps")
+def test_only_pages_that_changed_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[list[str]] = []
+    plain = pages.Builder.prepare_writing
+
+    def noting(self: pages.Builder, docnames: set[str]) -> None:
+        taken.append(sorted(self.taken))
+        plain(self, docnames)
+
+    monkeypatch.setattr(pages.Builder, "prepare_writing", noting)
+    store, chapters = Store(tmp_path / "store"), book.write(tmp_path / "chapters")
+    for name, show in (("03-memory-maths", "print(users)"), ("04-network", "print('same')")):
+        cells = ("markdown", f"# {name}"), ("code", "users = 1", ["parameters"]), ("code", show)
+        (chapters / f"{name}.ipynb").write_text(book.notebook([*cells]))
+
+    def build(out: str, store: Store = store, users: int = 1) -> dict[str, str]:
+        report.build({"users": users}, tmp_path / out, chapters_dir=chapters, store=store)
+        return manifest.listing(tmp_path / out)
+
+    first = build("one")
+    assert build("one") == first
+    assert build("one", users=2) == build("anew", Store(tmp_path / "anew-store"), users=2)
+    text = (chapters / "04-network.ipynb").read_text()
+    (chapters / "04-network.ipynb").write_text(text.replace("# 04-network", "# Another title"))
+    assert build("one", users=2) == build("other", Store(tmp_path / "other-store"), users=2)
+    every = ["01-hopper", "03-memory-maths", "04-network"]  # the first page is always written
+    assert taken == [[], every, ["04-network"], [], [], []]  # each page shows the titles of all
+
+
+def test_functions_of_a_customer_are_kept_by_reads_alone() -> None:
+    """A plain cache would hand on what was computed of a customer without a word of which of her fields it rests on."""
+    plain = []
+    for path in (inputs.PACKAGE).rglob("*.py"):
+        if path.is_relative_to(inputs.PACKAGE / "report"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                how = {ast.unparse(each).split("(")[0] for each in node.decorator_list}
+                given = ast.unparse(node.args)
+                if how & {"cache", "lru_cache", "functools.cache", "functools.lru_cache"} and (
+                    "Customer" in given or "Plan" in given
+                ):
+                    plain.append(f"{path.name}: {node.name}")
+    assert plain == []
+
+
 @pytest.mark.usefixtures("keeps")
 def test_an_unchanged_report_is_left_as_it_is_and_a_spoilt_one_is_not(tmp_path: Path) -> None:
     out, chapters = tmp_path / "report", book.write(tmp_path / "chapters")
@@ -89,7 +179,7 @@ def test_a_file_that_a_chapter_read_counts(tmp_path: Path) -> None:
     given = {"users": 1, "model": str(model)}
     kept = Chapters(given, Store(tmp_path / "store"))
     done = execute.run_one(source, given, tmp_path / "out.ipynb").read_text()
-    kept.keep(source, {"fields": [], "files": [str(inputs.REPOSITORY / "data" / "prices.csv")]}, done)
+    kept.keep(source, {"fields": [], "parts": [], "files": [str(inputs.REPOSITORY / "data" / "prices.csv")]}, done)
     assert Chapters(given, kept.store).find(source) == done
     model.write_text('{"other": 1}')
     assert Chapters(given, kept.store).find(source) is None
@@ -100,7 +190,7 @@ def test_a_changed_fact_or_module_is_another_chapter(tmp_path: Path, monkeypatch
     store = Store(tmp_path / "store")
     done = execute.run_one(source, {"users": 1}, tmp_path / "out.ipynb").read_text()
     Chapters({"users": 1}, store).keep(
-        source, {"fields": [], "files": [str(inputs.REPOSITORY / "data/prices.csv")]}, done
+        source, {"fields": [], "parts": [], "files": [str(inputs.REPOSITORY / "data/prices.csv")]}, done
     )
     start = dict(inputs.at_start())
 
@@ -166,15 +256,15 @@ def test_modules_are_followed_wherever_they_are_imported() -> None:
 
 def test_fields_are_seen_however_they_are_read() -> None:
     code = (
-        "from hopperbook import customer; from hopperbook.report.kept import fields\n"
+        "from hopperbook import customer; from hopperbook import reads; from hopperbook.report.kept import fields\n"
         "who = customer.default(); fields.watch()\n"
         "hash(who); who == who; other = who.model_copy(update={'concurrency': 7})\n"
-        "assert fields.read() == frozenset(), fields.read()\n"
+        "assert reads.inputs() == frozenset(), reads.inputs()\n"
         "other.concurrency; who.held_tokens\n"
         "held = {'context_tokens', 'prompt_tokens', 'output_tokens', 'texts_per_request'}\n"
-        "assert fields.read() == {'concurrency'} | held, fields.read()\n"
+        "assert reads.inputs() == {'concurrency'} | held, reads.inputs()\n"
         "who.digest()\n"
-        "assert fields.read() == frozenset(customer.FIELDS)\n"
+        "assert reads.inputs() == frozenset(customer.FIELDS)\n"
     )
     for way in ("who.digest()", "who.model_dump()", "dict(who)", "repr(who)", "vars(who)", "who.model_dump_json()"):
         subprocess.run([sys.executable, "-c", code.replace("who.digest()", way)], check=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hopperbook import facts, serving
+from hopperbook import facts, reads, serving
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
 from hopperbook.planner import fleet, verify
@@ -93,7 +92,7 @@ def _contenders(customer: Customer, name: str, parts: tuple[str, ...]) -> list[s
     return [d for d in found if d.kv_precision == "fp8" or customer.kv_precision != "auto"]
 
 
-@functools.lru_cache(maxsize=1024)
+@reads.lru_cache(maxsize=1024)
 def simulated_over_cut(customer: Customer, part: str) -> float:
     """Return how many users a replica carries when simulated, over what the first cut says of it.
 
@@ -212,7 +211,7 @@ def _winners(costs: NDArray[np.float64]) -> NDArray[np.int_]:
     return winner
 
 
-@functools.lru_cache(maxsize=64)
+@reads.lru_cache(maxsize=64)
 def decision_map(customer: Customer) -> Map:
     """Work out which GPU is cheapest for each model size and number of users, at this customer's lengths and targets.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hopperbook import reads
 from hopperbook.customer import Customer
 from hopperbook.facts import own
 from hopperbook.planner import fleet, train
@@ -107,7 +107,7 @@ class Plan:
         return float(sum(getattr(part, column) for part in parts if part is not None))
 
 
-@functools.lru_cache(maxsize=64)
+@reads.lru_cache(maxsize=64)
 def plan(customer: Customer) -> Plan:
     """Make the plan of a customer.
 

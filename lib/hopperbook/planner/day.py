@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hopperbook import reads
 from hopperbook.customer import Customer
 from hopperbook.planner.tenure import assumptions
 
 HOURS = 24
 
 
-@functools.lru_cache(maxsize=1024)
+@reads.lru_cache(maxsize=1024)
 def curve(customer: Customer) -> NDArray[np.float64]:
     r"""Return the load of each hour over that of the busiest: the customer's own, or a smooth day of the same mean.
 

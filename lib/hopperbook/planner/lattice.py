@@ -6,12 +6,11 @@ her.  Users and history are crossed, since each decides what the other costs; th
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hopperbook import facts, serving
+from hopperbook import facts, reads, serving
 from hopperbook.customer import Customer, check
 from hopperbook.errors import InputError
 from hopperbook.models import load, parameters
@@ -63,7 +62,7 @@ class Lattice(NamedTuple):
     points: tuple[Point, ...]
 
 
-@functools.lru_cache(maxsize=16)
+@reads.lru_cache(maxsize=16)
 def lattice(customer: Customer) -> Lattice:
     """Plan the serving of the customer and of her neighbours.
 

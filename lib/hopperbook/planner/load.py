@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from statistics import NormalDist
 
 import numpy as np
 
+from hopperbook import reads
 from hopperbook.customer import Customer
 from hopperbook.models import Model, load, reader
 from hopperbook.planner.odds import Z80, bands
@@ -40,7 +40,7 @@ def served_model(customer: Customer) -> Model:
     return reader(model, customer.prompt_tokens) if customer.only_reads else model
 
 
-@functools.lru_cache(maxsize=1024)
+@reads.lru_cache(maxsize=1024)
 def demand(customer: Customer) -> Demand:
     """Return what the whole fleet is asked at the busy hour.
 
@@ -108,7 +108,7 @@ def allowance(factors: tuple[float, float], least: float) -> float:
     return float(min(1.0, np.exp(-(low + high) / 2 - NormalDist().inv_cdf(least) * (high - low) / (2 * Z80))))
 
 
-@functools.lru_cache(maxsize=65536)
+@reads.lru_cache(maxsize=65536)
 def limits(customer: Customer, d: Deployment, least: float) -> Targets:
     """Return the latencies that a replica may be predicted to have if it is to keep each target as surely as asked.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from hopperbook import facts, units
+from hopperbook import facts, reads, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import choose, fleet, train
@@ -89,7 +88,7 @@ def next_best(customer: Customer) -> str | None:
     return max(pool, key=lambda name: (pool[name], -flop_per_s(name))) if pool else None
 
 
-@functools.lru_cache(maxsize=64)
+@reads.lru_cache(maxsize=64)
 def estimate(customer: Customer, part: str) -> Estimate:
     """Estimate what serving and training on one more part would cost, from the first cut, without a simulation.
 

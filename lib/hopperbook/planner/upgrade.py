@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from hopperbook import cost, facts, serving
+from hopperbook import cost, facts, reads, serving
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import load
@@ -86,7 +85,7 @@ def first_tokens_per_s_per_gpu(customer: Customer, part: str, model: str) -> flo
     return max(_first_cut(customer, part, model)[1].values(), default=0.0) * customer.output_tokens
 
 
-@functools.lru_cache(maxsize=1024)
+@reads.lru_cache(maxsize=1024)
 def best_replica(customer: Customer, part: str, model: str) -> tuple[Deployment, Largest] | None:
     """Find the replica of a part that carries most for each GPU within the targets, nine times in ten.
 
@@ -171,7 +170,7 @@ def outgrown(customer: Customer) -> tuple[str, ...]:
     return (old, *facts.step_ups(old))
 
 
-@functools.lru_cache(maxsize=64)
+@reads.lru_cache(maxsize=64)
 def eased(customer: Customer) -> Customer:
     """Double a customer's latency targets until the owned part or a newer one keeps them, so that they can be compared.
 

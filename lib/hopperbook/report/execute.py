@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hopperbook import reads
 from hopperbook.errors import Failed
 from hopperbook.report import given, log, processes
 from hopperbook.report.kept import fields, simulations
@@ -70,22 +71,25 @@ def run(
         If a cell fails; the sentence names chapter and cell.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    waiting = []
-    for path in chapters:
-        text = kept.find(path) if kept else None
-        if text is None:
-            waiting.append(path)
-            continue
-        (out_dir / path.name).write_text(text, encoding="utf-8")
-        log.event("chapter kept", chapter=path.stem)
-        if progress:
-            progress(path.stem)
+    done = progress or (lambda name: None)
+    waiting = [path for path in chapters if not _taken(path, out_dir, done, kept)]
     if kept:
         waiting = kept.longest_first(waiting)
-    took = _run_all(waiting, parameters, out_dir, workers, progress, timeout_s)
+    took = _run_all(waiting, parameters, out_dir, workers, done, timeout_s, kept)
     if kept and took:
         kept.took(took)
     return [out_dir / path.name for path in chapters]
+
+
+def _taken(chapter: Path, out_dir: Path, done: Callable[[str], None], kept: Chapters | None) -> bool:
+    """Write an executed notebook that is kept, and return whether one is."""
+    text = kept.find(chapter) if kept else None
+    if text is None:
+        return False
+    (out_dir / chapter.name).write_text(text, encoding="utf-8")
+    log.event("chapter kept", chapter=chapter.stem)
+    done(chapter.stem)
+    return True
 
 
 def _run_all(
@@ -93,30 +97,30 @@ def _run_all(
     parameters: Mapping[str, Scalar],
     out_dir: Path,
     workers: int,
-    progress: Callable[[str], None] | None,
+    done: Callable[[str], None],
     timeout_s: float,
+    kept: Chapters | None,
 ) -> dict[str, float]:
     """Run chapters, each in a process of its own; return the seconds that each took."""
     took: dict[str, float] = {}
     if not chapters:
         return took
     preload()
-    jobs = {path.stem: partial(run_one, path, parameters, out_dir / path.name, timeout_s) for path in chapters}
-    alone = {path.stem: jobs.pop(path.stem) for path in chapters if not _plans(path)}
+    jobs = {path: partial(run_one, path, parameters, out_dir / path.name, timeout_s) for path in chapters}
+    alone = {path.stem: jobs.pop(path) for path in chapters if not _plans(path)}
 
     def rest() -> Mapping[str, Callable[[], Path]]:
         if jobs:
             with log.step("  libraries and the plan"):
-                warm(sorted(path for path in chapters if path.stem in jobs), parameters)
-        return jobs
+                warm(sorted(jobs), parameters, kept)
+        return {path.stem: job for path, job in jobs.items() if not _taken(path, out_dir, done, kept)}
 
     try:
         for name in processes.each_forked(alone, workers, rest):
             read = json.loads((out_dir / name).with_suffix(READ).read_text(encoding="utf-8"))
             took[name] = read["seconds"]
             log.took(f"  cells of {name}", read["seconds"], chapter=name)
-            if progress:
-                progress(name)
+            done(name)
     except Failed as error:
         raise ChapterError(str(error)) from None
     return took
@@ -150,12 +154,13 @@ def preload() -> None:
     simulations.install()
 
 
-def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
+def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar], kept: Chapters | None = None) -> None:
     """Load and compute in this process what the chapters share, so that each forked chapter finds it done.
 
     Every module that a chapter imports is imported, and the first chapter's beginning is run: its parameters and the
     next cell, which makes the customer and the plan. What they compute stays in the calculators' caches; what they put
-    out is dropped. Nothing depends on it but time: an error here is left for the chapter itself to report.
+    out is dropped. Nothing depends on it but time, and which parts of the plan a chapter rests on rather than on all
+    that it was made from: an error here is left for the chapter itself to report.
 
     Parameters
     ----------
@@ -163,28 +168,39 @@ def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar]) -> None:
         Notebooks.
     parameters : mapping of str to scalar
         The customer's fields.
+    kept : Chapters, optional
+        Where earlier runs are kept; it is told of the plan.
     """
-    cells = {path: code_cells(path) for path in chapters}
-    _warm(cells, parameters)
+    from hopperbook.planner.choose import Plan
+
+    if not reads.is_apart(None):  # what an earlier plan's parts were noted for
+        reads.set_apart(None)
+        reads.forget()
+    with reads.aside() as read:
+        plan = _warm({path: code_cells(path) for path in chapters}, parameters).get("plan")
+    if kept and isinstance(plan, Plan):
+        reads.set_apart(plan)
+        kept.planned(plan, read)
 
 
-def _warm(cells: Mapping[Path, list[tuple[str, list[str]]]], parameters: Mapping[str, Scalar]) -> None:
-    """Import what cells import, and run the first chapter's beginning."""
+def _warm(cells: Mapping[Path, list[tuple[str, list[str]]]], parameters: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Import what cells import, run the first chapter's beginning, and return the names that it leaves."""
     for source, _ in (cell for found in cells.values() for cell in found):
         for line in _imports(source):
             with contextlib.suppress(Exception):
                 exec(line, {})
     first = next(iter(cells.values()), [])
     start = next((place for place, (_, tags) in enumerate(first) if "parameters" in tags), None)
-    if start is None:
-        return
     names: dict[str, Any] = {"__name__": "__main__"}
+    if start is None:
+        return names
     quiet = io.StringIO()
     with contextlib.suppress(Exception), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         exec(first[start][0], names)
         names.update({name: value for name, value in parameters.items() if name in names})
         for source, _ in first[start + 1 : start + 2]:
             exec(source, names)
+    return names
 
 
 def code_cells(path: Path) -> list[tuple[str, list[str]]]:
@@ -260,7 +276,7 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
         raise ChapterError(_sentence(chapter, place, error.ename, error.evalue)) from None
     except RuntimeError as error:
         raise ChapterError(f"Chapter {chapter.stem}: {str(error).strip().splitlines()[-1]}") from None
-    read = notebook.metadata.pop("hopperbook", {}).get("read", {"fields": []})
+    read = notebook.metadata.pop("hopperbook", {}).get("read", {"fields": [], "parts": []})
     read["seconds"] = time.perf_counter() - begun
     out.with_suffix(READ).write_text(json.dumps(read), encoding="utf-8")
     out.write_text(given.without_paths(dumps(normalise(notebook)), parameters), encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from sphinx.application import Sphinx
 
 from hopperbook.report import collect, finding, linking, mime, numbering, policy
+from hopperbook.report.kept import pages
 from hopperbook.report.kept.store import Store, digest
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", add_policies)
     finding.setup(app)
+    pages.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -105,8 +107,9 @@ def add_policies(app: Sphinx, failed: Exception | None) -> None:
     if isinstance(coloured, _Coloured):
         coloured.keep()
     if not failed and app.builder.format == "html":
+        taken = {f"{page}.html" for page in getattr(app.builder, "taken", ())}
         for page in Path(app.outdir).rglob("*.html"):
-            if "_static" not in page.parts:
+            if "_static" not in page.parts and page.name not in taken:
                 _name_parts(page)
                 policy.put_in(page)
 

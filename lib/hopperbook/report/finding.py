@@ -145,6 +145,23 @@ def index(pages: Mapping[str, Sequence[Section]], stem: Callable[[str], str]) ->
     return {"pages": sorted(pages), "sections": listed, "words": dict(sorted(postings.items()))}
 
 
+def gathered(app: Sphinx) -> dict[str, Sequence[Section]]:
+    """Return the sections gathered so far.
+
+    Parameters
+    ----------
+    app : Sphinx
+        The application.
+
+    Returns
+    -------
+    dict of sequence of Section
+        By page; whoever has them from elsewhere adds them.
+    """
+    found: dict[str, Sequence[Section]] = vars(app).setdefault("hopperbook_sections", {})
+    return found
+
+
 def setup(app: Sphinx) -> None:
     """Gather the sections of every page as Sphinx resolves it, and put the search on the page of search.
 
@@ -153,17 +170,16 @@ def setup(app: Sphinx) -> None:
     app : Sphinx
         The application.
     """
-    gathered: dict[str, Sequence[Section]] = {}
 
     def gather(app: Sphinx, page: nodes.document, name: str) -> None:
-        gathered[name] = sections(page)
+        gathered(app)[name] = sections(page)
 
     def put(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
         if page == "search" and app.builder.name == "html":
             static = Path(app.outdir) / "_static"
             static.mkdir(parents=True, exist_ok=True)
             stem = app.builder.indexer.lang.stem  # type: ignore[attr-defined]
-            content = json.dumps(index(gathered, stem), ensure_ascii=False, separators=(",", ":"))
+            content = json.dumps(index(gathered(app), stem), ensure_ascii=False, separators=(",", ":"))
             (static / FILE).write_text(f"window.hbSearch={content};\n", encoding="utf-8")
             for name in (FILE, "search.js"):
                 app.add_js_file(name, loading_method="defer", priority=900)

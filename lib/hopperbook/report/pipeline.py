@@ -125,6 +125,7 @@ def _build(
                     strict=strict,
                     customer_file=given.file_name(parameters),
                     places=reference.names(explained) if whole else None,
+                    store=kept.store,
                 )
         with log.step("checks and disk"):
             _write_results(site, parameters, notebooks)
@@ -176,6 +177,7 @@ def _keep(kept: Chapters, chapters: Sequence[Path], notebooks: Sequence[Path]) -
         read = notebook.with_suffix(execute.READ)
         if read.exists():
             kept.keep(chapter, _read(read), notebook.read_text(encoding="utf-8"))
+    kept.keep_plan()
     kept.store.prune()
 
 

@@ -17,6 +17,7 @@ from hopperbook.display.core import RESULT_MIME
 from hopperbook.display.figure import CHART_MIME
 from hopperbook.errors import Failed
 from hopperbook.report import collect, mime
+from hopperbook.report.kept.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = "00-the-answer"
@@ -41,6 +42,7 @@ def html(
     builder: str = "html",
     customer_file: str = "",
     places: Mapping[str, str] | None = None,
+    store: Store | None = None,
 ) -> Path:
     """Make the site of a folder of executed notebooks.
 
@@ -64,6 +66,8 @@ def html(
         Name of the customer's file, which will stand beside the pages.
     places : mapping of str, optional
         Where each calculator is explained, by its name, below the site.
+    store : Store, optional
+        Where finished pages are kept; without it every page is made anew.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def html(
         overrides: dict[str, Any] = {"hopperbook_pictures": str(pictures or ""), "hopperbook_root": ROOT}
         overrides |= {"hopperbook_notebooks": str(notebooks_dir.resolve()), "hopperbook_customer": customer_file}
         overrides |= {"hopperbook_places": dict(places or {})}
+        overrides |= {"hopperbook_store": str(store.folder) if store else ""}
         if title:
             overrides |= {"html_title": title}
         site = Path(folder) / "site"
@@ -154,6 +159,8 @@ def _prepare_cell(cell: dict[str, Any]) -> None:
     elif not tags & TAGGED:
         tags.add("hide-input")
     cell["metadata"]["tags"] = sorted(tags)
+    if tags & {"parameters", "injected-parameters"}:
+        cell["source"] = ""  # no page shows it, and no page then depends on the values in it
     cell["outputs"] = [light for output in cell["outputs"] if (light := _lighten(output, sorted(tags))) is not None]
 
 

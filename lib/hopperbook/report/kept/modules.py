@@ -102,6 +102,7 @@ def _above(name: str) -> list[str]:
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
+@functools.cache
 def _file(name: str) -> Path | None:
     """Return the file of a module; None where the name is of something else."""
     place = PACKAGE.parent.joinpath(*name.split("."))
@@ -109,16 +110,17 @@ def _file(name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def _kept_imports(path: Path) -> tuple[str, ...]:
+    return _imports_of(path, path.stat().st_mtime_ns)
+
+
 @functools.lru_cache(maxsize=4096)
-def _imports_of(content: bytes) -> tuple[str, ...]:
-    """Return what a file's content imports, as kept from an earlier process where it is."""
+def _imports_of(path: Path, written_ns: int) -> tuple[str, ...]:
+    """Return what a file imports, as kept from an earlier process where its content is the same."""
+    content = path.read_bytes()
     key = digest(["imports", hashlib.sha256(content).hexdigest()])
     known = Store().get("imports", key)
     if known is None:
         known = imports(content.decode("utf-8"))
         Store().put("imports", key, known)
     return tuple(known)
-
-
-def _kept_imports(path: Path) -> tuple[str, ...]:
-    return _imports_of(path.read_bytes())

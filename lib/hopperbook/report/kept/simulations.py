@@ -117,7 +117,7 @@ def plain_values(value: Any) -> Any:
     Parameters
     ----------
     value : object
-        Dataclasses, mappings, sequences, numbers and texts.
+        Tables, dataclasses, mappings, sequences, numbers and texts.
 
     Returns
     -------
@@ -138,6 +138,12 @@ def plain_values(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return f"float {value!r}"
+    if isinstance(value, pd.DataFrame):
+        cells = pd.util.hash_pandas_object(value).to_numpy().tobytes()
+        kinds = [[str(name), str(kind)] for name, kind in value.dtypes.items()]
+        return ["table", kinds, hashlib.sha256(cells).hexdigest()]
+    if isinstance(value, np.generic):
+        return [type(value).__name__, plain_values(value.item())]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [[each.name, plain_values(getattr(value, each.name))] for each in dataclasses.fields(value)]
         return [type(value).__name__, fields]
