@@ -156,15 +156,13 @@ def _on_the_fleet(rows: pd.DataFrame, serving: Configuration | None, customer: C
 LARGEST_CLUSTER = 16_384  # as the customer's field allows
 
 
-def shown(customer: Customer, trained: TrainingRun | None, rows: pd.DataFrame) -> TrainingRun | None:
-    """Return a run to explain: the one chosen, else the quickest, else the smallest cluster that holds the states.
+def shown(customer: Customer, rows: pd.DataFrame) -> TrainingRun | None:
+    """Return a run to explain where the plan chose none: the quickest, or the smallest cluster that holds the states.
 
     Parameters
     ----------
     customer : Customer
         The load.
-    trained : TrainingRun or None
-        The run that the plan chose.
     rows : DataFrame
         The plan's training table.
 
@@ -177,11 +175,9 @@ def shown(customer: Customer, trained: TrainingRun | None, rows: pd.DataFrame) -
     --------
     >>> from hopperbook.customer import default
     >>> one = default().model_copy(update={"training_task": "pretrain", "max_gpus": 1})
-    >>> int(shown(one, None, pd.DataFrame()).gpus)
+    >>> int(shown(one, pd.DataFrame()).gpus)
     8
     """
-    if trained is not None:
-        return trained
     if len(rows):
         return run_of_row(rows.loc[rows.days.idxmin()])
     ways = {part: tenures(customer, part) for part in standing_parts(customer)}

@@ -108,7 +108,9 @@ def explained(customer: Customer) -> Explained:
     if stands_in:
         customer = customer.model_copy(update=STAND_IN)
     plan = planner.plan(customer)
-    run = train.shown(customer, plan.training, plan.training_table)
+    if plan.training is not None:
+        return Explained(customer, plan, plan.training, stands_in, None)
+    run = train.shown(customer, plan.training_table)
     if len(plan.training_table) or run is None:
         return Explained(customer, plan, run, stands_in, None)
     wider = customer.model_copy(update={"max_gpus": run.gpus})
