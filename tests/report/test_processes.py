@@ -121,3 +121,14 @@ def test_a_signal_that_python_loses_comes_again(capfd: pytest.CaptureFixture[str
         time.sleep(20)
     assert held == [] and time.monotonic() - begun < 5
     assert capfd.readouterr().err == ""
+
+
+def test_linear_algebra_takes_one_thread_whatever_the_processors() -> None:
+    code = (
+        "from hopperbook.report import processes; processes.one_thread_each()\n"
+        "import numpy as np; np.ones((500, 500)) @ np.ones((500, 500)); from pathlib import Path\n"
+        "print(Path('/proc/self/status').read_text().split('Threads:')[1].split()[0])"
+    )
+    plain = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"

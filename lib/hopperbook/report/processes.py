@@ -77,7 +77,8 @@ def _data_bytes() -> int:
 def one_thread_each() -> None:
     """Let the library of linear algebra take one thread in this process and its children, if it is not loaded yet.
 
-    Work is spread over processes; threads that wait for one another beside them take the time of both.
+    Work is spread over processes. Each further thread holds 40 MB that count against the limit of every chapter, and it
+    would take one for each processor: on a machine of 64, more than half of that limit.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
