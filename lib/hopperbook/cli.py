@@ -88,12 +88,14 @@ def build(
     profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
-    from hopperbook import planner, report
+    from hopperbook import report
     from hopperbook.report import log, look
 
     started = time.perf_counter() - STARTED_S
     who = _load(customer, [*(set_ or []), f"language={words.absolute()}"] if words else set_, parts)
     if trace:
+        from hopperbook import planner
+
         who = planner.of_trace(who, trace).customer
     target = out or REPORTS / customers.slug(who.name)
     begun = time.perf_counter()
