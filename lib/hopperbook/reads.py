@@ -153,8 +153,11 @@ def set_apart(value: object) -> None:
     Parameters
     ----------
     value : object
-        One that a function behind :func:`lru_cache` returns; None for none.
+        One that a function behind :func:`lru_cache` returns; None for none.  What was kept while another was apart is
+        forgotten: its making may have noted parts of that one.
     """
+    if _apart[0] is not None:
+        forget()
     _apart[0] = value
 
 
@@ -164,7 +167,7 @@ def is_apart(value: object) -> bool:
     Parameters
     ----------
     value : object
-        Anything but None.
+        Any.
 
     Returns
     -------

@@ -173,9 +173,7 @@ def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar], kept: Chapt
     """
     from hopperbook.planner.choose import Plan
 
-    if not reads.is_apart(None):  # what an earlier plan's parts were noted for
-        reads.set_apart(None)
-        reads.forget()
+    reads.set_apart(None)
     with reads.aside() as read:
         plan = _warm({path: code_cells(path) for path in chapters}, parameters).get("plan")
     if kept and isinstance(plan, Plan):
