@@ -3,7 +3,7 @@
 The short form runs four and looks at results and memory; times mean something only for many, on a quiet machine.  One
 worker draws charts beside its chapters and so uses more than one core: it is given one, so that two workers have twice
 as much.  A batch begins with some seconds that no further worker shortens, so the customers are many.  Two cores of a
-rented machine are seldom twice one: what two batches gain on them that know nothing of each other is measured beside it.
+rented machine are seldom twice one: what two batches that know nothing of each other gain on them is measured too.
 """
 
 from __future__ import annotations
