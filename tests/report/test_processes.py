@@ -80,6 +80,17 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert gone(int((tmp_path / "child").read_text()))
 
 
+@pytest.mark.parametrize("words", [["worker"], ["drawer", "nowhere"]])
+def test_a_helper_whose_parent_ended_first_ends_at_once(words: list[str]) -> None:
+    """A batch that is killed while its helpers load leaves none that goes on with what it had been asked for."""
+    name, *given = words
+    other = subprocess.Popen([sys.executable, "-c", "pass"])
+    other.wait()
+    command = [sys.executable, "-m", f"hopperbook.report.{name}", *given, str(other.pid)]
+    done = subprocess.run(command, input=b'{"file": "asked for"}\n', capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
 def test_a_cell_that_eats_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "CHAPTER_BYTES", 256 << 20)
     monkeypatch.setattr(processes.limit_memory, "__defaults__", (256 << 20,))

@@ -1,9 +1,8 @@
-"""The process that draws charts: ``python -m hopperbook.report.drawer FOLDER`` reads specifications, one a line."""
+"""The process that draws charts: ``python -m hopperbook.report.drawer FOLDER PARENT`` reads a specification a line."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def serve(folder: Path) -> None:
 
 if __name__ == "__main__":
     processes.leave_signals_to_parent()
-    processes.end_with_parent(os.getppid())
+    processes.end_with_parent(int(sys.argv[2]))
     try:
         serve(Path(sys.argv[1]))
     except FileNotFoundError:

@@ -212,7 +212,7 @@ class Drawer:
 
     def _started(self) -> subprocess.Popen[str]:
         """Start the process."""
-        command = [sys.executable, "-m", "hopperbook.report.drawer", str(self.folder)]
+        command = [sys.executable, "-m", "hopperbook.report.drawer", str(self.folder), str(os.getpid())]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
         return subprocess.Popen(command, **pipes, process_group=0)  # Ctrl-C is for this process, which ends it
 

@@ -91,7 +91,9 @@ def _builder() -> subprocess.Popen[bytes]:
     if not _builders or _builders[0].poll() is not None:
         _builders[:] = [
             subprocess.Popen(
-                [sys.executable, "-m", "hopperbook.report.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-m", "hopperbook.report.worker", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             )
         ]
     return _builders[0]
@@ -110,11 +112,13 @@ def _end(builder: subprocess.Popen[bytes]) -> None:
 
 def serve() -> None:
     """Build what is asked for on standard input, a line of JSON each, and answer on standard output."""
-    from hopperbook.report import execute, processes
+    from hopperbook.report import processes
 
-    processes.one_thread_each()
+    processes.end_with_parent(int(sys.argv[1]))  # which may have ended before this line
     processes.leave_signals_to_parent()
-    processes.end_with_parent(os.getppid())
+    processes.one_thread_each()
+    from hopperbook.report import execute
+
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever is printed goes to the error stream
     limited, loaded = False, False
