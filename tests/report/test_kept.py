@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.report import book
@@ -142,6 +143,14 @@ def test_only_pages_that_changed_are_written(tmp_path: Path, monkeypatch: pytest
     assert build("one", users=2) == build("other", Store(tmp_path / "other-store"), users=2)
     every = ["01-hopper", "03-memory-maths", "04-network"]  # the first page is always written
     assert taken == [[], every, ["04-network"], [], [], []]  # each page shows the titles of all
+
+
+def test_a_part_of_a_plan_without_a_plain_value_is_not_kept(tmp_path: Path) -> None:
+    kept = Chapters({}, Store(tmp_path / "store"))
+    kept.planned(SimpleNamespace(small=object(), answer="none"), [])  # type: ignore[arg-type]
+    read = {"fields": [], "files": []}
+    assert kept._key("base", read | {"parameters": [], "parts": ["answer"]})
+    assert kept._key("base", read | {"parameters": [], "parts": ["small"]}) is None
 
 
 def test_functions_of_a_customer_are_kept_by_reads_alone() -> None:

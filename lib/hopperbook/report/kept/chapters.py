@@ -10,6 +10,7 @@ way, as the digests of its parts.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -81,12 +82,17 @@ class Chapters:
         return None if kept is None else kept["notebook"].replace(MARK, self._assignments(chapter))
 
     def planned(self, plan: Plan, read: Iterable[str]) -> None:
-        """Take note of the plan that chapters will be run with, and of what was read to make it."""
+        """Take note of the plan that chapters will be run with, and of what was read to make it.
+
+        A part that has no plain value is left out: a chapter that reads it is not kept.
+        """
         from hopperbook.report.kept.simulations import plain_values
 
+        self._parts = {}
         with reads.aside():
-            named = {name: getattr(plan, name) for name in vars(plan) if name != "customer"}
-            self._parts = {name: digest(plain_values(part)) for name, part in named.items()}
+            for name, part in vars(plan).items():
+                with contextlib.suppress(TypeError):
+                    self._parts[name] = digest(plain_values(part))
         self._plan_read = _recorded(read)
 
     def keep(self, chapter: Path, read: Read, notebook: str) -> None:
