@@ -86,6 +86,8 @@ def _linked(tags: dict[str, str], whole: bool) -> Linked:
 def calculators(places: Mapping[str, str]) -> Linked:
     """Return the calculators as code names them; a page calls each by the words of ``data/calculators.yaml``.
 
+    The pattern finds all that looks like one, for two thousand names are many to look for.
+
     Parameters
     ----------
     places : mapping of str
@@ -102,7 +104,8 @@ def calculators(places: Mapping[str, str]) -> Linked:
     '<a class="hb-call" href="reference/planner.html" title="planner.plan">'
     """
     start = '<a class="hb-call" href="{}" title="{}">'
-    return _linked({name: start.format(escape(place), name) for name, place in places.items()}, whole=True)
+    tags = {name: start.format(escape(place), name) for name, place in places.items()}
+    return Linked(re.compile(r"(?<![\w.-])[A-Za-z_]\w*\.[A-Za-z_]\w*(?![\w-])"), tags)
 
 
 def called(tags: Mapping[str, str], found: str, before: str) -> str:
@@ -180,7 +183,7 @@ def _linked_text(text: str, rules: Sequence[Rule]) -> str:
         return text
     (linked, put), *rest = rules
     parts, start = [], 0
-    for hit in linked.pattern.finditer(text):
+    for hit in (each for each in linked.pattern.finditer(text) if each[0] in linked.tags):
         parts += [_linked_text(text[start : hit.start()], rest), put(linked.tags, hit[0], text[: hit.start()])]
         start = hit.end()
     return "".join([*parts, _linked_text(text[start:], rest)])
