@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numba.core.caching import _CacheLocator
 
-from hopperbook import facts
+from hopperbook import compiled, facts
 
 ROOT = facts.DATA.parent
 #: What is left behind: files that another process is just writing, and how the library was installed.
@@ -22,8 +22,11 @@ def tree(there: Path, names: Iterable[str] = ("lib", "data")) -> Path:
             shutil.copytree(ROOT / name, there / name, ignore=LEFT)
         else:
             shutil.copy(ROOT / name, there)
-    source = Path("lib/hopperbook/serving/events.py")  # numba keeps a folder for each place of a source
-    before, after = (_CacheLocator.get_suitable_cache_subpath(str(root / source)) for root in (ROOT, there))
-    for folder in (there / source.parent / "__pycache__").glob(f"*/{before}"):
-        folder.rename(folder.with_name(after))
+    library = Path("lib/hopperbook")
+    for source in compiled.SOURCES[1:]:  # numba keeps a folder for each place of sources
+        before, after = (
+            _CacheLocator.get_suitable_cache_subpath(str(root / library / source)) for root in (ROOT, there)
+        )
+        for folder in (there / library / "__pycache__").glob(f"*/{before}"):
+            folder.rename(folder.with_name(after))
     return there

@@ -12,7 +12,7 @@ from hopperbook.planner import day, stress, verify
 from hopperbook.planner.load import allowance, demand, limits
 from hopperbook.planner.odds import probability
 from hopperbook.planner.together import together
-from hopperbook.serving.demand import Demand, Targets, answer, at_rate, largest
+from hopperbook.serving.demand import Demand, Targets, _latency, answer, at_rate, largest
 from hopperbook.serving.disaggregated import best_division, divided, transfer_s
 from hopperbook.serving.events import Requests
 from hopperbook.serving.queue import Lengths
@@ -242,3 +242,9 @@ def test_a_model_that_one_server_does_not_hold_is_dealt_out_over_several():
     near, far = (serving.deploy(load("llama-3.1-70b"), "H100 SXM", tp=tp, pp=2) for tp in (4, 8))
     hop = [float(serving.decode_step_s(d, 32, 2048)) for d in (near, far)]
     assert hop[1] < hop[0]  # eight GPUs a stage read their weights faster than the wire takes
+
+
+@given(st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=60))
+def test_a_latency_has_numpys_percentiles_to_the_bit(values):
+    seen = _latency(np.array(values))
+    assert list(seen) == [np.mean(values), *np.percentile(values, (50, 90, 95, 99))]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import serving
+from hopperbook import compiled, serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
-from hopperbook.serving import batching, compiled, events
+from hopperbook.serving import batching, events
 from hopperbook.serving.events import Limits, Requests, replay
 from hopperbook.serving.ticker import ticker
 from hopperbook.serving.traffic import Traffic, draw
@@ -24,8 +24,10 @@ ENGINES.append(serving.deploy(SMALL, "H100 SXM", precision="bf16", engine_name="
 
 def test_what_is_kept_compiled_depends_on_every_file_that_is_compiled():
     """Numba looks at a function's own file only: a change in another would go unnoticed."""
-    package = Path(compiled.__file__).parent
-    compiling = {path.name for path in package.glob("*.py") if "@compiled" in path.read_text()}
+    library = Path(compiled.__file__).parent
+    compiling = {
+        path.relative_to(library).as_posix() for path in library.rglob("*.py") if "\n@compiled\n" in path.read_text()
+    }
     assert compiling | {"compiled.py"} == set(compiled.SOURCES)
 
 

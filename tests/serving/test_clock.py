@@ -8,13 +8,34 @@ from hypothesis import strategies as st
 from hopperbook import serving
 from hopperbook.models import load
 from hopperbook.serving import ticker
-from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, read, read_table
+from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, read, read_table
 
 REPLICAS = [
     serving.deploy(load("llama-3.1-8b"), "H100 SXM", precision="bf16"),
     serving.deploy(load("llama-3.3-70b"), "A100 SXM", tp=4, pp=2, precision="int8"),
     serving.deploy(load("deepseek-v3"), "H200 SXM", tp=8, attention_dp=8),
 ]
+
+
+def decode(d, batch, context):
+    """Return the seconds of a step of pure decode, read part by part."""
+    clock = serving.clock_of(d)
+    share = np.maximum(batch / clock.ranks, 1.0)
+    attention = read_table(BATCH, CONTEXT, clock.generation_s, share, context)
+    return read(TOKENS, clock.decode_s, share) + attention + read(BATCH, clock.head_s, share)
+
+
+def mixed(d, batch, context, new, prompts, cached):
+    """Return the seconds of a step with prompts, read part by part."""
+    clock, dp = serving.clock_of(d), d.attention_dp
+    share, each, count = batch / clock.ranks, np.maximum(new / dp, 1.0), np.maximum(prompts / dp, 1.0)
+    whole = each * dp / np.clip(prompts, 1.0, dp)
+    decoding = read_table(BATCH, CONTEXT, clock.generation_s, np.maximum(share, 1.0), context)
+    fresh = read_table(PROMPTS, NEW_TOKENS, clock.context_s, count, np.maximum(whole / count, 1.0))
+    chunk = read_table(NEW_TOKENS, CONTEXT, clock.cached_s, whole, np.maximum(cached, 1.0))
+    attention = np.where(share > 0, decoding, 0.0) + np.where(cached > 0, chunk, fresh)
+    head = read(BATCH, clock.head_s, np.maximum(share + count, 1.0))
+    return read(TOKENS, clock.mixed_s, share + each) + attention + head
 
 
 @settings(max_examples=200, deadline=None)
@@ -26,20 +47,29 @@ REPLICAS = [
     st.integers(1, 300),
     st.integers(0, 400_000),
 )
-def test_a_simulation_reads_what_arrays_read(d, batch, context, new, prompts, cached):
-    clock = serving.clock_of(d)
-    whole = clock.mixed_step_s(batch, context, new, prompts, cached)
-    one = ticker.mixed_s(ticker.ticker(clock), batch, context, new, prompts, cached)
-    assert one == pytest.approx(float(whole), rel=1e-12)
+def test_a_step_is_its_parts_read_between_grid_points(d, batch, context, new, prompts, cached):
+    asked = np.array([[batch, context, new, prompts, cached]] * 2, float).T
+    wanted = mixed(d, *asked)
+    assert serving.mixed_step_s(d, *asked) == pytest.approx(wanted, rel=1e-12)
+    one = ticker.mixed_s(ticker.ticker(serving.clock_of(d)), *asked[:, 0])
+    assert one == float(serving.mixed_step_s(d, *asked[:, 0])) == pytest.approx(float(wanted[0]), rel=1e-12)
     if batch:
-        step = clock.decode_step_s(batch, context)
-        assert ticker.decode_s(ticker.ticker(clock), batch, context) == pytest.approx(float(step), rel=1e-12)
+        step = decode(d, *asked[:2])
+        assert serving.decode_step_s(d, *asked[:2]) == pytest.approx(step, rel=1e-12)
+        assert float(serving.decode_step_s(d, batch, context)) == pytest.approx(float(step[0]), rel=1e-12)
+
+
+def test_loads_are_broadcast_together():
+    steps = serving.decode_step_s(REPLICAS[0], [[1], [64]], [10, 100, 1000])
+    assert steps.shape == (2, 3)
+    assert steps[1, 2] == serving.decode_step_s(REPLICAS[0], 64, 1000)
+    assert np.ndim(serving.decode_step_s(REPLICAS[0], 64, 1000)) == 0
 
 
 def test_no_two_replicas_of_attention_share_a_prompt():
-    clock = serving.clock_of(REPLICAS[2])
-    one, eight = (float(clock.mixed_step_s(0, 1, n * 30_000, n)) for n in (1, 8))
-    alone = float(read_table(PROMPTS, NEW_TOKENS, clock.context_s, 1, 30_000))
+    d = REPLICAS[2]
+    one, eight = (float(serving.mixed_step_s(d, 0, 1, n * 30_000, n)) for n in (1, 8))
+    alone = float(read_table(PROMPTS, NEW_TOKENS, serving.clock_of(d).context_s, 1, 30_000))
     assert alone < one < eight
     assert eight < 8 * one
 

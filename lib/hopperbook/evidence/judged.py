@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,13 @@ from hopperbook.errors import InputError
 from hopperbook.evidence import groups, kept
 from hopperbook.evidence.answers import predict
 from hopperbook.evidence.rows import read, suspect
+
+
+@functools.cache
+def _columns(path: Path) -> tuple[str, ...]:
+    """Return the names of a file's columns."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return tuple(next(csv.reader(file)))
 
 
 @functools.cache
@@ -65,7 +74,7 @@ def _found(kind: str, quantity: str, split: str) -> pd.DataFrame:
     """Find the rows of :func:`judged`, their groups, and whether ranges hold them."""
     found = []
     for path in sorted((facts.DATA / "measurements").glob("*.csv.gz")):
-        if quantity in pd.read_csv(path, nrows=0).columns:
+        if quantity in _columns(path):
             rows = _answered(path, split)
             if len(rows):
                 found.append(rows[(rows.kind == kind) & (rows.quantity == quantity) & rows.error.notna()])

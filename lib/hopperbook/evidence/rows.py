@@ -163,7 +163,7 @@ def alike(rows: pd.DataFrame, columns: Iterable[str]) -> list[str]:
     >>> alike(pd.DataFrame({"model": ["a", "a"], "gpu": ["H100", None]}), ["model", "gpu"])
     ['a|H100', 'a|']
     """
-    text = (rows[column].fillna("").astype(str) for column in columns)
+    text = (rows[column].fillna("").astype(str).tolist() for column in columns)
     return list(map("|".join, zip(*text, strict=True)))
 
 

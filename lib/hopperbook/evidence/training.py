@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -95,8 +95,8 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     >>> round(float(answer.tokens_per_s_per_gpu) / 1e3, 1)  # thousands; published: 10.153 (nvidia-dgxc-benchmarking)
     10.1
     """
-    table = pd.DataFrame(dict.fromkeys(quantities, np.nan), index=rows.index).assign(note="", family="training")
-    table["near"], table["wider"] = "", 1.0
+    blank = dict.fromkeys(quantities, np.nan) | {"note": "", "family": "training", "near": "", "wider": 1.0}
+    lines: list[dict[str, Any]] = [dict(blank) for _ in range(len(rows))]
     asked: dict[Options, list[tuple[int, Layout]]] = {}
     notes: dict[int, list[str]] = {}
     for at, row in enumerate(rows.to_dict("records")):
@@ -104,23 +104,22 @@ def predict_training(rows: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
             options, layouts, notes[at] = read_row(row)
             asked.setdefault(options, []).extend((at, layout) for layout in layouts)
         except InputError as problem:
-            table.iat[at, table.columns.get_loc("note")] = str(problem)
+            lines[at]["note"] = str(problem)
     for options, pairs in asked.items():
-        _answer_group(options, pairs, notes, table, quantities)
-    return table
+        _answer_group(options, pairs, notes, lines, quantities)
+    return pd.DataFrame(lines, index=rows.index, columns=list(blank))
 
 
 def _answer_group(
-    options: Options, pairs: list[tuple[int, Layout]], notes: dict[int, list[str]], table: pd.DataFrame,
+    options: Options, pairs: list[tuple[int, Layout]], notes: dict[int, list[str]], lines: list[dict[str, Any]],
     quantities: list[str],
 ) -> None:  # fmt: skip
     """Time the layouts of rows with equal options and write each row's fastest that fits."""
-    column = table.columns.get_loc
     try:
         result = timed(options, [layout for _, layout in pairs])
     except InputError as problem:
         for at in {at for at, _ in pairs}:
-            table.iat[at, column("note")] = str(problem)
+            lines[at]["note"] = str(problem)
         return
     room, capacity = usable_bytes(options.gpu), options.gpu.memory_bytes
     need, least = result.memory_bytes, result.memory_bytes
@@ -140,7 +139,7 @@ def _answer_group(
         if least[best] * low > capacity:
             short = f"{units.fixed(least[best] / GIB)} GiB of {units.fixed(capacity / GIB)} GiB a GPU"
             words.append(f"needs about {short}: does not fit")
-            table.iat[at, column("note")] = "; ".join(words)
+            lines[at]["note"] = "; ".join(words)
             continue
         layout = pairs[best][1]
         if len(mine) > 1:
@@ -148,30 +147,27 @@ def _answer_group(
         if not fits:
             how = "with selective" if options.recompute == "selective" else "without"
             words.append(f"memory is tight: about {units.fixed(need[best] / GIB)} GiB {how} recomputation")
-        _write(table, at, options, layout, result, best, quantities)
-        table.iat[at, column("note")] = "; ".join(filter(None, words))
+        lines[at] |= _line(options, layout, result, best, quantities)
+        lines[at]["note"] = "; ".join(filter(None, words))
 
 
-def _write(
-    table: pd.DataFrame, at: int, options: Options, layout: Layout, result: Step, best: int, quantities: list[str]
-) -> None:
-    """Write one row's quantities, family and whether they leave what was measured."""
-    column = table.columns.get_loc
+def _line(options: Options, layout: Layout, result: Step, best: int, quantities: list[str]) -> dict[str, Any]:
+    """Return one row's quantities, family and whether they leave what was measured."""
     rate = float(result.tokens_per_s_per_gpu[best])
     flop = models.training_flop_per_token(options.model, layout.seq_len)
     values = {
         "tokens_per_s_per_gpu": rate, "model_tflops_per_gpu": rate * flop / 1e12,
         "step_s": float(result.total_s[best]), "memory_gib": float(result.memory_bytes[best]) / GIB,
     }  # fmt: skip
-    for quantity in quantities:
-        table.iat[at, column(quantity)] = values[quantity]
     record = framework(options.framework, options.gpu.architecture)
     kind = "-ranking" if record.ranking else "-moe" if options.model.experts else "/dense"
     tuned = "" if options.task == "pretrain" else "/tuning"
-    table.iat[at, column("family")] = f"training{kind}/{record.name}{tuned}"
-    table.iat[at, column("near")] = options.gpu.stand_in["training"]
     alike = record.name in one_campaign() or (options.model.experts and "experts" in one_campaign())
-    table.iat[at, column("wider")] = one_campaign_exponent() if alike else 1.0
+    return {quantity: values[quantity] for quantity in quantities} | {
+        "family": f"training{kind}/{record.name}{tuned}",
+        "near": options.gpu.stand_in["training"],
+        "wider": one_campaign_exponent() if alike else 1.0,
+    }
 
 
 def _tokens(pairs: list[tuple[int, Layout]]) -> NDArray[np.float64]:

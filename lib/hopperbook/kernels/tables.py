@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import map_coordinates
 
 from hopperbook import facts
+from hopperbook.kernels import between
 from hopperbook.kernels.roofline import ROOFLINES, Chip, Floats, chip
 
 #: For each family: the columns that name a grid, and those that span it.
@@ -49,6 +49,12 @@ class Grid:
     axes: tuple[Floats, ...]
     residual: Floats
     measured: NDArray[np.bool_]
+
+    @cached_property
+    def flat(self) -> tuple[Floats, Floats, between.Ints]:
+        """Residuals and axes in one row each, and where each axis begins and the last ends."""
+        starts = np.cumsum([0, *map(len, self.axes)], dtype=np.int64)
+        return np.ascontiguousarray(self.residual).ravel(), np.concatenate(self.axes), starts
 
 
 @cache
@@ -164,14 +170,14 @@ def load(engine: str, family: str, gpu_name: str, key: tuple[Any, ...]) -> Grid:
     return Grid(tuple(np.log(p.astype(float)) for p in points), residual, column["measured"].reshape(shape))
 
 
-def at(grid: Grid, coordinates: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+def at(grid: Grid, coordinates: Sequence[Floats] | Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Interpolate a grid's residual linearly in log coordinates, held at its edge outside.
 
     Parameters
     ----------
     grid : Grid
         The table.
-    coordinates : list of array of float, shape (n,)
+    coordinates : sequence of array of float, shape (n,)
         One array an axis, in the axis's own unit.
 
     Returns
@@ -179,14 +185,12 @@ def at(grid: Grid, coordinates: list[Floats]) -> tuple[Floats, NDArray[np.bool_]
     residual, beyond : array of float and of bool, shape (n,)
         ``log(seconds / roofline)``, and whether a coordinate lies outside the grid.
     """
-    index, beyond = [], np.zeros(coordinates[0].shape, bool)
-    for axis, value in zip(grid.axes, coordinates, strict=True):
-        log = np.log(np.maximum(value, 1e-9))
-        beyond |= (log < axis[0] - 1e-9) | (log > axis[-1] + 1e-9)
-        index.append(np.interp(log, axis, np.arange(len(axis), dtype=float)))
-    if len(index) == 1:
-        return np.interp(index[0], np.arange(grid.residual.size), grid.residual), beyond
-    return map_coordinates(grid.residual, index, order=1, mode="nearest"), beyond
+    values, axes, starts = grid.flat
+    at = np.ascontiguousarray(coordinates, float)
+    cell, share = np.empty(len(at), np.int64), np.empty(len(at))
+    residual, beyond = np.empty(at.shape[1]), np.empty(at.shape[1], np.bool_)
+    between.read(values, axes, starts, at, cell, share, residual, beyond)
+    return residual, beyond
 
 
 def scaled(
@@ -222,11 +226,10 @@ def scaled(
     """
     stand_in = gpu.kernels_of
     grid = load(engine, family, stand_in, key)
-    arrays = np.broadcast_arrays(*[np.asarray(c, dtype=float) for c in coordinates])
-    flat = [a.ravel() for a in arrays]
+    flat, shape = between.spread(coordinates)
     residual, beyond = at(grid, flat)
     keys, axes = FAMILIES[family]
     fields = dict(zip(keys, key, strict=True)) | dict(zip(axes, flat, strict=True))
     seconds = ROOFLINES[family](part or chip(gpu), **(fields | instead)) * np.exp(residual)
     beyond = beyond | (gpu.name != stand_in) | bool(instead)
-    return Times(seconds.reshape(arrays[0].shape), beyond.reshape(arrays[0].shape))
+    return Times(seconds.reshape(shape), beyond.reshape(shape))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from hopperbook.report import policy
@@ -17,22 +18,25 @@ LOADED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src")
 LOADED |= {("video", "src"), ("audio", "src"), ("object", "data"), ("use", "href"), ("use", "xlink:href")}
 
 
-class _Page(HTMLParser):
-    """The ids of a page and what it refers to."""
+#: A comment, a script or a style with all that it holds, or the start of an element; pages are too large to be parsed.
+ELEMENT = re.compile(
+    r"""<!--.*?-->|<(?P<raw>script|style)\b(?P<of_raw>(?:[^>"']|"[^"]*"|'[^']*')*)>.*?</(?P=raw)\s*>"""
+    r"""|<(?P<tag>[a-zA-Z][^\s/>]*)(?P<of_tag>(?:[^>"']|"[^"]*"|'[^']*')*)>""",
+    re.DOTALL | re.IGNORECASE,
+)
+ATTRIBUTE = re.compile(
+    r"""(?<![^\s"'/])(?P<name>id|href|src|data|xlink:href|action)\s*=\s*"""
+    r"""(?:"(?P<a>[^"]*)"|'(?P<b>[^']*)'|(?P<c>[^\s"'=<>`]+))""",
+    re.IGNORECASE,
+)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: set[str] = set()
-        self.twice: set[str] = set()
-        self.references: list[tuple[str, str, str]] = []
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Note an element's id and its links."""
-        for name, value in attributes:
-            if name == "id" and value:
-                (self.twice if value in self.ids else self.ids).add(value)
-            elif name in ("href", "src", "data", "xlink:href", "action") and value:
-                self.references.append((tag, name, value))
+class _Page(NamedTuple):
+    """The ids of a page, those that stand twice, and what it refers to: tag, attribute and value."""
+
+    ids: set[str]
+    twice: set[str]
+    references: list[tuple[str, str, str]]
 
 
 def check_links(site: Path) -> list[str]:
@@ -67,13 +71,26 @@ def check_links(site: Path) -> list[str]:
 
 def _parse(text: str) -> _Page:
     """Return what a page holds, as kept from an earlier look at the same text where it is."""
-    page, key = _Page(), digest(["links", inputs.at_start().get(inputs.short(Path(__file__))), text])
+    key = digest(["links", inputs.at_start().get(inputs.short(Path(__file__))), text])
     known = Store().get("links", key)
-    if known is None:
-        page.feed(text)
-        Store().put("links", key, [sorted(page.ids), sorted(page.twice), page.references])
-    else:
-        page.ids, page.twice, page.references = set(known[0]), set(known[1]), [tuple(each) for each in known[2]]
+    if known is not None:
+        return _Page(set(known[0]), set(known[1]), [tuple(each) for each in known[2]])
+    page = _held(text)
+    Store().put("links", key, [sorted(page.ids), sorted(page.twice), page.references])
+    return page
+
+
+def _held(text: str) -> _Page:
+    """Return what a page holds."""
+    page = _Page(set(), set(), [])
+    for element in ELEMENT.finditer(text):
+        tag = (element["tag"] or element["raw"] or "").lower()
+        for each in ATTRIBUTE.finditer(element["of_tag"] or element["of_raw"] or ""):
+            name, value = each["name"].lower(), html.unescape(each["a"] or each["b"] or each["c"] or "")
+            if name == "id" and value:
+                (page.twice if value in page.ids else page.ids).add(value)
+            elif value:
+                page.references.append((tag, name, value))
     return page
 
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hopperbook.compiled import compiled
 from hopperbook.serving.clock import Floats
-from hopperbook.serving.compiled import compiled
 from hopperbook.serving.ticker import Ticker, decode_s, mixed_s
 
 Ints = NDArray[np.int64]

@@ -2,8 +2,7 @@
 
 Between grid points a time is linear along each axis: a step is close to affine in tokens, batch and context, and a line
 through two of its points is then exact.  Below a grid the first value holds; above it the last grows in proportion.
-:class:`Clock` answers arrays; :mod:`hopperbook.serving.ticker` reads the same grids by the same rule for one question
-at a time, as an event simulation asks them.
+:mod:`hopperbook.serving.ticker` reads a step's time by that rule, :func:`read` and :func:`read_table` a part of it.
 """
 
 from __future__ import annotations
@@ -128,35 +127,6 @@ class Clock:
     def ranks(self) -> int:
         """Groups over which the sequences of a step are spread: replicas of attention and pipeline stages."""
         return self.deployment.attention_dp * self.deployment.pp
-
-    def decode_step_s(self, batch: ArrayLike, context_tokens: ArrayLike) -> Floats:
-        """Time a step in which every sequence gains a token; see :func:`hopperbook.serving.decode_step_s`."""
-        share = np.maximum(np.asarray(batch, float) / self.ranks, 1.0)
-        attention = read_table(BATCH, CONTEXT, self.generation_s, share, context_tokens)
-        return read(TOKENS, self.decode_s, share) + attention + read(BATCH, self.head_s, share)
-
-    def mixed_step_s(
-        self,
-        batch: ArrayLike,
-        context_tokens: ArrayLike,
-        prompt_tokens: ArrayLike,
-        prompts: ArrayLike = 1,
-        cached_tokens: ArrayLike = 0,
-    ) -> Floats:
-        """Time a step of decodes and prompts together; see :func:`hopperbook.serving.mixed_step_s`."""
-        dp = self.deployment.attention_dp
-        share = np.asarray(batch, float) / self.ranks
-        given = np.asarray(prompts, float)
-        new = np.maximum(np.asarray(prompt_tokens, float) / dp, 1.0)
-        count = np.maximum(given / dp, 1.0)
-        whole = new * dp / np.clip(given, 1.0, dp)  # that a replica of attention reads: no two share a prompt
-        cached = np.asarray(cached_tokens, float)
-        decoding = read_table(BATCH, CONTEXT, self.generation_s, np.maximum(share, 1.0), context_tokens)
-        fresh = read_table(PROMPTS, NEW_TOKENS, self.context_s, count, np.maximum(whole / count, 1.0))
-        chunk = read_table(NEW_TOKENS, CONTEXT, self.cached_s, whole, np.maximum(cached, 1.0))
-        head = read(BATCH, self.head_s, np.maximum(share + count, 1.0))
-        attention = np.where(share > 0, decoding, 0.0) + np.where(cached > 0, chunk, fresh)
-        return read(TOKENS, self.mixed_s, share + new) + attention + head
 
     def step_parts(self, batch: float, context_tokens: float) -> dict[str, float]:
         """Say where the seconds of a decode step go; see :func:`hopperbook.serving.step_parts`."""

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hopperbook.compiled import compiled
 from hopperbook.errors import InputError
 from hopperbook.serving import batching
 from hopperbook.serving.batching import Book, Ints, Rules, State
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
-from hopperbook.serving.compiled import compiled
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.step import clock_of
 from hopperbook.serving.ticker import Ticker, ticker

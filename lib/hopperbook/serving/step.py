@@ -19,6 +19,7 @@ from hopperbook.serving.clock import BATCH, TOKENS, Clock, Floats, read
 from hopperbook.serving.deployment import Deployment
 from hopperbook.serving.drafts import tokens_per_step
 from hopperbook.serving.mixing import mixing_s
+from hopperbook.serving.ticker import decode_steps_s, mixed_steps_s
 
 #: Rows at which a captured graph runs: whole tiles, to which smaller batches are padded.
 GRAPH_ROWS = np.unique(
@@ -219,7 +220,7 @@ def decode_step_s(d: Deployment, batch: ArrayLike, context_tokens: ArrayLike) ->
     >>> round(1e3 * float(decode_step_s(d, 1, 1024)), 1)  # milliseconds; 15 GB of weights over 3.35 TB/s: 4.5
     6.3
     """
-    return clock_of(d).decode_step_s(batch, context_tokens)
+    return decode_steps_s(clock_of(d), batch, context_tokens)
 
 
 def mixed_step_s(
@@ -260,7 +261,7 @@ def mixed_step_s(
     >>> [round(1e3 * float(seconds), 1) for seconds in steps]  # milliseconds
     [7.9, 46.0]
     """
-    return clock_of(d).mixed_step_s(batch, context_tokens, prompt_tokens, prompts, cached_tokens)
+    return mixed_steps_s(clock_of(d), batch, context_tokens, prompt_tokens, prompts, cached_tokens)
 
 
 def prefill_s(d: Deployment, prompt_tokens: ArrayLike, prompts: ArrayLike = 1, cached_tokens: ArrayLike = 0) -> Floats:

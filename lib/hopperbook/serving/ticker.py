@@ -1,6 +1,6 @@
-"""The clock of :mod:`hopperbook.serving.clock`, compiled: one question at a time, as an event simulation asks it.
+"""The clock of :mod:`hopperbook.serving.clock`, read between its grid points by its rule, compiled.
 
-The same grids, read by the same rule; a test holds the two together.
+An event simulation asks one question at a time; :func:`decode_steps_s` and :func:`mixed_steps_s` ask many at once.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from hopperbook.compiled import compiled
+from hopperbook.kernels.between import spread
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
-from hopperbook.serving.compiled import compiled
 
 
 class Ticker(NamedTuple):
@@ -147,3 +148,33 @@ def mixed_s(t: Ticker, batch: float, context: float, new: float, prompts: float,
         return total + _between(t.cached_s, _place(t.new_tokens, whole), _place_on_powers(t.context, max(cached, 1.0)))
     each = _place(t.new_tokens, max(whole / count, 1.0))
     return total + _between(t.context_s, _place_on_powers(t.prompts, count), each)
+
+
+@compiled
+def _all_decode_s(t: Ticker, batch: Floats, context: Floats, out: Floats) -> None:
+    for i in range(len(out)):
+        out[i] = decode_s(t, batch[i], context[i])
+
+
+@compiled
+def _all_mixed_s(
+    t: Ticker, batch: Floats, context: Floats, new: Floats, prompts: Floats, cached: Floats, out: Floats
+) -> None:
+    for i in range(len(out)):
+        out[i] = mixed_s(t, batch[i], context[i], new[i], prompts[i], cached[i])
+
+
+def decode_steps_s(clock: Clock, *load: ArrayLike) -> Floats:
+    """Time steps of pure decode: :func:`decode_s` of arrays that are broadcast together."""
+    rows, shape = spread(load)
+    out = np.empty(rows.shape[1])
+    _all_decode_s(ticker(clock), *rows, out)
+    return out.reshape(shape)[()]
+
+
+def mixed_steps_s(clock: Clock, *load: ArrayLike) -> Floats:
+    """Time steps of decodes and prompts: :func:`mixed_s` of arrays that are broadcast together."""
+    rows, shape = spread(load)
+    out = np.empty(rows.shape[1])
+    _all_mixed_s(ticker(clock), *rows, out)
+    return out.reshape(shape)[()]

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from docutils import nodes
+from docutils.utils import new_document
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 
@@ -61,6 +63,15 @@ class Builder(StandaloneHTMLBuilder):
         known = {page: store.get("pages", key) for page, key in self.keys.items() if page != root}
         self.taken = {page: kept for page, kept in known.items() if kept}
         super().write(set(self.keys) - set(self.taken), [], "specific")
+
+    def index_page(self, pagename: str, doctree: nodes.document, title: str) -> None:
+        """Let Sphinx's index know a page by its headings: its words are found by the book's own search."""
+        headings = new_document("")
+        for each in doctree.findall(nodes.title):
+            section = nodes.section(ids=each.parent["ids"])
+            section += nodes.title("", each.astext())
+            headings += section
+        super().index_page(pagename, headings, title)
 
     def load_indexer(self, docnames: Iterable[str]) -> None:
         """Begin with an empty index: kept pages bring what it knows of them."""

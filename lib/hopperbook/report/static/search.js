@@ -1,4 +1,5 @@
-// Ranks chapters by how often their sections say what was asked, numbers included; Sphinx's own search stands in for the rest.
+// Ranks chapters by how often their sections say what was asked, numbers included.  Sphinx's own search, which knows only
+// headings and what a translation adds, stands in for the rest.
 (function () {
   "use strict";
   const known = window.hbSearch;
@@ -24,11 +25,16 @@
     return found.map(root).filter(function (word) { return Object.hasOwn(known.words, word) || stopwords.indexOf(word) < 0; });
   }
 
+  // Sections with their counts; of a word that no section says, those of the words that it begins.
   function postings(word) {
-    const flat = Object.hasOwn(known.words, word) ? known.words[word] : [];
-    const found = [];
-    for (let i = 0; i < flat.length; i += 2) found.push([flat[i], flat[i + 1]]);
-    return found;
+    const begun = function (other) { return /^\p{L}{3,}$/u.test(word) && other.startsWith(word); };
+    const said = Object.hasOwn(known.words, word) ? [word] : Object.keys(known.words).filter(begun);
+    const found = new Map();
+    said.forEach(function (each) {
+      const flat = known.words[each];
+      for (let i = 0; i < flat.length; i += 2) found.set(flat[i], (found.get(flat[i]) || 0) + flat[i + 1]);
+    });
+    return [...found];
   }
 
   // Okapi BM25 over pages; of a page the sections that say most of the words, once each.

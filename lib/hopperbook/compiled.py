@@ -16,8 +16,8 @@ from typing import Any
 import numba
 from numba import njit
 
-#: The files of this package that hold compiled functions, and this one, which says how.
-SOURCES = ("compiled.py", "ticker.py", "batching.py", "events.py")
+#: The files of the library that hold compiled functions, and this one, which says how.
+SOURCES = ("compiled.py", "kernels/between.py", "serving/ticker.py", "serving/batching.py", "serving/events.py")
 #: Divisions as NumPy makes them; and no counts of references, which would take two thirds of the time: every array is
 #: made by the caller, who holds it.  A function that made one itself would be refused by the compiler.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
