@@ -91,3 +91,9 @@ def read(
             if weight > 0.0:
                 total += weight * values[place]
         out[point] = total
+
+
+def warm() -> None:
+    """Let this process load what compiled code needs, which takes half a second, so that those forked from it do not."""
+    axis, point, found = np.array([0.0, 1.0]), np.ones((1, 1)), np.empty(1, np.bool_)
+    read(axis, axis, np.array([0, 2]), point, np.empty(1, np.int64), np.empty(1), np.empty(1), found)

@@ -145,8 +145,10 @@ def preload() -> None:
 
     import hopperbook.charts  # noqa: F401
     from hopperbook.display import core
+    from hopperbook.kernels import between
     from hopperbook.report import engine
 
+    between.warm()
     core.markdown("", {})
     altair.Chart(pandas.DataFrame({"x": [0]})).mark_point().encode(x="x").to_dict()
     engine.Outputs().display({"text/plain": ""}, {}, None, update=False)
