@@ -86,6 +86,10 @@ class ForkEngine:
         return nb_language(nb, language)
 
 
+#: When Python looks for cycles in a chapter: tables are made of many small objects, hardly any of them in a cycle.
+COLLECTED = (100_000, 20, 20)
+
+
 def _run_managed(manager: Any, execution_timeout: float | None) -> None:
     """Run the cells of a managed notebook, telling its manager of each."""
     manager.nb.metadata["language_info"] = {"name": "python"}
@@ -130,6 +134,7 @@ def _in_child(work: Callable[[Callable[[Any], None]], None], limit_s: float | No
         processes.end_with_parent(parent)
         processes.leave_signals_to_parent()
         processes.limit_memory()
+        gc.set_threshold(*COLLECTED)
         os.close(read_end)
         _serve(work, write_end)
     gc.unfreeze()
