@@ -94,6 +94,6 @@ def read(
 
 
 def warm() -> None:
-    """Let this process load what compiled code needs, which takes half a second, so that those forked from it do not."""
+    """Load what compiled code needs: half a second, spared to the processes that are forked from this one."""
     axis, point, found = np.array([0.0, 1.0]), np.ones((1, 1)), np.empty(1, np.bool_)
     read(axis, axis, np.array([0, 2]), point, np.empty(1, np.int64), np.empty(1), np.empty(1), found)

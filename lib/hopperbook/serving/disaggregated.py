@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hopperbook.errors import InputError
 from hopperbook.models import cache_bytes
+from hopperbook.serving.clock import Floats
 from hopperbook.serving.demand import (
     Answer,
     Demand,
@@ -29,7 +31,7 @@ from hopperbook.serving.events import Requests, Run, replay
 from hopperbook.serving.search import largest_kept
 
 
-def transfer_s(d: Deployment, prompt_tokens: float, bytes_per_s: float) -> float:
+def transfer_s(d: Deployment, prompt_tokens: ArrayLike, bytes_per_s: float) -> float | Floats:
     r"""Return the seconds in which a prompt's cache crosses the network, each GPU over a port of its own.
 
     .. math:: B_\mathrm{kv}(n) / (g\, b)
@@ -38,14 +40,14 @@ def transfer_s(d: Deployment, prompt_tokens: float, bytes_per_s: float) -> float
     ----------
     d : Deployment
         The replica that sends, of g GPUs.
-    prompt_tokens : float
+    prompt_tokens : float or array
         Tokens, n.
     bytes_per_s : float
         Of one GPU's port, b.
 
     Returns
     -------
-    float
+    float or array
         Seconds.
 
     Examples
@@ -56,7 +58,7 @@ def transfer_s(d: Deployment, prompt_tokens: float, bytes_per_s: float) -> float
     >>> round(1e3 * transfer_s(d, 2048, 50e9), 1)  # milliseconds: 336 MB over four ports of 400 Gb/s
     1.7
     """
-    return float(cache_bytes(d.model, prompt_tokens, d.kv_precision)) / (d.gpus * bytes_per_s)
+    return cache_bytes(d.model, prompt_tokens, d.kv_precision) / (d.gpus * bytes_per_s)
 
 
 def divided(d: Deployment, requests: Requests, readers: int, writers: int, bytes_per_s: float) -> Run:
@@ -88,7 +90,7 @@ def divided(d: Deployment, requests: Requests, readers: int, writers: int, bytes
     prompt, answer = np.asarray(requests.prompt_tokens), np.asarray(requests.answer_tokens)
     read = replay(d, requests._replace(answer_tokens=np.ones_like(answer)), limits_of(d), 0, readers, "least_loaded")
     sent = read.arrival + read.ttft
-    handed = sent + np.array([transfer_s(d, n, bytes_per_s) for n in prompt])
+    handed = sent + transfer_s(d, prompt, bytes_per_s)
     order = np.argsort(handed, kind="stable")
     rest = Requests(prompt[order] + 1, np.maximum(answer[order] - 1, 1), prompt[order], handed[order])
     written = replay(d, rest, limits_of(d), 0, writers, "least_loaded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -149,6 +150,7 @@ def pairs(rows: pd.DataFrame, lot: pd.Series) -> pd.DataFrame:
     return marked(rows.assign(kind="ratio", quantity="ratio", family="", lot=lot))
 
 
+@functools.cache
 def _aim(kind: str, quantity: str, family: str) -> float:
     """Return the median error wanted of a run's family, the widest where several hold it; any where none does."""
     wanted = [

@@ -70,19 +70,25 @@ def left_out(rows: pd.DataFrame, aim: float, by: str = "") -> tuple[list[str], f
     >>> said[0][:12], rest
     ('a, x (6 rows', 0.01)
     """
-    names, off = _names(rows, by), rows.error.abs()
+    names, off = _names(rows, by), rows.error.abs().to_numpy()
     large = [name for name, count in names.value_counts().items() if count >= LEAST_ROWS]
-    kept, said = pd.Series(True, index=rows.index), list[str]()
-    while float(off[kept].median()) > aim and len(said) < MOST_GROUPS:
-        without = {name: float(off[kept & (names != name)].median()) for name in large}
-        usable = {name: median for name, median in without.items() if median < float(off[kept].median())}
+    of = {name: names.to_numpy() == name for name in large}
+    kept, said = np.ones(len(off), bool), list[str]()
+    while _median(off[kept]) > aim and len(said) < MOST_GROUPS:
+        without = {name: _median(off[kept & ~of[name]]) for name in large}
+        usable = {name: median for name, median in without.items() if median < _median(off[kept])}
         if not usable:
             break
         best = min(usable, key=lambda name: usable[name])
-        part = off[names == best]
-        said.append(f"{best} ({len(part)} rows, {units.percent(float(part.median()))} off)")
-        kept &= names != best
-    return said, float(off[kept].median())
+        part = off[of[best]]
+        said.append(f"{best} ({len(part)} rows, {units.percent(_median(part))} off)")
+        kept &= ~of[best]
+    return said, _median(off[kept])
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median, NaN of none."""
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def misses() -> pd.DataFrame:
