@@ -6,6 +6,7 @@ section says a word; ``search.js`` ranks chapters by it and leads to the section
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -127,6 +128,7 @@ def index(pages: Mapping[str, Sequence[Section]], stem: Callable[[str], str]) ->
     ([0, 1], [0, 7])
     """
 
+    @functools.cache
     def root(word: str) -> str:
         return stem(word) if word.isalpha() and len(word) > 3 else word
 
