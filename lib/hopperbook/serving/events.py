@@ -213,7 +213,7 @@ def serve(s: State, book: Book, rules: Rules, times: Ticker, order: Ints, home: 
     """Let requests come, each at its home or where the fewest are, and all replicas work until a time.
 
     In a closed loop no request comes by itself: so many users send one each to the only replica, all at once.  The one
-    entry to compiled code: a second one would be compiled again with all that it calls.
+    entry to compiled replicas: a second one would be compiled again with all that it calls.
     """
     replicas, count = len(s.n), len(book.prompt)
     for i in range(users):
