@@ -2,6 +2,8 @@
 
 import os
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two workers with a thread for each processor wait for one another
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -34,7 +36,7 @@ def own_store(tmp_path_factory):
 
 
 #: Files that take longest, each in one worker: begun first, so that no worker is left alone with one at the end.
-LONGEST = ("tests/test_planner.py", "tests/test_new_part.py")
+LONGEST = ("tests/test_planner.py", "tests/test_new_part.py", "tests/report/test_kept.py", "tests/drills/test_kills.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -272,11 +272,12 @@ def test_fields_are_seen_however_they_are_read() -> None:
         "other.concurrency; who.held_tokens\n"
         "held = {'context_tokens', 'prompt_tokens', 'output_tokens', 'texts_per_request'}\n"
         "assert reads.inputs() == {'concurrency'} | held, reads.inputs()\n"
-        "who.digest()\n"
-        "assert reads.inputs() == frozenset(customer.FIELDS)\n"
+        "ways = 'who.digest()', 'who.model_dump()', 'dict(who)', 'repr(who)', 'vars(who)', 'who.model_dump_json()'\n"
+        "for way in ways:\n"
+        "    with reads.aside() as found: eval(way)\n"
+        "    assert found == set(customer.FIELDS), way\n"
     )
-    for way in ("who.digest()", "who.model_dump()", "dict(who)", "repr(who)", "vars(who)", "who.model_dump_json()"):
-        subprocess.run([sys.executable, "-c", code.replace("who.digest()", way)], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_books_own_chapters_can_be_told_apart() -> None:
@@ -324,7 +325,7 @@ def test_a_kept_simulation_is_the_same_to_the_last_bit_and_a_spoilt_one_is_not_u
     assert [computed(), computed()] == ["3", "0"]  # a simulation, the first cut from which it starts, layouts
     with contextlib.closing(sqlite3.connect(tmp_path / "simulations.sqlite", isolation_level=None)) as kept:
         kept.execute("update answers set answer = substr(answer, 2)")
-    assert [computed(), computed()] == ["3", "0"]
+    assert computed() == "3"
     (tmp_path / "simulations.sqlite").write_bytes(b"no database" * 1000)
     assert [computed(), computed()] == ["3", "0"]
 
