@@ -46,6 +46,18 @@ def spread(given: Sequence[ArrayLike]) -> tuple[Floats, tuple[int, ...]]:
 
 
 @compiled
+def cell_of(axis: Floats, low: int, high: int, x: float) -> int:
+    """Return the last of rising points, between two of them, that is not above a value; the first below all."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if axis[middle] <= x:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled
 def read(
     values: Floats, axes: Floats, starts: Ints, at: Floats, cell: Ints, share: Floats, out: Floats,
     beyond: NDArray[np.bool_],
@@ -71,16 +83,10 @@ def read(
             low, high = starts[axis], starts[axis + 1] - 1
             x = math.log(max(at[axis, point], LEAST))
             beyond[point] |= x < axes[low] - EDGE or x > axes[high] + EDGE
-            first = low
-            while high - low > 1:
-                middle = (low + high) // 2
-                if axes[middle] <= x:
-                    low = middle
-                else:
-                    high = middle
-            wide = axes[high] - axes[low]
-            cell[axis] = low - first
-            share[axis] = min(max((x - axes[low]) / wide, 0.0), 1.0) if wide > 0 else 0.0
+            left = cell_of(axes, low, high, x)
+            wide = axes[min(left + 1, high)] - axes[left]
+            cell[axis] = left - low
+            share[axis] = min(max((x - axes[left]) / wide, 0.0), 1.0) if wide > 0 else 0.0
         total = 0.0
         for corner in range(1 << at.shape[0]):
             weight, place = 1.0, 0

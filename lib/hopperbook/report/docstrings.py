@@ -135,19 +135,8 @@ def _target(module: griffe.Module, name: str) -> str:
     return ""
 
 
-def explained(shown: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[griffe.Module, list[Entry]]]]:
-    """Return what the page of each room says.
-
-    Parameters
-    ----------
-    shown : mapping of sequence of str
-        The chapters that call a function, by names such as ``planner.plan``.
-
-    Returns
-    -------
-    dict of list
-        By room, its modules and what they explain.
-    """
+def _explained(shown: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[griffe.Module, list[Entry]]]]:
+    """Return the modules of each room with what they explain, and which chapters are shown to call it."""
     found = {}
     for room, modules in rooms().items():
         found[room] = [(module, list(_entries(module, shown))) for module in modules]
@@ -217,7 +206,7 @@ def places(entries: Mapping[str, list[tuple[griffe.Module, list[Entry]]]]) -> di
     Parameters
     ----------
     entries : mapping of list
-        What pages say, of :func:`explained`.
+        Modules of each room and what they explain.
 
     Returns
     -------
@@ -352,7 +341,7 @@ def pages(shown: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], dict[str,
     dict of str
         Page and anchor by name, of :func:`names`.
     """
-    entries = explained(shown)
+    entries = _explained(shown)
     known = places(entries)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook.compiled import compiled
-from hopperbook.kernels.between import spread
+from hopperbook.kernels.between import cell_of, spread
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
 
 
@@ -57,9 +57,9 @@ def ticker(clock: Clock) -> Ticker:
     """
     tables = [clock.decode_s, clock.mixed_s, clock.head_s, clock.generation_s, clock.context_s, clock.cached_s]
     decode, mixed, head, generation, context, cached = (np.ascontiguousarray(x, dtype=np.float64) for x in tables)
-    spread = float(clock.ranks), float(clock.deployment.attention_dp)
+    groups = float(clock.ranks), float(clock.deployment.attention_dp)
     return Ticker(
-        TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS, decode, mixed, head, generation, context, cached, *spread,
+        TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS, decode, mixed, head, generation, context, cached, *groups,
         _TOKEN_CELLS,
     )  # fmt: skip
 
@@ -72,13 +72,7 @@ def _place(axis: Floats, x: float) -> Any:
         return 0, 0.0, 1.0
     if x >= axis[last]:
         return last - 1, 1.0, x / axis[last]
-    low, high = 0, last
-    while high - low > 1:
-        middle = (low + high) // 2
-        if axis[middle] <= x:
-            low = middle
-        else:
-            high = middle
+    low = cell_of(axis, 0, last, x)
     return low, (x - axis[low]) / (axis[low + 1] - axis[low]), 1.0
 
 
