@@ -156,6 +156,10 @@ def test_the_recipe_of_fp8_names_the_format_that_calculators_time():
         assert customer.check(BASE | {"fp8_recipe": recipe}).fp8_precision == precision
 
 
+def test_a_misspelt_field_is_named_before_the_one_that_is_missing_for_it():
+    assert "'modle'" in refused({"name": "X", "modle": "llama-3.1-8b"}, "nearest: model")
+
+
 def test_unknown_field_offers_the_nearest():
     assert "concurrency" in refused(BASE | {"concurency": 5}, "'concurency'").split("nearest: ")[1]
     refused(BASE | {5: 5})

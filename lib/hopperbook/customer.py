@@ -404,8 +404,8 @@ def _nearest(rule: dict[str, Any], value: object) -> str | list[str] | None:
 
 
 def _sentence(error: ValidationError) -> InputError:
-    """Turn pydantic's first complaint into our one sentence."""
-    first = error.errors(include_url=False)[0]
+    """Turn pydantic's first complaint into our sentence; a name of no field comes first: one may be missing for it."""
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     field, value = str(first["loc"][0]) if first["loc"] else "customer", first.get("input")
     if first["type"] == "extra_forbidden":
         return InputError("customer", field, "one of its fields", nearest_names(field, FIELDS) or FIELDS[:3])
