@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +211,17 @@ def test_new_asks_checks_and_writes_once(capsys, tmp_path, monkeypatch):
     given = iter(["<b>", "llama-3.1-8b", 9, 0.0, 1000, 200, 50.0, "none", 0.0])
     assert "name" in refused(capsys, "new", tmp_path / "d.yaml")
     assert not (tmp_path / "d.yaml").exists()
+
+
+def test_new_asks_again_in_a_terminal_for_what_cannot_be_used(capsys, tmp_path, monkeypatch):
+    load, training = ["llama-3.1-8b", -9, 9, 0.0, 1000, 200, 50.0], ["lorra", "lora", 0.0, 1e9, 9.0]
+    given = iter(["Müller & Co", "lama-3.1-8b", *load, *training])
+    monkeypatch.setattr(cli.typer, "prompt", lambda question, **rest: next(given))
+    monkeypatch.setattr(cli.sys.stdin, "isatty", lambda: True, raising=False)
+    cli.main(["new", str(tmp_path / "c.yaml")])
+    said = capsys.readouterr().err
+    assert re.findall(r"hopperbook: (\w+):", said) == ["model", "concurrency", "training_task"]
+    assert next(given, None) is None
 
 
 def test_gpus_have_the_fields_that_scripts_expect(capsys):

@@ -404,10 +404,10 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
         "budget_usd_per_month": ("Budget, USD a month (0 = not stated)", 0.0),
     }
     for field, (question, default) in asked.items():
-        values[field] = typer.prompt(question, default=default, type=type(default))
+        _ask(values, field, question, default)
     if values["training_task"] != "none":
-        values["training_tokens"] = typer.prompt("Tokens of the training run", default=1e9, type=float)
-        values["training_deadline_days"] = typer.prompt("Days until it must be done", default=30.0, type=float)
+        _ask(values, "training_tokens", "Tokens of the training run", 1e9)
+        _ask(values, "training_deadline_days", "Days until it must be done", 30.0)
     checked = customers.check(values)
     import yaml
 
@@ -415,6 +415,19 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
     path.write_text(yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True), encoding="utf-8")
     command = "hopperbook" if shutil.which("hopperbook") else os.path.relpath(sys.argv[0])
     print(f"Wrote {path}; build it with: {command} build --customer {path}")
+
+
+def _ask(values: dict[str, Any], field: str, question: str, default: str | float) -> None:
+    """Ask for a field, again in a terminal for as long as it cannot be used with those before it."""
+    while True:
+        values[field] = typer.prompt(question, default=default, type=type(default))
+        try:
+            customers.check({"model": customers.default().model, **values})
+            return
+        except InputError as error:
+            if error.field not in values or not sys.stdin.isatty():
+                raise
+            print(f"hopperbook: {error}", file=sys.stderr)
 
 
 @app.command()
