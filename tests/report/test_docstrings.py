@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from hopperbook import facts
 from hopperbook.report import docstrings
 
 
@@ -54,6 +55,14 @@ def test_no_docutils_is_left_and_every_formula_is_one(made):
 
 def _sources():
     return [module.filepath for modules in docstrings.rooms().values() for module in modules]
+
+
+def test_a_source_is_named_by_its_title_and_leads_to_the_list(made):
+    entry = _entry(made[0]["mig.html"], "hopperbook.mig.profiles")
+    assert re.search(r'Source: <a href="../16-sources.html#source-nvidia-mig-user-guide">[A-Z][^<]+, 20\d\d</a>', entry)
+    keys = "|".join(map(re.escape, facts.references()))
+    for name, page in made[0].items():
+        assert not re.search(f"<code>(?:{keys})</code>", page), name
 
 
 def test_what_is_written_cannot_act_as_markup(made):

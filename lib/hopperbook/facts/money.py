@@ -41,7 +41,7 @@ def currency(code: str) -> Currency:
 
     Notes
     -----
-    Source: ecb-reference-rates
+    Source: ``ecb-reference-rates``.
 
     Examples
     --------

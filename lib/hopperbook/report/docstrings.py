@@ -22,6 +22,10 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonConsoleLexer
 
+from hopperbook import facts, story
+from hopperbook.display.lists import anchor
+from hopperbook.report.linking import PAGE
+
 LIBRARY = Path(__file__).parents[1]
 TEMPLATES = Path(__file__).parent / "templates"
 #: Modules above the calculators, which no chapter shows.
@@ -266,8 +270,10 @@ def _parser() -> MarkdownIt:
 
 
 def _inline(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Mapping[str, Reader]) -> str:
-    """Return a formula, a link to a name, or code."""
+    """Return a formula, a source as its title with a link to the list of them, a link to a name, or code."""
     text = tokens[at].content
+    if text in facts.references():
+        return f'<a href="../{PAGE}.html#{anchor("source", text)}">{escape(story.cite(text))}</a>'
     if text.startswith(TEX):
         return f'<span class="math">{escape(text)}\\)</span>'
     if text.startswith(":"):

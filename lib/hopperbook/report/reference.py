@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from hopperbook import facts
 from hopperbook.errors import Failed
 from hopperbook.report import policy, processes
 from hopperbook.report.kept import modules
@@ -45,7 +46,8 @@ def ahead(chapters: Sequence[Path]) -> Iterator[Callable[[], Mapping[str, str]]]
     """
     shown = used(chapters)
     parts = [Path(__file__), *sorted((Path(__file__).parent / "templates").iterdir())]
-    code = [digest_file(path) for path in sorted([*modules.everything(), *parts])]
+    read = [*modules.everything(), *parts, facts.DATA / "references.bib"]
+    code = [digest_file(path) for path in sorted(read)]
     key = digest(["reference", [version(name) for name in MADE_BY], code, shown])
     kept = Store().get("reference", key)
     if kept is not None:
