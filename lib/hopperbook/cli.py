@@ -392,7 +392,7 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
         raise InputError("file", str(path), "a file that does not exist yet")
     _writable(path)
     values: dict[str, Any] = {}
-    asked = {
+    asked: dict[str, tuple[str, str | float]] = {
         "name": ("Your name", "My Company"),
         "model": ("Model served (Hugging Face id or short name)", "meta-llama/Llama-3.3-70B-Instruct"),
         "concurrency": ("Users at once at the busy hour", 32),
