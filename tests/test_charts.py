@@ -187,3 +187,15 @@ def test_a_chart_has_its_numbers_behind_it_in_words_and_units() -> None:
     assert '<th scope="col" class="hb-num">TB/s</th>' in shown and "&lt;7&gt;" in shown and ">7.12<" in shown
     assert shown.count("<tr>") == 201 and "first 200 of 250 rows" in shown and "<fast>" not in shown
     assert numbers({"layer": []}, {}) == ""
+
+
+def test_a_long_name_of_an_input_stands_whole_on_a_phone_away_from_the_numbers() -> None:
+    ends = {"low": 2.9, "high": 8.8, "low_label": "75 %", "high_label": "25 %"}
+    spec = charts.tornado([{"item": "mean load over busy hour", **ends}], 4.4, "ratio")
+    words = re.compile(r"<(?:text|tspan)[^>]*>([^<]+)<")
+    shown = {kind: words.findall(svg.draw(part)) for kind, part in svg.variants(spec).items()}
+    assert "mean load over busy hour" in shown["wide"]
+    assert "mean load over busy hour" in " ".join(shown["narrow"]) and "mean load over busy hour" not in shown["narrow"]
+    low, high = svg.variants(spec)["narrow"]["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    room = (charts.NARROW - 24 - 0.36 * charts.NARROW) * (2.9 - low) / (high - low)
+    assert room > places.text_width("75 %") + 5

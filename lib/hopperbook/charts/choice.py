@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -22,7 +23,7 @@ from hopperbook.charts.base import (
     spread,
     stack,
 )
-from hopperbook.charts.places import along, pixels
+from hopperbook.charts.places import along, pixels, text_width
 from hopperbook.charts.speed import gpu_scales, in_order, words_at
 
 
@@ -201,19 +202,22 @@ def tornado(rows: Rows, base: float, x_title: str, width: int = WIDE) -> Spec:
     ]
     values = [each["result"] for each in ends] + [base]
     reach = max(values) - min(values) or abs(base) or 1.0
-    low, high = min(values) - 0.16 * reach, max(values) + 0.16 * reach
     moved = [each for each in ends if abs(each["result"] - base) > 0.004 * reach]
+    beside = max(text_width(str(each["input"])) for each in ends) + 12
 
     def draw(outer: int) -> Any:
+        room = int(outer * 0.36)  # for the names of the inputs, at the most
+        plot = outer - 24 - min(room, max(map(text_width, table["item"])))
+        margin = max(0.16, beside / max(plot - 2 * beside, plot / 4)) * reach
+        low, high = min(values) - margin, max(values) + margin
         x = alt.X(
             "result:Q",
             title=x_title,
             scale=alt.Scale(domain=[low, high], nice=False, zero=False),
             axis=alt.Axis(grid=True, tickCount=5, format=",~r"),
         )
-        y = alt.Y(
-            "item:N", sort=list(table["item"]), title=None, axis=alt.Axis(labelOpacity=1, labelLimit=int(outer * 0.36))
-        )
+        axis = alt.Axis(labelOpacity=1, labelLimit=room, **_in_two_lines(table["item"], room))
+        y = alt.Y("item:N", sort=list(table["item"]), title=None, axis=axis)
         layers = []
         for end, shade in (("low", 0.22), ("high", 0.6)):
             part = [each for each in moved if each["end"] == end]
@@ -231,6 +235,19 @@ def tornado(rows: Rows, base: float, x_title: str, width: int = WIDE) -> Spec:
         return stack(layers, 32 * len(table) + 44)
 
     return responsive(draw, width)
+
+
+def _in_two_lines(names: Iterable[str], room: float) -> dict[str, Any]:
+    """Return what an axis needs to break names that are too wide about the middle, in whatever language they are."""
+    fits = int(room / text_width("x"))
+    longest = max(map(len, names))
+    if longest <= fits:
+        return {}
+    cut = f"/^(.{{{max(longest // 2 - 3, 1)},}}?) (?!%)/"
+    broken = f"split(replace(datum.label, {cut}, '$1\\n'), '\\n')"
+    two = f"length(datum.label) > {fits}"
+    above = {"condition": {"test": two, "value": "bottom"}, "value": "middle"}
+    return {"labelExpr": f"{two} ? {broken} : datum.label", "labelBaseline": above}
 
 
 def break_even(
