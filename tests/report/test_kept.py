@@ -263,6 +263,16 @@ def test_modules_are_followed_wherever_they_are_imported() -> None:
     assert modules.reached(["__import__('hopperbook.hpc')"]) == modules.everything()
 
 
+def test_every_module_says_what_it_imports_so_that_a_chapter_rests_on_no_other() -> None:
+    assert not [path for path in modules.everything() if "*" in modules.imports(path.read_text(encoding="utf-8"))]
+    found = pipeline.find_chapters(pipeline.CHAPTERS)
+    reached = {path.stem[:2]: modules.reached(kept_chapters.cells(path)[0]) for path in found}
+    resting = lambda name: [number for number, files in reached.items() if inputs.PACKAGE / name in files]  # noqa: E731
+    assert [resting(name) for name in ("planner/lattice.py", "workbook/write.py")] == [["13"], ["09"]]
+    assert resting("calibrate/draw.py") == [] and "16" not in resting("charts/base.py")
+    assert len(resting("units.py")) == len(found)
+
+
 def test_fields_are_seen_however_they_are_read() -> None:
     code = (
         "from hopperbook import customer; from hopperbook import reads; from hopperbook.report.kept import fields\n"

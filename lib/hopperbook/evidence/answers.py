@@ -1,7 +1,6 @@
 """Measurements beside predictions: one format, one answer, for our rows and for a stranger's.
 
-Each *kind* of row is answered by one function, named in :data:`hopperbook.evidence.rows.KINDS` and imported when first
-needed::
+Each *kind* of row of :data:`hopperbook.evidence.rows.KINDS` is answered by one function::
 
     predict_<kind>(rows: DataFrame, quantities: list[str]) -> DataFrame
 
@@ -15,7 +14,7 @@ near the part is that stands in for the one asked about; empty where it was meas
 
 from __future__ import annotations
 
-import importlib
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,20 @@ from hopperbook.evidence.intervals import interval
 from hopperbook.evidence.rows import KINDS, gpu_label, read
 
 
-def _function(name: str) -> Callable[[pd.DataFrame, list[str]], pd.DataFrame] | None:
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as problem:
-        if isinstance(problem, ModuleNotFoundError) and problem.name != module:
-            raise
-        return None
+@functools.cache
+def _answered_by() -> dict[str, Callable[[pd.DataFrame, list[str]], pd.DataFrame]]:
+    """Return the function of each kind of row; they are loaded when the first is asked, for they load this package."""
+    from hopperbook.evidence import hpc, kernels, load, serving, training
+
+    return {
+        "load": load.predict_load,
+        "serving": serving.predict_serving,
+        "kernel": kernels.predict_kernel,
+        "collective": kernels.predict_collective,
+        "training": training.predict_training,
+        "activation memory": training.predict_activation,
+        "benchmark": hpc.predict_hpc,
+    }
 
 
 def predict(rows: pd.DataFrame) -> pd.DataFrame:
@@ -58,13 +63,7 @@ def predict(rows: pd.DataFrame) -> pd.DataFrame:
         if not asked or (kind.needs and kind.needs not in rows.columns):
             continue
         claimed |= set(asked)
-        function = _function(kind.function)
-        if function is None:
-            found = pd.DataFrame(dict.fromkeys(asked, np.nan), index=rows.index).assign(
-                note="no calculator for this kind"
-            )
-        else:
-            found = function(rows, asked)
+        found = _answered_by()[kind.name](rows, asked)
         for quantity in asked:
             answers.append(_answers(rows, found, kind.name, quantity))
     order = {c: i for i, c in enumerate(rows.columns)}

@@ -19,11 +19,10 @@ MAX_ROWS = 2_000_000
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of row: the columns it answers, those it cannot do without, and the function that answers."""
+    """A kind of row: the columns it answers, and the one it cannot do without."""
 
     name: str
     quantities: tuple[str, ...]
-    function: str
     needs: str = ""  # a column without which the file holds no rows of this kind
 
 
@@ -38,17 +37,13 @@ _UNDER_LOAD = (
 )
 #: In the order in which a shared column is claimed.
 KINDS = (
-    Kind("load", _UNDER_LOAD, "hopperbook.evidence.load:predict_load", needs="arrival"),
-    Kind("serving", ("output_tokens_per_s", "ttft_ms", "tpot_ms"), "hopperbook.evidence.serving:predict_serving"),
-    Kind("kernel", ("latency_ms",), "hopperbook.evidence.kernels:predict_kernel"),
-    Kind("collective", ("time_us", "algbw_GBs", "busbw_GBs"), "hopperbook.evidence.kernels:predict_collective"),
-    Kind(
-        "training",
-        ("tokens_per_s_per_gpu", "model_tflops_per_gpu", "step_s", "memory_gib"),
-        "hopperbook.evidence.training:predict_training",
-    ),
-    Kind("activation memory", ("activation_gib_per_gpu",), "hopperbook.evidence.training:predict_activation"),
-    Kind("benchmark", ("value",), "hopperbook.evidence.hpc:predict_hpc"),
+    Kind("load", _UNDER_LOAD, needs="arrival"),
+    Kind("serving", ("output_tokens_per_s", "ttft_ms", "tpot_ms")),
+    Kind("kernel", ("latency_ms",)),
+    Kind("collective", ("time_us", "algbw_GBs", "busbw_GBs")),
+    Kind("training", ("tokens_per_s_per_gpu", "model_tflops_per_gpu", "step_s", "memory_gib")),
+    Kind("activation memory", ("activation_gib_per_gpu",)),
+    Kind("benchmark", ("value",)),
 )
 
 
