@@ -45,8 +45,10 @@ def test_the_last_reports_are_kept_and_come_back(tmp_path: Path) -> None:
 
 def test_without_an_earlier_report_nothing_is_rolled_back(tmp_path: Path) -> None:
     put(tmp_path / "shop", "one")
-    with pytest.raises(InputError, match="with an earlier one kept beside it"):
+    with pytest.raises(InputError, match="with an earlier one kept beside it; this one has none"):
         publish.rollback(tmp_path / "shop")
+    with pytest.raises(InputError, match="with an earlier one kept beside it; there is no such report"):
+        publish.rollback(tmp_path / "other")
     assert (tmp_path / "shop" / "index.html").read_text() == "one"
 
 
@@ -111,6 +113,20 @@ def test_reports_share_what_does_not_depend_on_the_customer(tmp_path: Path) -> N
     next(pool.iterdir()).write_text("spoilt")  # and with it both reports; the next build mends its own
     put(tmp_path / "b", "three")
     assert other.read_text() == "the same in all"
+
+
+def test_a_report_shares_with_the_one_before_it_what_is_the_same_in_both(tmp_path: Path) -> None:
+    final = tmp_path / "shop"
+    for words in ("one", "two"):
+        put(final, words)
+    (before,) = publish.earlier(final)
+    assert (before / "results.json").stat().st_ino == (final / "results.json").stat().st_ino
+    assert [(each / "index.html").read_text() for each in (before, final)] == ["one", "two"]
+    (final / "results.json").unlink()
+    (final / "results.json").symlink_to(tmp_path / "elsewhere.json")
+    (tmp_path / "elsewhere.json").write_text("{}")
+    put(final, "three")
+    assert not (final / "results.json").is_symlink() and (final / "results.json").stat().st_nlink == 1
 
 
 def test_cleaning_keeps_the_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

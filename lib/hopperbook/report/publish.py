@@ -195,7 +195,8 @@ def rollback(final: Path) -> Path:
     """
     check_target(final)
     if not earlier(final):
-        raise InputError("report", str(final), "a report with an earlier one kept beside it; this one has none")
+        lacks = "this one has none" if final.exists() else "there is no such report"
+        raise InputError("report", str(final), f"a report with an earlier one kept beside it; {lacks}")
     with workshop(final) as work:
         last = earlier(final)[-1]
         if not final.exists():
@@ -229,35 +230,52 @@ def check_target(final: Path) -> None:
 
 
 def share(built: Path, final: Path) -> None:
-    """Give a report those files that do not depend on the customer as links to one copy beside all reports.
+    """Give a report as links those files that do not depend on the customer, and those that her last report has too.
 
     Parameters
     ----------
     built : Path
-        The new report; the files below its ``_static`` and ``reference`` are replaced.
+        The new report; the files below its ``_static`` and ``reference`` become links to one copy beside all reports,
+        others that are the same in the report that it will replace become links to those.
     final : Path
         Where it is to stand.
     """
     pool = final.parent / HOUSE / "files"
     pool.mkdir(parents=True, exist_ok=True)
-    for path in sorted(each for name in SHARED for each in (built / name).rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            content = path.read_bytes()
-            one = pool / hashlib.sha256(content).hexdigest()
-            _link(path, one, content)
+    for path in sorted(built.rglob("*")):
+        if not path.is_file() or path.is_symlink():
+            continue
+        content, below = path.read_bytes(), path.relative_to(built)
+        if below.parts[0] in SHARED:
+            _link(path, pool / hashlib.sha256(content).hexdigest(), content)
+        elif _is(final / below, content):
+            _replace(path, final / below)
+
+
+def _is(path: Path, content: bytes) -> bool:
+    """Return whether a file holds a content."""
+    try:
+        plain = path.is_file() and not path.is_symlink()
+        return plain and path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _replace(path: Path, one: Path) -> None:
+    """Make a file a link to another; where that cannot be, leave it."""
+    aside = path.with_name(f".{path.name}.part")
+    with contextlib.suppress(OSError):
+        os.link(one, aside)
+        os.replace(aside, path)
 
 
 def _link(path: Path, one: Path, content: bytes) -> None:
     """Make a file the same as the one copy; where that cannot be, or the copy is not what it should be, leave it."""
-    aside = path.with_name(f".{path.name}.part")
     with contextlib.suppress(OSError):
-        if not one.exists():
-            os.link(path, one)
-        elif one.read_bytes() == content:
-            os.link(one, aside)
-            os.replace(aside, path)
+        if _is(one, content):
+            _replace(path, one)
         else:
-            one.unlink()
+            one.unlink(missing_ok=True)
             os.link(path, one)
 
 
