@@ -13,6 +13,7 @@ import pytest
 from hopperbook import cli, facts, report
 from hopperbook import customer as customers
 from hopperbook.models import load, model_names
+from hopperbook.report import batch
 
 DEFAULT = str(facts.DATA / "customers" / "default.yaml")
 SAMPLE = Path(__file__).parent / "serving" / "sample_trace.csv"
@@ -140,6 +141,17 @@ def test_what_goes_wrong_is_one_sentence_and_an_exit_code(capsys, monkeypatch, t
     printed = capsys.readouterr()
     assert (caught.value.code, printed.out, len(printed.err.splitlines())) == (status, "", 1)
     assert words.replace("n...n", "") in printed.err
+
+
+def test_a_batch_that_is_stopped_says_how_it_goes_on(capsys, monkeypatch, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "run", stop)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--quiet", "batch", str(tmp_path)])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "hopperbook: stopped; the same command goes on with what is not finished\n"
 
 
 @pytest.mark.parametrize("place", ["/proc/x/y", "/dev/full/x", "n" * 300])

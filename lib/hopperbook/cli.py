@@ -514,6 +514,7 @@ UNUSABLE |= {errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
 def main(arguments: list[str] | None = None) -> None:
     """Run the command: 0 when done, 1 when it failed, 2 for bad input, 130 when stopped; each time in one sentence."""
     given = sys.argv[1:] if arguments is None else arguments
+    stopped = "stopped" + ("; the same command goes on with what is not finished" if "batch" in given else "")
     try:
         status = app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
     except Failed as error:
@@ -521,7 +522,7 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         _end(str(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        _end("stopped", 130)
+        _end(stopped, 130)
     except Complaint as error:
         _end(error.format_message(), 2)  # type: ignore[attr-defined]
     except BrokenPipeError:
@@ -533,7 +534,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         if isinstance(status, int) and status:
             if status == 130:
-                _end("stopped", 130)
+                _end(stopped, 130)
             sys.exit(status)
 
 
