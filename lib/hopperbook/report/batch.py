@@ -13,6 +13,7 @@ from typing import Any
 from hopperbook import customer as customers
 from hopperbook.errors import Failed, InputError
 from hopperbook.report import index, log, publish
+from hopperbook.report.kept.store import Store
 from hopperbook.report.pipeline import CHAPTERS
 from hopperbook.report.worker import build_one
 
@@ -222,7 +223,8 @@ def _bar(shown: bool, total: int) -> Iterator[Any]:
         task = bar.add_task("reports", total=total)
         plain = shown and not console.is_terminal and not log.is_quiet()  # no bar moves in a file or a pipe
         if plain:
-            console.print(f"customers: {total}; the first reports take longest, since nothing is loaded or kept yet")
+            slow = "" if Store().keys("chapters") else "; the first reports take longest, since nothing is kept yet"
+            console.print(f"customers: {total}{slow}")
 
         def show(one: Made) -> None:
             bar.update(task, advance=1, description=one.folder or Path(one.file).name)
