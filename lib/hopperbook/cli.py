@@ -63,7 +63,7 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in row.values()))
-    width = None if sys.stdout.isatty() else 160
+    width = None if sys.stdout.isatty() else 1000  # a row a line, for whoever reads it by a program
     Console(width=width, markup=False, highlight=False).print(table)
 
 

@@ -81,13 +81,16 @@ def nearest_names(name: str, choices: Iterable[str], count: int = 3) -> list[str
     --------
     >>> nearest_names("h200", ["H100 SXM", "H200 SXM", "A100 SXM 80GB"], count=1)
     ['H200 SXM']
+    >>> nearest_names("llama-3.3-70bb", ["meta-llama/Llama-3.1-70B", "meta-llama/Llama-3.3-70B-Instruct"], count=1)
+    ['meta-llama/Llama-3.3-70B-Instruct']
     """
     wanted = name.lower()[:200]
 
     def likeness(choice: str) -> float:
         lower = choice.lower()
-        whole = difflib.SequenceMatcher(None, wanted, lower).ratio()
-        return max(whole, 0.99 * difflib.SequenceMatcher(None, wanted, lower.split("/")[-1].split(" ")[0]).ratio())
+        short = lower.split("/")[-1].split(" ")[0]
+        parts = ((lower, 1.0), (short, 0.99), (short[: len(wanted)], 0.97))  # whole names before beginnings of others
+        return max(weight * difflib.SequenceMatcher(None, wanted, part).ratio() for part, weight in parts)
 
     ranked = sorted(((likeness(choice), choice) for choice in choices), key=lambda pair: -pair[0])
     return [choice for score, choice in ranked[:count] if score >= 0.3]
