@@ -143,15 +143,23 @@ def test_what_goes_wrong_is_one_sentence_and_an_exit_code(capsys, monkeypatch, t
     assert words.replace("n...n", "") in printed.err
 
 
-def test_a_batch_that_is_stopped_says_how_it_goes_on(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("before", ["batch", "build"])
+def test_a_batch_that_is_stopped_says_how_it_goes_on(capsys, monkeypatch, tmp_path, before):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(batch, "run", stop)
+    monkeypatch.setattr(report, "build", stop)
     with pytest.raises(SystemExit) as caught:
-        cli.main(["--quiet", "batch", str(tmp_path)])
-    assert caught.value.code == 130
-    assert capsys.readouterr().err == "hopperbook: stopped; the same command goes on with what is not finished\n"
+        cli.main(["--quiet", "batch", "build"] if before == "batch" else ["build", "--out", str(tmp_path / "batch")])
+    more = "; the same command goes on with what is not finished" if before == "batch" else ""
+    assert (caught.value.code, capsys.readouterr().err) == (130, f"hopperbook: stopped{more}\n")
+
+
+def test_a_table_that_no_terminal_reads_has_a_row_a_line(capsys):
+    cli.main(["facts", "models"])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("Qwen3-32B" in line for line in lines) >= 1 and len(lines) == len(model_names()) + 4
 
 
 @pytest.mark.parametrize("place", ["/proc/x/y", "/dev/full/x", "n" * 300])

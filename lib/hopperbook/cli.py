@@ -514,7 +514,8 @@ UNUSABLE |= {errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENXIO}
 def main(arguments: list[str] | None = None) -> None:
     """Run the command: 0 when done, 1 when it failed, 2 for bad input, 130 when stopped; each time in one sentence."""
     given = sys.argv[1:] if arguments is None else arguments
-    stopped = "stopped" + ("; the same command goes on with what is not finished" if "batch" in given else "")
+    command = next((word for word in given if not word.startswith("-")), "")
+    stopped = "stopped" + ("; the same command goes on with what is not finished" if command == "batch" else "")
     try:
         status = app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
     except Failed as error:

@@ -7,6 +7,7 @@ import pytest
 
 from hopperbook import evidence, facts
 from hopperbook.errors import InputError
+from hopperbook.evidence import answers
 
 ROW_KEYS = {"row", "kind", "quantity", "measured", "predicted", "low", "high", "error", "note"}
 SUMMARY_KEYS = {
@@ -169,3 +170,7 @@ qwen3-32b,H100 PCIe,2,2,1,1024,128,8,vLLM,0.18.0,,,
         assert said in notes[0]
     assert "a cache in FP8 on Ampere: this engine has INT8" in notes[1]
     assert "we assume a bridge between the cards" in notes[2]
+
+
+def test_every_kind_of_row_has_its_function():
+    assert set(answers._answered_by()) == {kind.name for kind in evidence.KINDS}

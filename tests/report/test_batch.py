@@ -13,6 +13,7 @@ from tests.report import book
 from hopperbook import facts
 from hopperbook.errors import Failed, InputError
 from hopperbook.report import batch, index, worker
+from hopperbook.report.kept import store
 
 CUSTOMER = facts.DATA / "customers" / "default.yaml"
 
@@ -116,3 +117,13 @@ def test_the_index_says_what_each_report_says(tmp_path: Path) -> None:
         assert words in page, words
     index.check_place(tmp_path)
     assert json.dumps(about) not in page
+
+
+def test_slow_first_reports_are_announced_only_where_nothing_is_kept(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    said = []
+    for _ in range(2):
+        with batch._bar(shown=True, total=3):
+            said.append(capsys.readouterr().err.strip())
+        store.Store().put("chapters", store.digest("any"), {})
+    assert said == ["customers: 3; the first reports take longest, since nothing is kept yet", "customers: 3"]
