@@ -1,4 +1,4 @@
-"""A copy of the library and its facts that a test may change, with what Python and numba have compiled of it."""
+"""A copy of the library and its facts that a test may change, with what is compiled of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from numba.core.caching import _CacheLocator
-
-from hopperbook import compiled, facts
+from hopperbook import facts
 
 ROOT = facts.DATA.parent
 #: What is left behind: files that another process is just writing, and how the library was installed.
@@ -22,11 +20,4 @@ def tree(there: Path, names: Iterable[str] = ("lib", "data")) -> Path:
             shutil.copytree(ROOT / name, there / name, ignore=LEFT)
         else:
             shutil.copy(ROOT / name, there)
-    library = Path("lib/hopperbook")
-    for source in compiled.SOURCES[1:]:  # numba keeps a folder for each place of sources
-        before, after = (
-            _CacheLocator.get_suitable_cache_subpath(str(root / library / source)) for root in (ROOT, there)
-        )
-        for folder in (there / library / "__pycache__").glob(f"*/{before}"):
-            folder.rename(folder.with_name(after))
     return there

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from hopperbook import customer as customers
 from hopperbook import facts
 from hopperbook.errors import Failed, InputError
 from hopperbook.reads import STARTED_S
-from hopperbook.report import commands, given
+from hopperbook.report import commands
+
+if TYPE_CHECKING:
+    from hopperbook import customer as customers
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 prices = typer.Typer(help="Rental prices: show them with their age, import quotes.", no_args_is_help=True)
@@ -57,6 +57,9 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: list[dict[str, Any]], title: str = "") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title or None, header_style="bold")
     for name in rows[0]:
         numeric = all(isinstance(row[name], int | float) for row in rows)
@@ -68,6 +71,9 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
 
 
 def _load(path: Path | None, sets: list[str] | None, parts: str | None = None) -> customers.Customer:
+    from hopperbook import customer as customers
+    from hopperbook.report import given
+
     overrides = dict(customers.parse_override(text) for text in sets or [])
     if parts is not None:
         overrides["parts"] = parts if parts.strip() else ","
@@ -88,6 +94,7 @@ def build(
     profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
 ) -> None:
     """Build a report: the published book, or a customer's."""
+    from hopperbook import customer as customers
     from hopperbook import report
     from hopperbook.report import log, look
 
@@ -193,6 +200,7 @@ def plan(
     json_: AsJson = False,
 ) -> None:
     """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
+    from hopperbook import customer as customers
     from hopperbook import planner
 
     if also and trace:
@@ -267,6 +275,7 @@ def simulate(
 @contextmanager
 def _progress(shown: bool) -> Iterator[Callable[[str, float], None]]:
     """Show a bar for each thing that is done, while it is done; yield what moves them."""
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     bars: dict[str, TaskID] = {}
@@ -282,6 +291,7 @@ def _progress(shown: bool) -> Iterator[Callable[[str, float], None]]:
 
 def _plan_together(services: list[customers.Customer], json_: bool) -> None:
     """Print what several services need on one fleet, part by part."""
+    from hopperbook import customer as customers
     from hopperbook.planner.together import as_rows, together
 
     customers.show_money(services[0])
@@ -382,12 +392,16 @@ def prices_import(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a customer's file."""
+    from hopperbook import customer as customers
+
     _print_json(customers.schema())
 
 
 @app.command()
 def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
     """Ask for a customer's load and write the file."""
+    from hopperbook import customer as customers
+
     if path.exists():
         raise InputError("file", str(path), "a file that does not exist yet")
     _writable(path)
@@ -419,6 +433,8 @@ def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
 
 def _ask(values: dict[str, Any], field: str, question: str, default: str | float) -> None:
     """Ask for a field, again in a terminal for as long as it cannot be used with those before it."""
+    from hopperbook import customer as customers
+
     while True:
         values[field] = typer.prompt(question, default=default, type=type(default))
         try:
@@ -453,6 +469,7 @@ def chapters(
     ] = None,
 ) -> None:
     """Execute the chapters for the default customer and store their outputs in chapters/."""
+    from hopperbook import customer as customers
     from hopperbook import report
 
     report.store_outputs(customers.default().model_dump(), only=only or ())
@@ -465,6 +482,7 @@ def check(
     screenshots: Annotated[Path | None, typer.Option(help="Folder for screenshots")] = None,
 ) -> None:
     """Check built reports: links, resources, and in a browser."""
+    from hopperbook import customer as customers
     from hopperbook import report
 
     folders = list(folder or [])

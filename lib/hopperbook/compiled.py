@@ -1,47 +1,118 @@
-"""Functions compiled by numba, kept between processes for as long as no source of theirs changes.
+"""Functions compiled to machine code, which is kept between processes for as long as no source of theirs changes.
 
-Numba keeps a compiled function with the time of its own file; a function that it calls may stand in another.  So what
-is compiled is kept in a folder named by a digest of every file that holds such functions.
+numba compiles.  Loading numba takes a second of every process, so a later one loads the machine code by llvmlite alone,
+which takes a twentieth of that, and calls it as numba does: an array is passed as its owner (none: every array is the
+caller's, who holds it), its sizes, its data, shape and strides; a tuple as its fields.  What is kept lies in a folder
+named by a digest of every file that holds such functions, of the compiler and of the processor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import hashlib
 import os
 import sys
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba import njit
+import numpy as np
+from llvmlite import binding as llvm
 
 #: The files of the library that hold compiled functions, and this one, which says how.
 SOURCES = ("compiled.py", "kernels/between.py", "serving/ticker.py", "serving/batching.py", "serving/events.py")
-#: Divisions as NumPy makes them; and no counts of references, which would take two thirds of the time: every array is
-#: made by the caller, who holds it.  A function that made one itself would be refused by the compiler.
+#: Divisions as NumPy makes them; and no counts of references, which would take two thirds of the time: a function that
+#: made an array itself would be refused by the compiler.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+#: What numba calls functions of the C library that it names itself.
+OF_C = {"numba_frexp": "frexp"}
+#: What tells apart arguments that need machine code of their own.
+Kind = tuple[Any, ...]
 
 
-@cache
-def folder() -> str:
-    """Return where compiled functions are kept: beside the package, else in the user's cache; empty for nowhere."""
-    here = Path(__file__).parent
-    text = b"".join((here / name).read_bytes() for name in SOURCES) + f"{numba.__version__} {sys.version}".encode()
-    digest = hashlib.sha256(text).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "hopperbook"
-    for place in (here / "__pycache__", home):
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(place, os.W_OK):
-            return str(place / digest)
-    return ""
+class Ready:
+    """A named tuple as machine code takes it, made once for many calls; its arrays must stay where they are.
+
+    Parameters
+    ----------
+    value : tuple
+        Arrays in one piece, and numbers.
+    """
+
+    def __init__(self, value: tuple[Any, ...]) -> None:
+        self.value, self.types = value, list[Any]()
+        values: list[Any] = []
+        self.kind = _pass(value, self.types, values)
+        self.values = [type_(each) for type_, each in zip(self.types, values, strict=True)]
 
 
-def compiled(function: Any) -> Any:
-    """Compile a function of numbers and arrays when it is first called.
+class Compiled:
+    """A function that is machine code when it is called, and part of the code of another that calls it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.loaded: dict[Kind, Callable[..., int]] = {}
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """The same as numba compiles it for one process."""
+        from numba import njit
+
+        return njit(**OPTIONS)(self.function)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How numba sees it within the code of another."""
+        return self.dispatcher._numba_type_
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call machine code, kept from an earlier process where it can be; what returns a value is not kept."""
+        if self.function.__annotations__["return"] != "None":
+            return self.dispatcher(*map(_plain, arguments))
+        types: list[Any] = []
+        values: list[Any] = []
+        kind = tuple(_pass(each, types, values) for each in arguments)
+        if kind not in self.loaded:
+            self.loaded[kind] = self._load(arguments, kind, types)
+        answer, error = ctypes.c_void_p(), ctypes.c_void_p()
+        if self.loaded[kind](ctypes.byref(answer), ctypes.byref(error), *values) != 0:
+            raise RuntimeError(f"{self.function.__qualname__} failed in compiled code")
+        return None
+
+    def _load(self, arguments: Sequence[Any], kind: Kind, types: Sequence[Any]) -> Callable[..., int]:
+        """Return machine code for such arguments: what is kept, else compiled now and kept where that can be."""
+        told = hashlib.sha256(repr((self.function.__module__, kind)).encode()).hexdigest()[:16]
+        path = Path(folder(), f"{self.function.__name__}-{told}.o") if folder() else None
+        symbol, code = _kept(path) or _keep(path, *self._compile(arguments))
+        engine = _engine()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        prototype = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *types)
+        return prototype(engine.get_function_address(symbol))
+
+    def _compile(self, arguments: Sequence[Any]) -> tuple[str, bytes]:
+        """Return the name and the machine code of the function for arguments of such types."""
+        from numba import typeof, types
+        from numba.core import compiler
+        from numba.core.registry import cpu_target
+
+        flags: Any = compiler.Flags()
+        flags.error_model, flags.nrt = OPTIONS["error_model"], OPTIONS["_nrt"]
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        target = cpu_target.typing_context, cpu_target.target_context
+        made = compiler.compile_extra(
+            *target, self.function, tuple(typeof(_plain(each)) for each in arguments), types.none, flags, {}
+        )
+        return made.fndesc.llvm_func_name, made.library.serialize_using_object_code()[2][0]
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers, arrays in one piece, and named tuples of both, when it is first called.
 
     Parameters
     ----------
@@ -53,11 +124,83 @@ def compiled(function: Any) -> Any:
     callable
         The same, compiled; kept for later processes where something may be written.
     """
-    if not folder():
-        return njit(**OPTIONS)(function)
-    config: Any = numba.config
-    before, config.CACHE_DIR = config.CACHE_DIR, folder()
+    return Compiled(function)
+
+
+@cache
+def folder() -> str:
+    """Return where machine code is kept: beside the package, else in the user's cache; empty for nowhere."""
+    here = Path(__file__).parent
+    text = b"".join((here / name).read_bytes() for name in SOURCES) + f"{version('numba')} {sys.version}".encode()
+    text += f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode()
+    digest = hashlib.sha256(text).hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "hopperbook"
+    for place in (here / "__pycache__", home):
+        try:
+            (place / digest).mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(place / digest, os.W_OK):
+            return str(place / digest)
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Ready) else value
+
+
+def _pass(value: Any, types: list[Any], values: list[Any]) -> Kind:
+    """Add an argument to those that machine code takes, and return what kind of argument it is."""
+    if isinstance(value, Ready):
+        types += value.types
+        values += value.values
+        return value.kind
+    if isinstance(value, tuple):
+        return (type(value).__name__, *(_pass(each, types, values) for each in value))
+    if isinstance(value, np.ndarray):
+        if not value.flags.c_contiguous:
+            raise ValueError("compiled code takes arrays in one piece")
+        address = value.__array_interface__["data"][0]
+        types += (ctypes.c_void_p,) * 2 + (ctypes.c_ssize_t,) * 2 + (ctypes.c_void_p,)
+        types += (ctypes.c_ssize_t,) * (2 * value.ndim)
+        values += (None, None, value.size, value.itemsize, address, *value.shape, *value.strides)
+        return (value.dtype.char, value.ndim)
+    whole = isinstance(value, int | np.integer)
+    types.append(ctypes.c_int64 if whole else ctypes.c_double)
+    values.append(int(value) if whole else float(value))
+    return ("int" if whole else "float",)
+
+
+@cache
+def _engine() -> Any:
+    """Return what machine code is loaded into."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    for name, known in OF_C.items():
+        llvm.add_symbol(name, ctypes.cast(getattr(ctypes.CDLL(None), known), ctypes.c_void_p).value)
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+def _kept(path: Path | None) -> tuple[str, bytes] | None:
+    """Return the name and the code of what is kept; nothing where it is not there or not whole."""
     try:
-        return njit(cache=True, **OPTIONS)(function)
-    finally:
-        config.CACHE_DIR = before
+        digest, symbol, code = path.read_bytes().split(b"\n", 2) if path else (b"", b"", b"")
+    except (OSError, ValueError):
+        return None
+    whole = digest == hashlib.sha256(symbol + code).hexdigest().encode()
+    return (symbol.decode(), code) if whole else None
+
+
+def _keep(path: Path | None, symbol: str, code: bytes) -> tuple[str, bytes]:
+    """Keep code under its name, whole or not at all; return both."""
+    content = b"\n".join([hashlib.sha256(symbol.encode() + code).hexdigest().encode(), symbol.encode(), code])
+    if path:
+        with contextlib.suppress(OSError):  # a full disk costs the next process time, no more
+            aside = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+            try:
+                aside.write_bytes(content)
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+    return symbol, code

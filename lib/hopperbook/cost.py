@@ -47,6 +47,31 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def billed(gpus: NDArray[np.int_], tenure: NDArray[np.str_]) -> NDArray[np.int_]:
+    """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes.
+
+    Parameters
+    ----------
+    gpus : ndarray of int
+        GPUs needed.
+    tenure : ndarray of str
+        How they are had.
+
+    Returns
+    -------
+    ndarray of int
+        GPUs billed.
+
+    Examples
+    --------
+    >>> billed(np.array([3, 12, 2]), np.array(["on_demand", "on_demand", "own"])).tolist()
+    [4, 16, 8]
+    """
+    node = -(-gpus // 8) * 8
+    small = 2 ** np.ceil(np.log2(np.maximum(gpus, 1))).astype(int)
+    return np.where((tenure == "own") | (gpus > 8), node, np.minimum(small, node))
+
+
 def rent_usd_per_month(gpus: ArrayLike, usd_per_gpu_hour: float | Floats) -> Floats:
     r"""Cost of GPUs rented around the clock.
 

@@ -7,11 +7,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from hopperbook import facts, models, serving, units
-from hopperbook.cost import rent_usd_per_month, usd_per_million_tokens
+from hopperbook.cost import billed, rent_usd_per_month, usd_per_million_tokens
 from hopperbook.errors import InputError
+from hopperbook.evidence.beyond import bands
 from hopperbook.models import Model, load, model_names, precision_name
-from hopperbook.planner.fleet import billed
-from hopperbook.planner.odds import bands
 
 #: The end of the rate that goes with the typical, low and high price: the most tokens with the least money.
 ENDS = ("value", "high", "low")

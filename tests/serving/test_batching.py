@@ -1,14 +1,13 @@
 """Bookkeeping of the compiled replica at every event, and queues that settings make exact."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopperbook import compiled, serving
+from hopperbook import serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.serving import batching, events
@@ -20,15 +19,6 @@ SMALL = load("llama-3.1-8b")
 REPLICA = serving.deploy(SMALL, "H100 SXM", precision="bf16")
 ENGINES = [serving.deploy(SMALL, "H100 SXM", precision="bf16", engine_name=name) for name in ("vLLM", "SGLang")]
 ENGINES.append(serving.deploy(SMALL, "H100 SXM", precision="bf16", engine_name="TensorRT-LLM"))
-
-
-def test_what_is_kept_compiled_depends_on_every_file_that_is_compiled():
-    """Numba looks at a function's own file only: a change in another would go unnoticed."""
-    library = Path(compiled.__file__).parent
-    compiling = {
-        path.relative_to(library).as_posix() for path in library.rglob("*.py") if "\n@compiled\n" in path.read_text()
-    }
-    assert compiling | {"compiled.py"} == set(compiled.SOURCES)
 
 
 def where(book, s, rules):

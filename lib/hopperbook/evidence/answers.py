@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hopperbook.evidence.intervals import interval
 from hopperbook.evidence.rows import KINDS, gpu_label, read
+from hopperbook.later import pandas as pd
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from hopperbook import facts
@@ -219,6 +219,35 @@ def load_band(d: Deployment) -> Band:
     ('load/ttft_mean_ms/over_time/dense', 1.0, 1.62)
     """
     return _band(f"load/ttft_mean_ms/over_time/{own_family(d)}", serving_beyond(d), d.gpu.stand_in["serving"])
+
+
+@lru_cache(maxsize=4096)
+def bands(d: Deployment) -> dict[str, tuple[float, float]]:
+    """Return the 80 % factors of a replica's latencies and throughput, wider where it lies beyond measurement.
+
+    The first token's are those of runs under load: it waits for others, which runs at a concurrency do not show.
+
+    Parameters
+    ----------
+    d : Deployment
+        The replica: part, engine, format and layout decide.
+
+    Returns
+    -------
+    dict
+        Of ``tpot``, ``ttft`` and ``throughput``: (low, high) over the prediction.
+
+    Examples
+    --------
+    >>> from hopperbook.models import load
+    >>> from hopperbook.serving import deploy
+    >>> known, other = (deploy(load("mixtral-8x7b"), part, tp=2) for part in ("H100 SXM", "H100 NVL"))
+    >>> round(bands(known)["tpot"][1], 3), round(bands(other)["tpot"][1], 3)
+    (1.297, 1.332)
+    """
+    tpot, ttft = serving_band(d, "tpot_ms"), load_band(d)
+    low, high = 1 / tpot.high, 1 / tpot.low
+    return {"tpot": (tpot.low, tpot.high), "ttft": (ttft.low, ttft.high), "throughput": (low, high)}
 
 
 def training_band(part: facts.GPU, experts: bool) -> Band:

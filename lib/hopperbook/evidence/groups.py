@@ -7,11 +7,11 @@ for the next campaign.  Here a *group* is left out, not a row.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook.evidence.intervals import intervals, known_family, same_as
 from hopperbook.evidence.rows import alike
+from hopperbook.later import pandas as pd
 
 Floats = NDArray[np.float64]
 

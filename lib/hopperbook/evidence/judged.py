@@ -7,13 +7,12 @@ import functools
 import gzip
 from pathlib import Path
 
-import pandas as pd
-
 from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.evidence import groups, kept
 from hopperbook.evidence.answers import predict
 from hopperbook.evidence.rows import read, suspect
+from hopperbook.later import pandas as pd
 
 
 @functools.cache

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
 from hopperbook import facts, reads
+from hopperbook.later import pandas as pd
 
 #: Of the library what stands above predictions, and of the facts what none of them reads.
 ABOVE = {"__main__.py", "cli.py", "report", "studies", "story.py", "sizing.py", "claims", "planner", "calibrate"}

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hopperbook import facts
 from hopperbook.errors import InputError
+from hopperbook.later import pandas as pd
 
 MAX_ROWS = 2_000_000
 

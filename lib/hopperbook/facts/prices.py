@@ -15,12 +15,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hopperbook.errors import InputError
 from hopperbook.facts.parts import System, gpu, system, systems
 from hopperbook.facts.tables import read_yaml, table
+from hopperbook.later import pandas as pd
 
 MARKETS = ("other", "hyperscaler")
 TENURES = ("on_demand", "spot", "marketplace", "reserved_1y", "reserved_3y")

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import pandas as pd
 import yaml
 
 from hopperbook.errors import InputError
+from hopperbook.later import pandas as pd
 
 DATA = Path(__file__).resolve().parents[3] / "data"
 ENTRY = re.compile(r"@(\w+)\{([^,\s]+),(.*?)\n\}", re.DOTALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,24 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 #: How far outside an axis, in its logarithm, a point still counts as on its edge; and what stands for zero.
 EDGE, LEAST = 1e-9, 1e-9
+
+
+class Table(NamedTuple):
+    """A table of any number of axes.
+
+    Parameters
+    ----------
+    values : ndarray
+        Flat, the last axis running fastest.
+    axes : ndarray
+        Logarithms of the points of all axes one after the other, rising.
+    starts : ndarray of int
+        Where each axis begins, and where the last ends.
+    """
+
+    values: Floats
+    axes: Floats
+    starts: Ints
 
 
 def spread(given: Sequence[ArrayLike]) -> tuple[Floats, tuple[int, ...]]:
@@ -58,18 +77,13 @@ def cell_of(axis: Floats, low: int, high: int, x: float) -> int:
 
 
 @compiled
-def read(
-    values: Floats, axes: Floats, starts: Ints, at: Floats, cell: Ints, share: Floats, out: Floats,
-    beyond: NDArray[np.bool_],
-) -> None:  # fmt: skip
+def read(table: Table, at: Floats, cell: Ints, share: Floats, out: Floats, beyond: NDArray[np.bool_]) -> None:
     """Read a table at many points, held at its edge outside; all arrays are the caller's.
 
     Parameters
     ----------
-    values : ndarray
-        The table, flat, its last axis running fastest.
-    axes, starts : ndarray
-        Logarithms of the points of all axes one after the other, rising; where each begins, and where the last ends.
+    table : Table
+        What is read.
     at : ndarray, shape (axes, n)
         Coordinates of each point, in the axes' own units.
     cell, share : ndarray, shape (axes,)
@@ -77,6 +91,7 @@ def read(
     out, beyond : ndarray, shape (n,)
         The value of each point, and whether a coordinate lies outside its axis.
     """
+    values, axes, starts = table
     for point in range(at.shape[1]):
         beyond[point] = False
         for axis in range(at.shape[0]):
@@ -100,6 +115,6 @@ def read(
 
 
 def warm() -> None:
-    """Load what compiled code needs: half a second, spared to the processes that are forked from this one."""
+    """Load what compiled code needs, so that the processes that are forked from this one find it loaded."""
     axis, point, found = np.array([0.0, 1.0]), np.ones((1, 1)), np.empty(1, np.bool_)
-    read(axis, axis, np.array([0, 2]), point, np.empty(1, np.int64), np.empty(1), np.empty(1), found)
+    read(Table(axis, axis, np.array([0, 2])), point, np.empty(1, np.int64), np.empty(1), np.empty(1), found)

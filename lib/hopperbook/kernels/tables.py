@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
+from hopperbook.compiled import Ready
 from hopperbook.kernels import between
 from hopperbook.kernels.roofline import ROOFLINES, Chip, Floats, chip
 
@@ -51,10 +52,10 @@ class Grid:
     measured: NDArray[np.bool_]
 
     @cached_property
-    def flat(self) -> tuple[Floats, Floats, between.Ints]:
-        """Residuals and axes in one row each, and where each axis begins and the last ends."""
+    def flat(self) -> Ready:
+        """The residuals as compiled code reads them."""
         starts = np.cumsum([0, *map(len, self.axes)], dtype=np.int64)
-        return np.ascontiguousarray(self.residual).ravel(), np.concatenate(self.axes), starts
+        return Ready(between.Table(np.ascontiguousarray(self.residual).ravel(), np.concatenate(self.axes), starts))
 
 
 @cache
@@ -102,13 +103,21 @@ def file_of(engine: str, family: str, gpu_name: str) -> Path:
 
 
 @cache
-def _columns(engine: str, family: str, gpu_name: str) -> dict[str, NDArray[Any]]:
+def _columns(engine: str, family: str, gpu_name: str) -> dict[str, Any]:
     """Return a table's columns, its rows grid by grid; none where that engine was not measured on that GPU."""
     path = file_of(engine, family, gpu_name)
     if not path.exists():
         return {}
-    table = pq.ParquetFile(path).read()
-    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    table = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False)
+    return {name: table[name].combine_chunks() for name in table.column_names}
+
+
+def _array(column: Any) -> NDArray[Any]:
+    """Return a column of numbers or truths as an array, without pandas, which pyarrow itself would load for it."""
+    if column.type.bit_width > 1:
+        return np.from_dlpack(column)
+    bits = np.frombuffer(column.buffers()[1], np.uint8)
+    return np.unpackbits(bits, count=len(column), bitorder="little").view(np.bool_)
 
 
 @cache
@@ -137,9 +146,9 @@ def grids(engine: str, family: str, gpu_name: str) -> dict[tuple[Any, ...], slic
     column = _columns(engine, family, gpu_name)
     if not column:
         return {}
-    group = column["group"]
+    group = _array(column["group"])
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    named = zip(*(column[name][starts].tolist() for name in FAMILIES[family][0]), strict=True)
+    named = zip(*([column[name][at].as_py() for at in starts.tolist()] for name in FAMILIES[family][0]), strict=True)
     return dict(zip(named, map(slice, starts.tolist(), [*starts[1:].tolist(), len(group)]), strict=True))
 
 
@@ -161,7 +170,8 @@ def load(engine: str, family: str, gpu_name: str, key: tuple[Any, ...]) -> Grid:
     """
     keys, axes = FAMILIES[family]
     rows = grids(engine, family, gpu_name)[key]
-    column = {name: values[rows] for name, values in _columns(engine, family, gpu_name).items()}
+    columns = _columns(engine, family, gpu_name)
+    column = {name: _array(columns[name])[rows] for name in (*axes, "seconds", "measured")}
     points = [np.unique(column[name]) for name in axes]
     shape = tuple(map(len, points))
     along = {name: column[name].astype(float) for name in axes}
@@ -185,11 +195,10 @@ def at(grid: Grid, coordinates: Sequence[Floats] | Floats) -> tuple[Floats, NDAr
     residual, beyond : array of float and of bool, shape (n,)
         ``log(seconds / roofline)``, and whether a coordinate lies outside the grid.
     """
-    values, axes, starts = grid.flat
     at = np.ascontiguousarray(coordinates, float)
     cell, share = np.empty(len(at), np.int64), np.empty(len(at))
     residual, beyond = np.empty(at.shape[1]), np.empty(at.shape[1], np.bool_)
-    between.read(values, axes, starts, at, cell, share, residual, beyond)
+    between.read(grid.flat, at, cell, share, residual, beyond)
     return residual, beyond
 
 

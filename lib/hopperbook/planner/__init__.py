@@ -1,10 +1,11 @@
 """From a customer to a decision: every feasible configuration, the Pareto front, a recommendation and the reasons."""
 
+from hopperbook.evidence.beyond import bands
 from hopperbook.planner.borders import borders, decision_map, power_w
 from hopperbook.planner.choose import Plan, plan
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.fleet import counterpart
-from hopperbook.planner.odds import bands, days_band, days_range
+from hopperbook.planner.odds import days_band, days_range
 from hopperbook.planner.quality import quality_notes
 from hopperbook.planner.rehearsal import Rehearsal, rehearse
 from hopperbook.planner.show import as_json, as_text, configuration, headline, layout, run

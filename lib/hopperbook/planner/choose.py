@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hopperbook import reads
 from hopperbook.customer import Customer
+from hopperbook.evidence.beyond import bands
 from hopperbook.facts import own
 from hopperbook.planner import fleet, train
 from hopperbook.planner.configuration import Configuration, TrainingRun, of_row
@@ -19,7 +20,7 @@ from hopperbook.planner.extras import Extra, extras
 from hopperbook.planner.load import limits
 from hopperbook.planner.night import Night, night
 from hopperbook.planner.obstacles import obstacle, unscheduled
-from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.odds import SURE, probability
 from hopperbook.planner.pictures import Pictures, pictures
 from hopperbook.planner.reject import Rejected, rejected
 from hopperbook.planner.small import Small, small_services

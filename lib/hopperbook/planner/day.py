@@ -49,10 +49,17 @@ def curve(customer: Customer) -> NDArray[np.float64]:
     if mean < 0.05:  # narrower than any smooth day: the busiest hour, and the same little in all others
         rest = max(mean * HOURS - 1, 0.0) / (HOURS - 1)
         return np.where(phase == phase.max(), 1.0, rest)
-    from scipy.optimize import brentq  # slow to load, and most days need no root
+    return np.round(phase ** _power(phase, mean), 9)
 
-    power = brentq(lambda k: float((phase**k).mean()) - mean, 1e-4, 1e3, xtol=1e-12)
-    return np.round(phase**power, 9)
+
+def _power(phase: NDArray[np.float64], mean: float) -> float:
+    """Return the power of the hours that has a mean below their own: it falls, ever slower, so Newton's steps rise."""
+    risen, power, step = phase[phase > 0], 1.0, 1.0
+    while step > 1e-12 * power:
+        value = risen**power
+        step = float((value.sum() - mean * len(phase)) / -(value * np.log(risen)).sum())
+        power += step
+    return power
 
 
 def needed(customer: Customer, replicas: ArrayLike) -> NDArray[np.int_]:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts, hpc, kernels, serving, units
+from hopperbook.cost import billed
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.models import Model, own_format
@@ -469,28 +470,3 @@ def _frame(columns: list[dict[str, Any]], customer: Customer) -> pd.DataFrame:
         "usd_per_million": 1e6 * month["typical"] / (MONTH_S * customer.busy_fraction * stacked["output_tokens_per_s"]),
     }
     return pd.DataFrame(fixed | stacked | priced)
-
-
-def billed(gpus: NDArray[np.int_], tenure: NDArray[np.str_]) -> NDArray[np.int_]:
-    """Return the GPUs that are paid for: servers are bought whole; rented GPUs come by 1, 2, 4, 8 and then nodes.
-
-    Parameters
-    ----------
-    gpus : ndarray of int
-        GPUs needed.
-    tenure : ndarray of str
-        How they are had.
-
-    Returns
-    -------
-    ndarray of int
-        GPUs billed.
-
-    Examples
-    --------
-    >>> billed(np.array([3, 12, 2]), np.array(["on_demand", "on_demand", "own"])).tolist()
-    [4, 16, 8]
-    """
-    node = -(-gpus // 8) * 8
-    small = 2 ** np.ceil(np.log2(np.maximum(gpus, 1))).astype(int)
-    return np.where((tenure == "own") | (gpus > 8), node, np.minimum(small, node))

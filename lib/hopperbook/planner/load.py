@@ -8,8 +8,9 @@ import numpy as np
 
 from hopperbook import reads
 from hopperbook.customer import Customer
+from hopperbook.evidence.beyond import bands
 from hopperbook.models import Model, load, reader
-from hopperbook.planner.odds import Z80, bands
+from hopperbook.planner.odds import Z80
 from hopperbook.serving import Deployment
 from hopperbook.serving.demand import Demand, Targets
 from hopperbook.serving.queue import Lengths

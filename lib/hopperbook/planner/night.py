@@ -9,11 +9,12 @@ import numpy as np
 from hopperbook import facts, serving, units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
+from hopperbook.evidence.beyond import bands
 from hopperbook.planner import fleet
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.day import HOURS, needed
 from hopperbook.planner.load import allowance, served_model
-from hopperbook.planner.odds import SURE, bands
+from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import Tenure
 from hopperbook.serving import Deployment
 from hopperbook.units import HOUR_S, MONTH_H

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -11,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.customer import Customer
-from hopperbook.evidence.beyond import load_band, serving_band, training_band
+from hopperbook.evidence.beyond import training_band
 from hopperbook.models import load
 from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.rollouts import method_constants
-from hopperbook.serving import Deployment
 from hopperbook.training import METHODS
 
 SURE = 0.9  # probability that a recommendation must reach for each target
@@ -54,34 +52,6 @@ def probability(predicted: ArrayLike, limit: float, factors: tuple[ArrayLike, Ar
     sigma = np.maximum((high - low) / (2 * Z80), 1e-9)
     with np.errstate(divide="ignore"):  # an answer of one token has no time between tokens: it keeps any limit
         return ndtr((np.log(limit) - np.log(np.asarray(predicted, float)) - (low + high) / 2) / sigma)
-
-
-@lru_cache(maxsize=4096)
-def bands(d: Deployment) -> dict[str, tuple[float, float]]:
-    """Return the 80 % factors of a replica's latencies and throughput, wider where it lies beyond measurement.
-
-    The first token's are those of runs under load: it waits for others, which runs at a concurrency do not show.
-
-    Parameters
-    ----------
-    d : Deployment
-        The replica: part, engine, format and layout decide.
-
-    Returns
-    -------
-    dict
-        Of ``tpot``, ``ttft`` and ``throughput``: (low, high) over the prediction.
-
-    Examples
-    --------
-    >>> from hopperbook.serving import deploy
-    >>> known, other = (deploy(load("mixtral-8x7b"), part, tp=2) for part in ("H100 SXM", "H100 NVL"))
-    >>> round(bands(known)["tpot"][1], 3), round(bands(other)["tpot"][1], 3)
-    (1.297, 1.332)
-    """
-    tpot, ttft = serving_band(d, "tpot_ms"), load_band(d)
-    low, high = 1 / tpot.high, 1 / tpot.low
-    return {"tpot": (tpot.low, tpot.high), "ttft": (ttft.low, ttft.high), "throughput": (low, high)}
 
 
 def days_band(customer: Customer, part: str) -> tuple[float, float]:

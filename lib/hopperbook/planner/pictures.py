@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hopperbook import facts, images, units
+from hopperbook.cost import billed
 from hopperbook.customer import Customer
-from hopperbook.planner.fleet import billed
 from hopperbook.planner.load import allowance
 from hopperbook.planner.odds import SURE
 from hopperbook.planner.tenure import Tenure

@@ -11,9 +11,9 @@ import pandas as pd
 from hopperbook import units
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
+from hopperbook.evidence.beyond import bands
 from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, of_row
-from hopperbook.planner.odds import bands
 from hopperbook.planner.tenure import Tenure, server_of, servers
 from hopperbook.planner.train import UNTRAINED_USD
 from hopperbook.serving import Deployment

@@ -9,13 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hopperbook import facts
-from hopperbook.cost import rent_usd_per_month, usd_per_run
+from hopperbook.cost import billed, rent_usd_per_month, usd_per_run
 from hopperbook.customer import Customer
 from hopperbook.memory.serving import constants
 from hopperbook.models import load, parameters
 from hopperbook.planner import spot
 from hopperbook.planner.configuration import TrainingRun
-from hopperbook.planner.fleet import billed
 from hopperbook.planner.rollouts import with_rollouts
 from hopperbook.planner.tenure import Tenure, assumptions, on_spot
 from hopperbook.training import adapter_parameters

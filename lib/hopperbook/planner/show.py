@@ -8,7 +8,7 @@ from typing import Any
 from hopperbook import serving, units
 from hopperbook.customer import Customer
 from hopperbook.evidence import interval
-from hopperbook.evidence.beyond import serving_beyond
+from hopperbook.evidence.beyond import bands, serving_beyond
 from hopperbook.models import conversion, label, load
 from hopperbook.planner import night, pictures, quality, site, unconsidered
 from hopperbook.planner.choose import Plan
@@ -16,7 +16,7 @@ from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.energy import energy
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.night import Night
-from hopperbook.planner.odds import SURE, bands, days_band, days_range
+from hopperbook.planner.odds import SURE, days_band, days_range
 from hopperbook.planner.pictures import Pictures
 from hopperbook.planner.runs import describe
 from hopperbook.planner.stress import burst as stress_burst

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hopperbook import facts, mig, serving
+from hopperbook.cost import billed
 from hopperbook.customer import Customer
 from hopperbook.models import load
-from hopperbook.planner.fleet import billed
 from hopperbook.planner.tenure import Tenure
 from hopperbook.units import MONTH_H
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from hopperbook import serving
 from hopperbook.customer import Customer
+from hopperbook.evidence.beyond import bands
 from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.load import demand, limits
-from hopperbook.planner.odds import SURE, bands, probability
+from hopperbook.planner.odds import SURE, probability
 from hopperbook.serving import Deployment
 from hopperbook.serving.demand import Answer, Demand, Largest, Targets
 from hopperbook.units import GIB, MONTH_S

@@ -13,10 +13,10 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from hopperbook import facts
 from hopperbook.errors import InputError
+from hopperbook.later import special
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
@@ -502,7 +502,7 @@ def largest_range(d: Deployment, demand: Demand, targets: Targets) -> tuple[floa
     [4.85, 4.73, 4.97]
     """
     rates = np.array([largest(d, demand, targets, seed).rate_per_s for seed in range(SEEDS)])
-    half = float(stdtrit(SEEDS - 1, 0.95) * rates.std(ddof=1) / np.sqrt(SEEDS))
+    half = float(special.stdtrit(SEEDS - 1, 0.95) * rates.std(ddof=1) / np.sqrt(SEEDS))
     mean = float(rates.mean())
     return mean, max(mean - half, 0.0), mean + half
 

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaincinv
 
+from hopperbook.later import special
 from hopperbook.serving.capacity import kv_capacity_tokens
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.deployment import Deployment
@@ -78,7 +78,7 @@ def _percentile(spread: Spread, share: float) -> Floats:
     mean = np.maximum(spread.mean - spread.least, 1e-12)
     std = np.maximum(spread.std, 1e-9 * mean)
     shape = np.minimum((mean / std) ** 2, 1e6)
-    return spread.least + gammaincinv(shape, share) * mean / shape
+    return spread.least + special.gammaincinv(shape, share) * mean / shape
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook.compiled import compiled
+from hopperbook.compiled import Ready, compiled
 from hopperbook.kernels.between import cell_of, spread
 from hopperbook.serving.clock import BATCH, CONTEXT, NEW_TOKENS, PROMPTS, TOKENS, Clock, Floats
 
@@ -42,7 +42,7 @@ _TOKEN_CELLS = np.maximum(np.searchsorted(TOKENS, np.arange(LOOKED_UP), side="ri
 
 
 @lru_cache(maxsize=512)
-def ticker(clock: Clock) -> Ticker:
+def ticker(clock: Clock) -> Ready:
     """Return a clock as compiled code reads it.
 
     Parameters
@@ -52,16 +52,14 @@ def ticker(clock: Clock) -> Ticker:
 
     Returns
     -------
-    Ticker
-        The same numbers.
+    Ready
+        The same numbers, in a :class:`Ticker`.
     """
     tables = [clock.decode_s, clock.mixed_s, clock.head_s, clock.generation_s, clock.context_s, clock.cached_s]
     decode, mixed, head, generation, context, cached = (np.ascontiguousarray(x, dtype=np.float64) for x in tables)
     groups = float(clock.ranks), float(clock.deployment.attention_dp)
-    return Ticker(
-        TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS, decode, mixed, head, generation, context, cached, *groups,
-        _TOKEN_CELLS,
-    )  # fmt: skip
+    axes = TOKENS, BATCH, CONTEXT, PROMPTS, NEW_TOKENS
+    return Ready(Ticker(*axes, decode, mixed, head, generation, context, cached, *groups, _TOKEN_CELLS))
 
 
 @compiled

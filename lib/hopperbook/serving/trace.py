@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from hopperbook.errors import InputError
+from hopperbook.later import pandas as pd
 from hopperbook.serving.clock import Floats
 from hopperbook.serving.events import Requests
 from hopperbook.serving.queue import Sample

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from hopperbook import facts
 from hopperbook.errors import InputError
+from hopperbook.later import pandas as pd
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model
 from hopperbook.training.layer import Floats, framework
