@@ -127,6 +127,12 @@ def test_wrong_types_and_absurd_values_are_refused_with_what_is_allowed(field, v
         assert f"nearest: {nearest}" in sentence
 
 
+def test_other_mistakes_are_named_in_the_same_sentence():
+    sentence = refused(BASE | {"concurency": 3, "prompt_tokens": -1, "region": 5}, "concurency", "concurrency")
+    assert sentence.endswith("; to be mended too: prompt_tokens, region")
+    assert "too" not in refused(BASE | {"region": 5}, "region")
+
+
 @pytest.mark.parametrize(
     "field", ["concurrency", "tpot_target_ms", "name", "h100_usd_per_hour", "owned_gpu", "training_tokens"]
 )

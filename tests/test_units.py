@@ -48,4 +48,5 @@ def test_what_a_table_and_a_result_store_is_rounded(capsys):
     held = display.tables._data("t", display.tables.pd.DataFrame(frame))
     assert held["rows"] == [[1.09091, 70_553_706_496, None]]
     display.result("share", 1.0909097498433749)
-    assert capsys.readouterr().out == "share = 1.09091\n"
+    display.result("break_even_months", 4.7, 2.5, math.inf)
+    assert capsys.readouterr().out == "share = 1.09091\nbreak_even_months = 4.7 (2.5 to never)\n"

@@ -405,16 +405,18 @@ def _nearest(rule: dict[str, Any], value: object) -> str | list[str] | None:
 
 def _sentence(error: ValidationError) -> InputError:
     """Turn pydantic's first complaint into our sentence; a name of no field comes first: one may be missing for it."""
-    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    first, *others = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     field, value = str(first["loc"][0]) if first["loc"] else "customer", first.get("input")
+    named = dict.fromkeys(str(each["loc"][0]) for each in others if each["loc"])
+    also = [name for name in named if name in FIELDS and name != field]
     if first["type"] == "extra_forbidden":
-        return InputError("customer", field, "one of its fields", nearest_names(field, FIELDS) or FIELDS[:3])
+        return InputError("customer", field, "one of its fields", nearest_names(field, FIELDS) or FIELDS[:3], also)
     if first["type"] == "missing":
-        return InputError(field, None, f"required: {Customer.model_fields[field].description}")
+        return InputError(field, None, f"required: {Customer.model_fields[field].description}", also=also)
     rule = _rule(field)
     if first["type"] == "value_error":
-        return InputError(field, value, first["msg"].removeprefix("Value error, "))
-    return InputError(field, value, _allowed(rule), _nearest(rule, value))
+        return InputError(field, value, first["msg"].removeprefix("Value error, "), also=also)
+    return InputError(field, value, _allowed(rule), _nearest(rule, value), also)
 
 
 def check(values: dict[str, Any]) -> Customer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -19,6 +19,8 @@ class InputError(ValueError):
         What would be accepted, in words.
     nearest : str or iterable of str, optional
         The nearest valid choice, or the valid choices from which the nearest are picked.
+    also : sequence of str
+        Names of other values that cannot be used either.
 
     Examples
     --------
@@ -26,12 +28,20 @@ class InputError(ValueError):
     gpu: 'H300' is not usable; allowed is a GPU from data/gpus.yaml; nearest: H100 SXM, H200 SXM
     """
 
-    def __init__(self, field: str, value: object, allowed: str, nearest: str | Iterable[str] | None = None):
+    def __init__(
+        self,
+        field: str,
+        value: object,
+        allowed: str,
+        nearest: str | Iterable[str] | None = None,
+        also: Sequence[str] = (),
+    ):
         self.field, self.value, self.allowed = field, value, allowed
         shown = _shown(value)
         sentence = f"{field}: {shown} is not usable; allowed is {allowed}"
         hint = nearest if isinstance(nearest, str) else ", ".join(nearest_names(shown.strip("'\""), nearest or ()))
-        super().__init__(sentence + (f"; nearest: {hint}" if hint else ""))
+        told = [f"nearest: {hint}"] * bool(hint) + [f"to be mended too: {', '.join(also)}"] * bool(also)
+        super().__init__("; ".join([sentence, *told]))
 
 
 class Failed(InputError):

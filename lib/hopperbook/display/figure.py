@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -93,7 +94,7 @@ def result(
     key : str
         Name with its unit suffix, unique in the report: ``monthly_cost_usd``.
     value : float, int, str, bool or None
-        The figure, in base units.
+        The figure, in base units; a time that never comes is infinite, and kept as the word ``never``.
     low, high : float, optional
         Ends of its 80 % range.
     unit : str
@@ -121,7 +122,7 @@ def result(
 
 def _plain(name: str, value: Any) -> Any:
     """Return a scalar as it is stored, a missing number as None; refuse anything that is not a scalar."""
-    value = units.stored(value)
+    value = "never" if value == math.inf else units.stored(value)
     if value is not None and not isinstance(value, str | int | float | bool):
         raise InputError(name, value, "a number, a text, true or false")
     return value

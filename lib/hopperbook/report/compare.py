@@ -186,21 +186,28 @@ def in_words(before: Any, after: Any) -> str:
     ('+8 %', 'H100 SXM became H200 SXM')
     >>> in_words([1.0, 2.0, 3.0], [0.5, 2.0, 4.0])
     'range wider'
+    >>> in_words([1.0, 2.5, "never"], [1.0, "never", "never"])
+    '2.5 became never'
     """
     if isinstance(before, list) and isinstance(after, list):
         (low, value, high), (new_low, new_value, new_high) = before, after
         words = in_words(value, new_value) if value != new_value else ""
+        if not all(map(_is_number, (*before, *after))):
+            return words or "range moved"
         width, new_width = high - low, new_high - new_low
         if width > 0 and abs(new_width * abs(value or 1) / (width * abs(new_value or 1)) - 1) > 0.02:
             wider = new_width * abs(value or 1) > width * abs(new_value or 1)
             words += (", " if words else "") + ("range wider" if wider else "range narrower")
         return words or "range moved"
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
-    if numbers and before:
+    if _is_number(before) and _is_number(after) and before:
         share = 100 * (after / before - 1)
         return f"{share:+.0f} %" if abs(share) >= 1 else f"{share:+.2g} %"
     shown = ["nothing" if value in (None, "") else _number(value) for value in (before, after)]
     return f"{shown[0]} became {shown[1]}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> str:
