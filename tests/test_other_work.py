@@ -9,9 +9,8 @@ import pytest
 from hopperbook import customer, evidence, facts, images, models, planner, serving, training
 from hopperbook.errors import InputError
 from hopperbook.models import from_config, load, parameters, reader
-from hopperbook.planner import fleet, rollouts
+from hopperbook.planner import bands, days_band, fleet, rollouts
 from hopperbook.planner.night import night, window
-from hopperbook.planner.odds import bands, days_band
 from hopperbook.planner.together import together
 from hopperbook.serving.rollouts import rollouts_s, scale_tokens
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hopperbook import customer, facts, planner, serving, training, units
+from hopperbook import cost, customer, facts, planner, serving, training, units
 from hopperbook.errors import InputError
 from hopperbook.models import load
 from hopperbook.planner import bill, choose, fleet, odds, runs, small, tenure, upgrade
@@ -401,7 +401,7 @@ def test_plans_follow_their_customers():
 
 
 def test_billing_and_probability():
-    assert fleet.billed(np.array([1, 3, 5, 9, 17]), np.array(["on_demand"] * 5)).tolist() == [1, 4, 8, 16, 24]
+    assert cost.billed(np.array([1, 3, 5, 9, 17]), np.array(["on_demand"] * 5)).tolist() == [1, 4, 8, 16, 24]
     assert odds.probability(1.0, 1.0, (0.8, 1.25)) == pytest.approx(0.5)
     assert odds.probability(1.0, 1.25, (0.8, 1.25)) == pytest.approx(0.9)
     p = odds.probability(np.linspace(0.1, 2, 50), 1.0, (0.9, 1.2))

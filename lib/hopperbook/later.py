@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,30 @@ from typing import TYPE_CHECKING, Any
 class _Later(ModuleType):
     """Stands for a module until something of it is asked for."""
 
+    def __init__(self, load: Callable[[], ModuleType]) -> None:
+        super().__init__(load.__name__.lstrip("_"))
+        self._load = load
+
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(self.__name__), name)
+        value = getattr(self._load(), name)
         setattr(self, name, value)  # asked once only
         return value
+
+
+def _pandas() -> ModuleType:
+    import pandas
+
+    return pandas
+
+
+def _special() -> ModuleType:
+    from scipy import special
+
+    return special
 
 
 if TYPE_CHECKING:
     import pandas as pandas
     from scipy import special as special
 else:
-    pandas, special = _Later("pandas"), _Later("scipy.special")
+    pandas, special = _Later(_pandas), _Later(_special)

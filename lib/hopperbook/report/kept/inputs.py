@@ -23,7 +23,7 @@ def now() -> dict[str, str]:
         About as many entries as there are files, in their order.
     """
     found = [path for folder in (facts.DATA, PACKAGE) for path in folder.rglob("*")]
-    files = [path for path in found if path.suffix not in (".pyc", ".nbi", ".nbc") and path.is_file()]
+    files = [path for path in found if "__pycache__" not in path.parts and path.is_file()]
     files += [REPOSITORY / name for name in SETTINGS]
     return {short(path): digest_file(path) for path in sorted(files)}
 
