@@ -57,6 +57,8 @@ def test_results_data_and_notebooks_are_there(built: Path) -> None:
     assert (built / "data/01-hopper/bandwidth.csv").read_text() == "item,TB/s\nA100,2.0\nH100,3.35\n"
     page = (built / "01-hopper.html").read_text(encoding="utf-8")
     assert 'href="data/01-hopper/numbers.csv"' in page and 'href="_sources/01-hopper.ipynb"' in page
+    notebook = (built / "_sources/01-hopper.ipynb").read_text(encoding="utf-8")
+    assert '"cells":[' in notebook and "vegalite" in notebook and "vnd.hopperbook" not in notebook
     (handed,) = built.glob("*.yaml")
     assert yaml.safe_load(handed.read_text(encoding="utf-8"))["name"] == results["parameters"]["name"]
     assert f'href="{handed.name}" download' in page

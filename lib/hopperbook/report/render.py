@@ -25,6 +25,8 @@ TOC = REPOSITORY / "_toc.yml"
 WORKSHOP_TITLE = "The workshop"
 #: Sections that a page shows below the line, in the order of their chapter.
 WORKSHOP = ("What goes in", "The check", "What is left out, and where it breaks", "Run it again")
+#: What display puts into an output for the report alone.
+OURS = "application/vnd.hopperbook."
 TAGGED = {"remove-input", "remove_input", "remove-cell", "hide-input", "hide-cell", "show-input"}
 
 
@@ -102,8 +104,15 @@ def html(
 
 
 def _hand_out(notebook: Path, path: Path) -> None:
-    """Write an executed notebook as a page offers it: without the white space, which is a third of it."""
+    """Write an executed notebook as a page offers it: without white space, and without what no Jupyter shows.
+
+    White space is a third of it; what only the report reads stands beside the page as files.
+    """
     content = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        for output in cell.get("outputs", ()):
+            for ours in [name for name in output.get("data", ()) if name.startswith(OURS)]:
+                del output["data"][ours]
     path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
