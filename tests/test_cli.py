@@ -65,7 +65,7 @@ def refused(capsys, *arguments):
         (["plan", DEFAULT, "--parts", "H1000"], "nearest: H100"),
         (["plan", DEFAULT, "--parts", ""], "names of GPUs"),
         (["build", "--parts", "L50S"], "nearest: L40S"),
-        (["plan"], "customer"),
+        (["plan"], "CUSTOMER"),
         (["plan", "missing.yaml"], "missing.yaml"),
         (["plan", str(facts.DATA)], "not a folder"),
         (["plan", DEFAULT, "--set", "contxt_tokens=5"], "nearest: context_tokens"),
@@ -74,7 +74,7 @@ def refused(capsys, *arguments):
         (["plan", DEFAULT, "--set", "concurrency=[1]"], "concurrency"),
         (["plan", DEFAULT, "--set", "h100_usd_per_hour=0"], "h100_usd_per_hour: 0"),
         (["plan", DEFAULT, "--set", "budget_usd_per_month=.nan"], "budget_usd_per_month: nan"),
-        (["simulate"], "customer"),
+        (["simulate"], "CUSTOMER"),
         (["simulate", DEFAULT, "--set", "ttft_target_ms=-1"], "ttft_target_ms: -1"),
         (["simulate", DEFAULT, "--routing", "least_load"], "nearest: least_loaded"),
         (["simulate", DEFAULT, "--replicas", "0"], "replicas: 0"),
@@ -180,9 +180,15 @@ def test_doctor_names_what_it_looked_at(capsys, tmp_path):
     assert all(each["ok"] for each in found)
 
 
-def test_no_arguments_print_the_help(capsys):
-    cli.main([])
-    assert "hopperbook" in capsys.readouterr().out
+@pytest.mark.parametrize(("arguments", "word"), [([], "calibrate"), (["prices"], "import"), (["words"], "extract")])
+def test_no_arguments_print_the_help(capsys, arguments, word):
+    cli.main(arguments)
+    assert word in capsys.readouterr().out
+
+
+def test_a_misspelt_command_or_option_names_the_nearest(capsys):
+    assert "'plan'" in refused(capsys, "pland")
+    assert "'--set'" in refused(capsys, "plan", DEFAULT, "--sett", "concurrency=3")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_build_says_where_the_report_is(capsys, tmp_path, monkeypatch):
 def test_new_asks_checks_and_writes_once(capsys, tmp_path, monkeypatch):
     path = tmp_path / "c.yaml"
     given = iter(["Müller & Co", "llama-3.1-8b", 9, 0.0, 1000, 200, 50.0, "none", 0.0])
-    monkeypatch.setattr(cli.typer, "prompt", lambda question, **rest: next(given))
+    monkeypatch.setattr(cli.click, "prompt", lambda question, **rest: next(given))
     cli.main(["new", str(path)])
     capsys.readouterr()
     assert answer(capsys, "plan", str(path))["recommendation"]["gpus"] >= 1
@@ -236,7 +242,7 @@ def test_new_asks_checks_and_writes_once(capsys, tmp_path, monkeypatch):
 def test_new_asks_again_in_a_terminal_for_what_cannot_be_used(capsys, tmp_path, monkeypatch):
     load, training = ["llama-3.1-8b", -9, 9, 0.0, 1000, 200, 50.0], ["lorra", "lora", 0.0, 1e9, 9.0]
     given = iter(["Müller & Co", "lama-3.1-8b", *load, *training])
-    monkeypatch.setattr(cli.typer, "prompt", lambda question, **rest: next(given))
+    monkeypatch.setattr(cli.click, "prompt", lambda question, **rest: next(given))
     monkeypatch.setattr(cli.sys.stdin, "isatty", lambda: True, raising=False)
     cli.main(["new", str(tmp_path / "c.yaml")])
     said = capsys.readouterr().err

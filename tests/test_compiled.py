@@ -25,7 +25,7 @@ SIZED = """
 import sys
 from hopperbook import cli
 cli.main(["size", "--model", "llama-3.1-8b", "--json"])
-print({"numba", "pandas", "scipy"} & set(sys.modules))
+print({"numba", "pandas", "pydantic", "scipy"} & set(sys.modules))
 """
 
 

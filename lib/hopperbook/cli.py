@@ -8,12 +8,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from hopperbook import facts
 from hopperbook.errors import Failed, InputError
@@ -23,29 +23,34 @@ from hopperbook.report import commands
 if TYPE_CHECKING:
     from hopperbook import customer as customers
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-prices = typer.Typer(help="Rental prices: show them with their age, import quotes.", no_args_is_help=True)
-app.add_typer(prices, name="prices")
 ROOT = facts.DATA.parent
-#: Typer's base of complaints about a command line, ``ClickException``; where it stands differs between releases.
-Complaint: type[Exception] = typer.BadParameter.__mro__[2]
 REPORTS = Path("reports")
 
-CustomerFile = Annotated[Path, typer.Argument(help="The customer's YAML file")]
-Customer = Annotated[
-    Path | None, typer.Option("--customer", "-c", help="The customer's YAML file; default: the book's")
-]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE: change a field of the customer's file")]
-Trace = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV of requests (time, prompt, output), plain or gzip, used instead of the busy hour in her file"
-    ),
-]
-Parts = Annotated[
-    str | None, typer.Option(help="GPUs to choose from, separated by commas; default: those of the customer's file")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+PATH = click.Path(path_type=Path)
+CUSTOMER_FILE = click.argument("customer", type=PATH, help="The customer's YAML file")
+CUSTOMER = click.option("--customer", "-c", type=PATH, help="The customer's YAML file; default: the book's")
+SET = click.option("--set", "set_", multiple=True, help="FIELD=VALUE: change a field of the customer's file")
+TRACE = click.option(
+    "--trace", type=PATH, help="CSV of requests (time, prompt, output), plain or gzip, used instead of the busy hour"
+)
+PARTS = click.option("--parts", help="GPUs to choose from, separated by commas; default: those of the customer's file")
+AS_JSON = click.option("--json", "json_", is_flag=True, help="Print JSON")
+MODEL = click.option("--model", required=True, help="Hugging Face id, short name, or path of a config.json")
+
+
+@click.group(context_settings={"show_default": True})
+@click.option("--quiet", "-q", is_flag=True, help="Print answers and errors, nothing on the way")
+@click.option("--verbose", "-v", is_flag=True, help="Print each step as a line of JSON")
+def app(quiet: bool, verbose: bool) -> None:
+    """Which GPUs to buy or rent, computed from sourced facts."""
+    from hopperbook.report import log
+
+    log.show(verbose, quiet)
+
+
+@app.group()
+def prices() -> None:
+    """Rental prices: show them with their age, import quotes."""
 
 
 def _print_json(value: Any) -> None:
@@ -70,28 +75,34 @@ def _table(rows: list[dict[str, Any]], title: str = "") -> None:
     Console(width=width, markup=False, highlight=False).print(table)
 
 
-def _load(path: Path | None, sets: list[str] | None, parts: str | None = None) -> customers.Customer:
+def _load(path: Path | None, sets: Sequence[str] = (), parts: str | None = None) -> customers.Customer:
     from hopperbook import customer as customers
     from hopperbook.report import given
 
-    overrides = dict(customers.parse_override(text) for text in sets or [])
+    overrides = dict(customers.parse_override(text) for text in sets)
     if parts is not None:
         overrides["parts"] = parts if parts.strip() else ","
     return given.load(path or facts.DATA / "customers" / "default.yaml", overrides)
 
 
 @app.command()
+@CUSTOMER
+@SET
+@TRACE
+@PARTS
+@click.option("--out", type=PATH, help="Folder of the report; default: reports/<customer>")
+@click.option("--words", type=PATH, help="Catalogue FILE.po of another language (hopperbook words extract)")
+@AS_JSON
+@click.option("--profile", is_flag=True, help="Say how long each step took")
 def build(
-    customer: Customer = None,
-    set_: Sets = None,
-    trace: Trace = None,
-    parts: Parts = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report; default: reports/<customer>")] = None,
-    words: Annotated[
-        Path | None, typer.Option(help="Catalogue FILE.po of another language (hopperbook words extract)")
-    ] = None,
-    json_: AsJson = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Say how long each step took")] = False,
+    customer: Path | None,
+    set_: tuple[str, ...],
+    trace: Path | None,
+    parts: str | None,
+    out: Path | None,
+    words: Path | None,
+    json_: bool,
+    profile: bool,
 ) -> None:
     """Build a report: the published book, or a customer's."""
     from hopperbook import customer as customers
@@ -99,7 +110,7 @@ def build(
     from hopperbook.report import log, look
 
     started = time.perf_counter() - STARTED_S
-    who = _load(customer, [*(set_ or []), f"language={words.absolute()}"] if words else set_, parts)
+    who = _load(customer, (*set_, f"language={words.absolute()}") if words else set_, parts)
     if trace:
         from hopperbook import planner
 
@@ -125,21 +136,31 @@ def _writable(path: Path) -> None:
 
 
 @app.command()
+@MODEL
+@click.option("--gpu", help="GPU; default: every GPU")
+@click.option("--concurrency", default=1, help="Requests in flight")
+@click.option(
+    "--context", type=int, help="Tokens a request holds, prompt and answer; default: 8192 or what the model allows"
+)
+@click.option("--output", type=int, help="Tokens of an answer; default: an eighth of the context")
+@click.option("--precision", help="Weights; default: as the checkpoint stores them")
+@click.option("--kv-precision", help="KV cache; default: 16 bits")
+@click.option("--tp", type=int, help="Tensor parallel; default: the fewest GPUs that hold the load")
+@click.option("--adapters", default=0, help="LoRA adapters that each replica holds beside the model")
+@click.option("--adapter-rank", default=16, help="Their rank")
+@AS_JSON
 def size(
-    model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
-    gpu: Annotated[str | None, typer.Option(help="GPU; default: every GPU")] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 1,
-    context: Annotated[
-        int | None,
-        typer.Option(help="Tokens a request holds, prompt and answer; default: 8192 or what the model allows"),
-    ] = None,
-    output: Annotated[int | None, typer.Option(help="Tokens of an answer; default: an eighth of the context")] = None,
-    precision: Annotated[str | None, typer.Option(help="Weights; default: as the checkpoint stores them")] = None,
-    kv_precision: Annotated[str | None, typer.Option(help="KV cache; default: 16 bits")] = None,
-    tp: Annotated[int | None, typer.Option(help="Tensor parallel; default: the fewest GPUs that hold the load")] = None,
-    adapters: Annotated[int, typer.Option(help="LoRA adapters that each replica holds beside the model")] = 0,
-    adapter_rank: Annotated[int, typer.Option(help="Their rank")] = 16,
-    json_: AsJson = False,
+    model: str,
+    gpu: str | None,
+    concurrency: int,
+    context: int | None,
+    output: int | None,
+    precision: str | None,
+    kv_precision: str | None,
+    tp: int | None,
+    adapters: int,
+    adapter_rank: int,
+    json_: bool,
 ) -> None:
     """Size one model on one GPU, or on every GPU: memory, GPUs needed, latency."""
     from hopperbook import sizing
@@ -164,15 +185,12 @@ def size(
 
 
 @app.command()
-def compare(
-    model: Annotated[str, typer.Option(help="Hugging Face id, short name, or path of a config.json")],
-    gpus: Annotated[
-        str | None, typer.Option("--gpus", "--parts", help="GPUs, separated by commas; those of the map by default")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight")] = 32,
-    context: Annotated[int, typer.Option(help="Tokens a request holds, prompt and answer")] = 4096,
-    json_: AsJson = False,
-) -> None:
+@MODEL
+@click.option("--gpus", "--parts", help="GPUs, separated by commas; those of the map by default")
+@click.option("--concurrency", default=32, help="Requests in flight")
+@click.option("--context", default=4096, help="Tokens a request holds, prompt and answer")
+@AS_JSON
+def compare(model: str, gpus: str | None, concurrency: int, context: int, json_: bool) -> None:
     """Compare GPUs on the same load: what each needs, how fast it answers, what it costs."""
     from hopperbook import facts, sizing
 
@@ -188,16 +206,21 @@ def compare(
 
 
 @app.command()
+@CUSTOMER_FILE
+@SET
+@PARTS
+@click.option("--with", "also", type=PATH, multiple=True, help="Another service's file: plan both on one fleet")
+@TRACE
+@click.option("--xlsx", type=PATH, help="Write the bill as a workbook with live formulas")
+@AS_JSON
 def plan(
-    customer: CustomerFile,
-    set_: Sets = None,
-    parts: Parts = None,
-    also: Annotated[
-        list[Path] | None, typer.Option("--with", help="Another service's file: plan both on one fleet")
-    ] = None,
-    trace: Trace = None,
-    xlsx: Annotated[Path | None, typer.Option(help="Write the bill as a workbook with live formulas")] = None,
-    json_: AsJson = False,
+    customer: Path,
+    set_: tuple[str, ...],
+    parts: str | None,
+    also: tuple[Path, ...],
+    trace: Path | None,
+    xlsx: Path | None,
+    json_: bool,
 ) -> None:
     """Say what to buy or rent, the alternatives, and why each other choice was rejected."""
     from hopperbook import customer as customers
@@ -210,7 +233,7 @@ def plan(
     if xlsx:
         _writable(xlsx)
     if also:
-        _plan_together([_load(customer, set_, parts), *(_load(path, None, parts) for path in also)], json_)
+        _plan_together([_load(customer, set_, parts), *(_load(path, parts=parts) for path in also)], json_)
         return
     who = _load(customer, set_, parts)
     if trace:
@@ -231,11 +254,10 @@ def plan(
 
 
 @app.command()
-def deploy(
-    customer: CustomerFile,
-    set_: Sets = None,
-    out: Annotated[Path, typer.Option(help="Folder of the files")] = Path("deploy"),
-) -> None:
+@CUSTOMER_FILE
+@SET
+@click.option("--out", type=PATH, default=Path("deploy"), help="Folder of the files")
+def deploy(customer: Path, set_: tuple[str, ...], out: Path) -> None:
     """Write the files that start the plan: the engine's command, a manifest, MIG, a training job, a replay."""
     from hopperbook.deploy.files import write
 
@@ -246,16 +268,21 @@ def deploy(
 
 
 @app.command()
+@CUSTOMER_FILE
+@TRACE
+@SET
+@click.option("--replicas", type=int, help="Replicas; default: as many as planned")
+@click.option("--routing", help="round_robin, least_loaded or by_session; default: as planned")
+@click.option("--seed", default=0, help="Seed of the random traffic")
+@AS_JSON
 def simulate(
-    customer: CustomerFile,
-    trace: Trace = None,
-    set_: Sets = None,
-    replicas: Annotated[int | None, typer.Option(help="Replicas; default: as many as planned")] = None,
-    routing: Annotated[
-        str | None, typer.Option(help="round_robin, least_loaded or by_session; default: as planned")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random traffic")] = 0,
-    json_: AsJson = False,
+    customer: Path,
+    trace: Path | None,
+    set_: tuple[str, ...],
+    replicas: int | None,
+    routing: str | None,
+    seed: int,
+    json_: bool,
 ) -> None:
     """Simulate the fleet planned for the busy hour, or for a trace of requests, in it, and compare with the targets."""
     from hopperbook import planner
@@ -305,11 +332,10 @@ def _plan_together(services: list[customers.Customer], json_: bool) -> None:
 
 
 @app.command()
-def evidence(
-    rows: Annotated[Path, typer.Argument(help="CSV of measurements, plain or gzip")],
-    json_: AsJson = False,
-    chart: Annotated[Path | None, typer.Option(help="Write predicted against measured as SVG")] = None,
-) -> None:
+@click.argument("rows", type=PATH, help="CSV of measurements, plain or gzip")
+@AS_JSON
+@click.option("--chart", type=PATH, help="Write predicted against measured as SVG")
+def evidence(rows: Path, json_: bool, chart: Path | None) -> None:
     """Predict your measurements and say how far off the predictions are."""
     from hopperbook import evidence as ev
 
@@ -334,9 +360,9 @@ def _short(value: Any) -> Any:
 
 
 @app.command(name="facts")
-def facts_(
-    table: Annotated[str, typer.Argument(help="gpus, systems, fabrics, prices, models, ...")], json_: AsJson = False
-) -> None:
+@click.argument("table", help="gpus, systems, fabrics, prices, models, ...")
+@AS_JSON
+def facts_(table: str, json_: bool) -> None:
     """Print a table of facts, each row with its source."""
     from hopperbook import sizing
 
@@ -349,12 +375,11 @@ def facts_(
 
 
 @prices.command("show")
-def prices_show(
-    as_of: Annotated[str, typer.Option(help="Day of the prices, YYYY-MM-DD; default: that of the newest quote")] = "",
-    json_: AsJson = False,
-) -> None:
+@click.option("--as-of", default="", help="Day of the prices, YYYY-MM-DD; default: that of the newest quote")
+@AS_JSON
+def prices_show(as_of: str, json_: bool) -> None:
     """Print what each part rents for on a day: range, providers, dates of their quotes, and age."""
-    day = _load(None, [f"as_of={as_of}"] if as_of else None).as_of or facts.newest_price_date()
+    day = _load(None, [f"as_of={as_of}"] if as_of else []).as_of or facts.newest_price_date()
     rows = facts.price_summary(day).to_dict("records")
     if not rows:
         raise InputError("as_of", as_of, "a day with quotes on file", facts.newest_price_date())
@@ -373,9 +398,9 @@ def prices_show(
 
 
 @prices.command("import")
-def prices_import(
-    path: Annotated[Path, typer.Argument(help="CSV: provider, gpu, usd_per_gpu_hour, date, ...")], json_: AsJson = False
-) -> None:
+@click.argument("path", type=PATH, help="CSV: provider, gpu, usd_per_gpu_hour, date, ...")
+@AS_JSON
+def prices_import(path: Path, json_: bool) -> None:
     """Take quotes into data/prices.csv, all rows or none, and say which prices moved."""
     from datetime import date
 
@@ -398,7 +423,8 @@ def schema() -> None:
 
 
 @app.command()
-def new(path: Annotated[Path, typer.Argument(help="File to write")]) -> None:
+@click.argument("path", type=PATH, help="File to write")
+def new(path: Path) -> None:
     """Ask for a customer's load and write the file."""
     from hopperbook import customer as customers
 
@@ -436,7 +462,7 @@ def _ask(values: dict[str, Any], field: str, question: str, default: str | float
     from hopperbook import customer as customers
 
     while True:
-        values[field] = typer.prompt(question, default=default, type=type(default))
+        values[field] = click.prompt(question, default=default, type=type(default))
         try:
             customers.check({"model": customers.default().model, **values})
             return
@@ -447,10 +473,9 @@ def _ask(values: dict[str, Any], field: str, question: str, default: str | float
 
 
 @app.command()
-def serve(
-    folder: Annotated[Path, typer.Argument(help="Folder of a report")] = REPORTS / "lingua-shop",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-) -> None:
+@click.argument("folder", type=PATH, default=REPORTS / "lingua-shop", help="Folder of a report")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000)
+def serve(folder: Path, port: int) -> None:
     """Serve a built report on this machine."""
     from hopperbook.report import web
 
@@ -463,29 +488,25 @@ def serve(
 
 
 @app.command()
-def chapters(
-    only: Annotated[
-        list[str] | None, typer.Argument(help="Numbers or names of chapters, such as 06; all by default")
-    ] = None,
-) -> None:
+@click.argument("only", nargs=-1, help="Numbers or names of chapters, such as 06; all by default")
+def chapters(only: tuple[str, ...]) -> None:
     """Execute the chapters for the default customer and store their outputs in chapters/."""
     from hopperbook import customer as customers
     from hopperbook import report
 
-    report.store_outputs(customers.default().model_dump(), only=only or ())
+    report.store_outputs(customers.default().model_dump(), only=only)
 
 
 @app.command()
-def check(
-    folder: Annotated[list[Path] | None, typer.Argument(help="Built reports; default: two customers are built")] = None,
-    browser: Annotated[bool, typer.Option("--browser", help="Open every page in headless Chromium too")] = False,
-    screenshots: Annotated[Path | None, typer.Option(help="Folder for screenshots")] = None,
-) -> None:
+@click.argument("folder", type=PATH, nargs=-1, help="Built reports; default: two customers are built")
+@click.option("--browser", is_flag=True, help="Open every page in headless Chromium too")
+@click.option("--screenshots", type=PATH, help="Folder for screenshots")
+def check(folder: tuple[Path, ...], browser: bool, screenshots: Path | None) -> None:
     """Check built reports: links, resources, and in a browser."""
     from hopperbook import customer as customers
     from hopperbook import report
 
-    folders = list(folder or [])
+    folders = list(folder)
     if not folders:
         for name in ("default", "inference-saas"):
             who = customers.load(facts.DATA / "customers" / f"{name}.yaml")
@@ -501,11 +522,10 @@ def check(
 
 
 @app.command()
-def calibrate(
-    what: Annotated[str, typer.Argument(help="serving, interconnect, training, intervals, parts, draw or all")] = "all",
-    with_: Annotated[Path | None, typer.Option("--with", help="CSV of your own runs, used instead of ours")] = None,
-    out: Annotated[Path, typer.Option(help="File for the constants of your own runs")] = Path("mine.yaml"),
-) -> None:
+@click.argument("what", default="all", help="serving, interconnect, training, intervals, parts, draw or all")
+@click.option("--with", "with_", type=PATH, help="CSV of your own runs, used instead of ours")
+@click.option("--out", type=PATH, default=Path("mine.yaml"), help="File for the constants of your own runs")
+def calibrate(what: str, with_: Path | None, out: Path) -> None:
     """Fit the constants to the rows marked fit and store them in data/constants; or to your own runs (--with)."""
     from hopperbook import calibrate as fitting
 
@@ -535,26 +555,27 @@ def main(arguments: list[str] | None = None) -> None:
     command = next((word for word in given if not word.startswith("-")), "")
     stopped = "stopped" + ("; the same command goes on with what is not finished" if command == "batch" else "")
     try:
-        status = app(args=given or ["--help"], prog_name="hopperbook", standalone_mode=False)
+        with app.make_context("hopperbook", list(given)) as context:
+            app.invoke(context)
     except Failed as error:
         _end(str(error), 1)
     except InputError as error:
         _end(str(error), 2)
-    except (typer.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt):
         _end(stopped, 130)
-    except Complaint as error:
-        _end(error.format_message(), 2)  # type: ignore[attr-defined]
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help() if error.ctx else error)
+    except click.ClickException as error:
+        _end(error.format_message(), 2)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         _end(_system(error), 2 if error.errno in UNUSABLE else 1)
     except MemoryError:
         _end("there is not enough memory", 1)
-    else:
-        if isinstance(status, int) and status:
-            if status == 130:
-                _end(stopped, 130)
-            sys.exit(status)
+    except click.exceptions.Exit as end:
+        if end.exit_code:
+            sys.exit(end.exit_code)
 
 
 def _system(error: OSError) -> str:

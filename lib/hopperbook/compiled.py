@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,10 @@ def compiled(function: Callable[..., Any]) -> Any:
 def folder() -> str:
     """Return where machine code is kept: beside the package, else in the user's cache; empty for nowhere."""
     here = Path(__file__).parent
-    text = b"".join((here / name).read_bytes() for name in SOURCES) + f"{version('numba')} {sys.version}".encode()
+    compiler = find_spec("numba")  # its version stands in a file; loading the list of all packages takes longer
+    text = b"".join((here / name).read_bytes() for name in SOURCES) + sys.version.encode()
+    if compiler and compiler.origin:
+        text += Path(compiler.origin).with_name("_version.py").read_bytes()
     text += f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode()
     digest = hashlib.sha256(text).hexdigest()[:16]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "hopperbook"

@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 REPORTS = Path("reports")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
-Report = Annotated[Path, typer.Argument(help="Folder of a built report")]
-Reports = Annotated[Path, typer.Option("--reports", help="Folder that holds reports")]
+PATH = click.Path(path_type=Path)
+AS_JSON = click.option("--json", "json_", is_flag=True, help="Print JSON")
+REPORT = click.argument("report", type=PATH, help="Folder of a built report")
+IN_REPORTS = click.option("--reports", type=PATH, default=REPORTS, help="Folder that holds reports")
 
 
-words_of = typer.Typer(help="The words of a report, for translators.", no_args_is_help=True)
+@click.group("words")
+def words_of() -> None:
+    """The words of a report, for translators."""
 
 
 @words_of.command("extract")
-def words_extract(
-    reports: Annotated[list[Path], typer.Argument(help="Folders of built English reports")],
-    out: Annotated[Path, typer.Option(help="The catalogue: a template, or FILE.po with --language")] = Path(
-        "words.pot"
-    ),
-    language: Annotated[str, typer.Option(help="Code of the language, such as de")] = "",
-    pseudo: Annotated[
-        bool, typer.Option("--pseudo", help="Fill in a made-up language, to see what is missing")
-    ] = False,
-) -> None:
+@click.argument("reports", type=PATH, nargs=-1, required=True, help="Folders of built English reports")
+@click.option(
+    "--out", type=PATH, default=Path("words.pot"), help="The catalogue: a template, or FILE.po with --language"
+)
+@click.option("--language", default="", help="Code of the language, such as de")
+@click.option("--pseudo", is_flag=True, help="Fill in a made-up language, to see what is missing")
+def words_extract(reports: tuple[Path, ...], out: Path, language: str, pseudo: bool) -> None:
     """Write a catalogue (gettext) of everything that readers see in reports."""
     from hopperbook.errors import InputError
     from hopperbook.report import catalogue, manifest, spoken
@@ -43,42 +43,36 @@ def words_extract(
     print(f"{out} holds {len(found):,} messages; translate it, then: hopperbook build --words {out.with_suffix('.po')}")
 
 
-def register(app: typer.Typer) -> None:
+def register(app: click.Group) -> None:
     """Add the commands to the command line.
 
     Parameters
     ----------
-    app : Typer
+    app : Group
         The command line.
     """
-    app.callback()(_options)
-    for command in (batch, verify, diff, rollback, pdf, doctor, clean):
-        app.command()(command)
-    app.command("zip")(zip_)
-    app.add_typer(words_of, name="words")
+    for command in (batch, verify, diff, rollback, pdf, doctor, clean, zip_, words_of):
+        app.add_command(command)
 
 
-def _options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print answers and errors, nothing on the way")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print each step as a line of JSON")] = False,
-) -> None:
-    """Which GPUs to buy or rent, computed from sourced facts."""
-    from hopperbook.report import log
-
-    log.show(verbose, quiet)
-
-
+@click.command()
+@click.argument("customers", type=PATH, nargs=-1, required=True, help="Customers' YAML files, or folders of them")
+@click.option("--out", type=PATH, default=REPORTS, help="Folder for the reports and their index")
+@click.option("--scheduler", help="Address of a running Dask scheduler, such as tcp://host:8786")
+@click.option("--workers", type=click.IntRange(1), help="Local workers; default: one a processor")
+@click.option("--timeout", type=click.FloatRange(1.0), default=900.0, help="Seconds allowed for one report")
+@click.option("--retries", type=click.IntRange(0, 10), default=2, help="How often to try again if a worker dies")
+@click.option("--memory", type=click.FloatRange(0.5), default=6.0, help="GiB of memory for each local worker")
+@AS_JSON
 def batch(
-    customers: Annotated[list[Path], typer.Argument(help="Customers' YAML files, or folders of them")],
-    out: Annotated[Path, typer.Option(help="Folder for the reports and their index")] = REPORTS,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://host:8786")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Local workers; default: one a processor")] = None,
-    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds allowed for one report")] = 900.0,
-    retries: Annotated[int, typer.Option(min=0, max=10, help="How often to try again if a worker dies")] = 2,
-    memory: Annotated[float, typer.Option(min=0.5, help="GiB of memory for each local worker")] = 6.0,
-    json_: AsJson = False,
+    customers: tuple[Path, ...],
+    out: Path,
+    scheduler: str | None,
+    workers: int | None,
+    timeout: float,
+    retries: int,
+    memory: float,
+    json_: bool,
 ) -> None:
     """Build reports for many customers at once, with an index page; started again, it continues."""
     from hopperbook.report import batch as many
@@ -89,10 +83,12 @@ def batch(
     else:
         print(many.sentence(made, out))
     if any(each.state == "failed" for each in made):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
-def verify(report: Report) -> None:
+@click.command()
+@REPORT
+def verify(report: Path) -> None:
     """Rebuild a report from its manifest and compare every byte."""
     from hopperbook.report import compare
 
@@ -100,15 +96,15 @@ def verify(report: Report) -> None:
     for line in found:
         print(line)
     if found:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
     print(f"{report}: every byte comes out the same")
 
 
-def diff(
-    one: Report,
-    other: Annotated[Path, typer.Argument(help="Folder of another built report")],
-    json_: AsJson = False,
-) -> None:
+@click.command()
+@click.argument("one", type=PATH, help="Folder of a built report")
+@click.argument("other", type=PATH, help="Folder of another built report")
+@AS_JSON
+def diff(one: Path, other: Path, json_: bool) -> None:
     """Show which figures differ between two reports, and why."""
     from hopperbook.report import compare
 
@@ -121,7 +117,9 @@ def diff(
         print(f"  {change.what:9s} {change.name}: {change.words}")
 
 
-def rollback(report: Report) -> None:
+@click.command()
+@REPORT
+def rollback(report: Path) -> None:
     """Put the report before the present one in its place; once more puts the present one back."""
     from hopperbook.report import index, publish
 
@@ -130,13 +128,11 @@ def rollback(report: Report) -> None:
     print(f"The other of the two newest reports stands in its place now: open {page}; once more undoes it")
 
 
-def pdf(
-    report: Report,
-    out: Annotated[Path | None, typer.Option(help="The file; default: beside the report")] = None,
-    brief: Annotated[
-        bool, typer.Option("--brief", help="Two pages: the decision and what to do, then the rest")
-    ] = False,
-) -> None:
+@click.command()
+@REPORT
+@click.option("--out", type=PATH, help="The file; default: beside the report")
+@click.option("--brief", is_flag=True, help="Two pages: the decision and what to do, then the rest")
+def pdf(report: Path, out: Path | None, brief: bool) -> None:
     """Print a report as one PDF with contents, bookmarks and page numbers (needs Chromium)."""
     from hopperbook.report import paper
 
@@ -144,10 +140,10 @@ def pdf(
     print(f"{paper.write(report, file, brief)} is ready")
 
 
-def zip_(
-    report: Report,
-    out: Annotated[Path | None, typer.Option(help="The file; default: beside the report")] = None,
-) -> None:
+@click.command("zip")
+@REPORT
+@click.option("--out", type=PATH, help="The file; default: beside the report")
+def zip_(report: Path, out: Path | None) -> None:
     """Pack a report into one file to send; unpacked, it opens from the file system."""
     from hopperbook.report import zipped
 
@@ -155,7 +151,10 @@ def zip_(
     print(f"{zipped.write(report, out or site.with_name(site.name + '.zip'))} is ready")
 
 
-def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:
+@click.command()
+@IN_REPORTS
+@AS_JSON
+def doctor(reports: Path, json_: bool) -> None:
     """Say what this machine has and lacks for builds: software, browser, fonts, disk, permissions, leftover folders."""
     from hopperbook.report import upkeep
 
@@ -166,10 +165,12 @@ def doctor(reports: Reports = REPORTS, json_: AsJson = False) -> None:
         for each in found:
             print(f"{'ok  ' if each.ok else 'FAIL'} {each.what}: {each.words}")
     if not all(each.ok for each in found):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
-def clean(reports: Reports = REPORTS) -> None:
+@click.command()
+@IN_REPORTS
+def clean(reports: Path) -> None:
     """Remove what no report needs: kept work, folders of killed builds, earlier reports."""
     from hopperbook.report import upkeep
 
