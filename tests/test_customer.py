@@ -251,6 +251,10 @@ def read_refused(path, *words):
         ("business: 2020-13-45", "YAML"),
         ("concurrency: " + ":".join(["1"] * 400) + ".5", "YAML"),
         ("name: \x07", "YAML"),
+        ("concurrency: 012", "decimal digits"),
+        ("concurrency: 0x1F", "decimal digits"),
+        ("concurrency: 1:30", "decimal digits"),
+        ("budget_usd_per_month: 1_000.5", "decimal digits"),
         ("[" * 20_000, "flat"),
         ("{a: " * 9_000, "flat"),
     ],
@@ -278,8 +282,10 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 def test_a_number_that_python_does_not_write_is_refused(tmp_path):
     path = tmp_path / "long.yaml"
     path.write_text("name: A\nmodel: mistral-7b\nconcurrency: 0x" + "f" * 20_000)
-    with pytest.raises(InputError, match="concurrency: a int too long"):
+    with pytest.raises(InputError, match="concurrency: .*decimal digits"):
         customer.load(path)
+    with pytest.raises(InputError, match="concurrency: a int too long"):
+        customer.check({"name": "A", "model": "mistral-7b", "concurrency": 16**20_000})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -295,6 +301,17 @@ def test_read_raises_nothing_but_input_errors(tmp_path, content):
         assert all(isinstance(key, str) for key in customer.read(path))
     except InputError as error:
         assert len(str(error).splitlines()) == 1
+
+
+def test_a_day_without_quotes_is_its_text(tmp_path):
+    path = tmp_path / "customer.yaml"
+    path.write_text("name: A\nmodel: llama-3.1-8b\nas_of: 2026-08-23\nconcurrency: 0\nthink_time_s: 0.50\n")
+    assert customer.read(path)["as_of"] == "2026-08-23" and customer.read(path)["think_time_s"] == 0.5
+
+
+def test_a_calibration_of_something_unknown_is_refused():
+    with pytest.raises(InputError, match=r"nothere.*nearest"):
+        customer.check({"name": "A", "model": "llama-3.1-8b", "calibration": "nothere.host_s=1"})
 
 
 def test_text_is_kept_as_text(tmp_path):
@@ -368,6 +385,10 @@ def test_overrides():
         "context_tokens={a: 1}",
         "context_tokens=!!x",
         "concurrency=2020-13-45",
+        "concurrency=012",
+        "concurrency=1:30",
+        "concurrency=1_000",
+        "concurrency=&a 7",
     ):
         with pytest.raises(InputError) as caught:
             customer.parse_override(text)

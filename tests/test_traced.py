@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from hopperbook import customer, planner, serving
 from hopperbook.errors import InputError
 from hopperbook.models import load
+from hopperbook.planner import show_traced
 from hopperbook.planner.load import demand
 from hopperbook.planner.traced import fewest
 from hopperbook.serving import trace
@@ -122,6 +124,15 @@ def test_requests_beyond_the_model_alone_are_refused(tmp_path):
     path.write_text("time,prompt,output\n0,400000,20\n5,300000,20\n")
     with pytest.raises(InputError, match="trace"):
         planner.plan_for_trace(customer.check(WHO), path)
+
+
+def test_refused_requests_are_told():
+    row = SimpleNamespace(gpu="H100 SXM", deployment=SimpleNamespace(gpus=1))
+    for beyond in (0, 2):
+        seen = SimpleNamespace(requests=4, beyond_context=beyond, beyond_cache=0)
+        rehearsal = SimpleNamespace(seen=seen, row=row, routing="round_robin", replicas=1, judged=list)
+        told = "\n".join(show_traced._replay(SimpleNamespace(rehearsal=rehearsal, replicas=1)))
+        assert ("2 beyond the context" in told) is (beyond > 0)
 
 
 def test_fewest_is_the_least_that_keeps():

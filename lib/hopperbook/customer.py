@@ -704,6 +704,7 @@ def read(path: str | Path) -> dict[str, Any]:
             _refuse_cleverness(event, depth, path.name)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
+        plain = {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
     except OSError:
         raise InputError("customer file", path.name, "a file that may be read") from None
     except UnicodeDecodeError:
@@ -725,7 +726,17 @@ def read(path: str | Path) -> dict[str, Any]:
     for key, value in values.items():
         if not isinstance(key, str) or isinstance(value, list | dict | set):
             raise InputError(str(key), value, "one value, not a list or a mapping")
-    return values
+    return {key: _as_written(key, value, plain[key]) for key, value in values.items()}
+
+
+def _as_written(field: str, value: Any, node: yaml.Node) -> Any:
+    """Return a value as its writer meant it: a day as text; a number that only YAML would read as one is refused."""
+    if isinstance(value, date):
+        return str(node.value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and re.search(r"[_:]|^[-+]?0\w", str(node.value)):
+        raise InputError(field, str(node.value), "a number in decimal digits, such as 12 or 0.5")
+    return value
 
 
 def _known_files(path: Path) -> list[str]:
@@ -867,12 +878,16 @@ def parse_override(text: str) -> tuple[str, Any]:
     if Customer.model_fields[key].annotation is str:
         return key, value.strip()
     try:
-        parsed = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
+        parsed, node = yaml.safe_load(value), yaml.compose(value, Loader=yaml.SafeLoader)
+        for event in yaml.parse(value, Loader=yaml.SafeLoader):
+            _refuse_cleverness(event, 0, "--set")
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(key, value, "one value") from None
     if isinstance(parsed, list | dict | set):
         raise InputError(key, value, "one value, not a list or a mapping")
-    return key, parsed
+    return key, _as_written(key, parsed, node) if node else parsed
 
 
 def schema() -> dict[str, Any]:

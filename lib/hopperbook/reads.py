@@ -12,7 +12,8 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 # When this process began to load the library; not in the reference, which must come out alike at every build.
@@ -59,6 +60,26 @@ def complete() -> bool:
         False where watching began late, or not at all.
     """
     return _state["watching"] and _state["early"]
+
+
+def untouched(paths: Iterable[str | Path]) -> bool:
+    """Return whether no file was written since this process began: what it read at first is what stands there.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files; one that is gone counts as untouched.
+
+    Returns
+    -------
+    bool
+        False too where a clock was set back.
+    """
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_mtime_ns >= STARTED_NS:
+                return False
+    return True
 
 
 @contextlib.contextmanager

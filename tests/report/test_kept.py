@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from tests.report import book
 
@@ -251,6 +253,47 @@ def test_files_changed_during_a_build_are_refused(tmp_path: Path, monkeypatch: p
     with pytest.raises(Failed, match="data/prices.csv was changed while the report was being built"):
         report.build({"users": 1}, tmp_path / "report", chapters_dir=book.write(tmp_path / "chapters"))
     assert not (tmp_path / "report").exists()
+
+
+def test_a_customers_own_file_changed_during_a_build_is_refused(tmp_path: Path) -> None:
+    chapters, model = book.write(tmp_path / "chapters"), tmp_path / "config.json"
+    model.write_text(json.dumps({"hidden_size": 64}))
+    cells = [("markdown", "# Own"), ("code", "model = 'a'", ["parameters"])]
+    change = f"from pathlib import Path\nprint(Path({str(model)!r}).write_text('other'))"
+    (chapters / "02-own.ipynb").write_text(book.notebook([*cells, ("code", change)]))
+    with pytest.raises(Failed, match="the file of model was changed while the report was being built"):
+        report.build({"model": str(model)}, tmp_path / "report", chapters_dir=chapters)
+    assert not (tmp_path / "report").exists()
+
+
+def test_nothing_is_kept_of_facts_written_since_the_process_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hopperbook.evidence import kept
+    from hopperbook.report.kept import simulations
+
+    fact, asked = tmp_path / "fact.yaml", []
+    fact.write_text("a: 1")
+    for module, found in ((simulations, str(fact)), (kept, fact)):
+        monkeypatch.setattr(module, "_rested_on", lambda found=found: (found,))
+    monkeypatch.setattr(simulations, "_connection", lambda: asked.append("opened"))
+    monkeypatch.setattr(kept, "KEPT", tmp_path / "answers")
+    kept.fingerprint()
+    for written_ns, times in ((fact.stat().st_mtime_ns, 0), (reads.STARTED_NS - 1, 1)):
+        os.utime(fact, ns=(written_ns, written_ns))
+        simulations._put("key", b"answer")
+        assert kept.frame("numbers", lambda: pd.DataFrame({"a": [1.0]})).a.tolist() == [1.0]
+        assert (len(asked), len(list((tmp_path / "answers").rglob("*.parquet")))) == (times, times)
+
+
+def test_a_report_is_verified_without_anything_that_is_kept(tmp_path: Path) -> None:
+    from hopperbook.evidence import kept
+    from hopperbook.report import compare
+
+    before = kept.KEPT
+    with compare._nothing_kept(tmp_path):
+        assert kept.KEPT.is_relative_to(tmp_path) and Store().folder.is_relative_to(tmp_path)
+    assert before == kept.KEPT
 
 
 def test_modules_are_followed_wherever_they_are_imported() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,29 @@ def test_without_an_earlier_report_nothing_is_rolled_back(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="with an earlier one kept beside it; there is no such report"):
         publish.rollback(tmp_path / "other")
     assert (tmp_path / "shop" / "index.html").read_text() == "one"
+
+
+def test_a_place_that_is_no_place_for_reports_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "shop", "one")
+    (tmp_path / "shop" / "manifest.json").write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "shop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for place in ("shop/sub", "shop/a/b", "link", "dangling", ".hopperbook/x"):
+        with pytest.raises(InputError, match="out: "):
+            publish.check_target(tmp_path / place)
+    for folder in publish.OWN:
+        with pytest.raises(InputError, match=f"a folder outside {folder.name}"):
+            publish.check_target(folder / "report")
+    publish.check_target(tmp_path / "shop")
+
+
+def test_a_place_that_was_emptied_is_no_report_to_come_back_to(tmp_path: Path) -> None:
+    for words in ("one", "two"):
+        put(tmp_path / "shop", words)
+    shutil.rmtree(tmp_path / "shop")
+    (tmp_path / "shop").mkdir()
+    publish.rollback(tmp_path / "shop")
+    assert (tmp_path / "shop" / "index.html").read_text() == "one" and not publish.earlier(tmp_path / "shop")
 
 
 def test_where_the_system_cannot_exchange_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

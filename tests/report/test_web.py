@@ -73,6 +73,10 @@ def test_nothing_else_is_shown(served: tuple[str, int], path: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_an_address_that_is_none_is_answered(served: tuple[str, int]) -> None:
+    assert ask(served, "http://[/")[0] == 400
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "localhost.evil.example"])
 def test_another_name_is_refused(served: tuple[str, int], host: str) -> None:
     assert ask(served, "/", host)[0] in (400, 421)

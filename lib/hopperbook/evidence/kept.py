@@ -52,6 +52,8 @@ def frame(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         if seal == _seal(content):
             return pd.read_parquet(io.BytesIO(content))
     table = make()
+    if not reads.untouched(_rested_on()):
+        return table
     with contextlib.suppress(OSError):
         if not place.parent.exists():
             _forget()
@@ -89,9 +91,16 @@ def fingerprint() -> str:
     str
         16 hexadecimal digits.
     """
-    digest, library = hashlib.sha256(sys.version.encode()), Path(__file__).parents[1]
-    code = [path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in ABOVE]
+    digest = hashlib.sha256(sys.version.encode())
     with reads.unnoted():
-        for path in (*sorted(code), *_data(), *facts.DATA.parent.glob("requirements.lock")):
+        for path in _rested_on():
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _rested_on() -> tuple[Path, ...]:
+    """Return the files of code and facts that tables rest on, with the versions of other code."""
+    library = Path(__file__).parents[1]
+    code = [path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in ABOVE]
+    return (*sorted(code), *_data(), *facts.DATA.parent.glob("requirements.lock"))

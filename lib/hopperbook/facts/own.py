@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from hopperbook.errors import InputError
+from hopperbook.facts.tables import read_yaml
 
 _PAIR = re.compile(r"([a-z][\w.-]*)\.([a-z]\w*)=([0-9.e+-]+)")
 _state = {"text": ""}
@@ -41,7 +42,7 @@ def read(text: str) -> Own:
     Raises
     ------
     InputError
-        If a part is no pair of that form.
+        If a part is no pair of that form, or of an unknown record.
 
     Examples
     --------
@@ -58,8 +59,16 @@ def read(text: str) -> Own:
             value = -1.0
         if match is None or not 0 <= value < 1e12:
             raise InputError("calibration", pair, "record.constant=number, as hopperbook calibrate --with writes it")
+        if match.group(1) not in (known := _records()):
+            raise InputError("calibration", match.group(1), "the record of an engine or a framework", known)
         found.setdefault(match.group(1), {})[match.group(2)] = value
     return Own(found, words.strip())
+
+
+def _records() -> list[str]:
+    """Return the names of the records that hold constants of engines and of frameworks."""
+    held = read_yaml("constants/serving.yaml")["engines"], read_yaml("constants/training.yaml")["frameworks"]
+    return [name for records in held for name in records]
 
 
 def text() -> str:

@@ -9,7 +9,7 @@ from hopperbook import units
 from hopperbook.planner.rehearsal import Rehearsal
 from hopperbook.planner.show import layout
 from hopperbook.serving.demand import Latency
-from hopperbook.serving.observe import Minute
+from hopperbook.serving.observe import Minute, Observed
 
 BAR = 12
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -178,6 +178,28 @@ def _latencies(done: Rehearsal) -> list[str]:
     return lines
 
 
+def refused_words(seen: Observed) -> str:
+    """Say how many requests no replica can take.
+
+    Parameters
+    ----------
+    seen : Observed
+        What was seen of a trace.
+
+    Returns
+    -------
+    str
+        Those longer than the context, and those larger than the cache.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> refused_words(SimpleNamespace(beyond_context=2, beyond_cache=0))
+    '2 beyond the context, 0 beyond the cache'
+    """
+    return f"{seen.beyond_context:,} beyond the context, {seen.beyond_cache:,} beyond the cache"
+
+
 def _state(done: Rehearsal) -> list[str]:
     seen = done.seen
     kept = [
@@ -187,7 +209,6 @@ def _state(done: Rehearsal) -> list[str]:
     ]
     good = f"{units.number(seen.good_per_s, 3)} requests and {units.number(seen.good_tokens_per_s, 4)} tokens a second"
     time = f"{units.percent(seen.prefill_share)} in steps with prompts, {units.percent(seen.decode_share)} in others"
-    refused = f"{seen.beyond_context:,} beyond the context, {seen.beyond_cache:,} beyond the cache"
     queue = units.number(seen.waiting, 3) if seen.waiting >= 10 else units.fixed(seen.waiting, 1)
     waited = "; some waited for the cache" if seen.starved else ""
     return [
@@ -195,7 +216,7 @@ def _state(done: Rehearsal) -> list[str]:
         f"  {'within all targets':22s} {units.percent(math.floor(1e4 * seen.within) / 1e4, 4)} of requests: {good}",
         f"  {'replicas':22s} cache {units.percent(seen.cache_share)} in use; time: {time}",
         f"  {'queue':22s} {queue} requests on average{waited}; {seen.preempted:,} pre-empted",
-        f"  {'refused':22s} {refused}",
+        f"  {'refused':22s} {refused_words(seen)}",
     ]
 
 

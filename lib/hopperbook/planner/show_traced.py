@@ -7,7 +7,7 @@ from typing import Any
 from hopperbook import units
 from hopperbook.planner.rehearsal import Judged
 from hopperbook.planner.show import as_json, as_text
-from hopperbook.planner.show_rehearsal import WORDS, rehearsal_json
+from hopperbook.planner.show_rehearsal import WORDS, refused_words, rehearsal_json
 from hopperbook.planner.traced import MOST_TIMES, Traced
 
 #: Fields that are too long for a line.
@@ -58,6 +58,8 @@ def _replay(done: Traced) -> list[str]:
     what = f"{seen.seen.requests:,} requests of its busiest hour, {routed[seen.routing]}"
     lines = [f"Replayed on {seen.replicas * row.deployment.gpus:,} × {row.gpu}: {what}"]
     lines += [f"  {WORDS[target.latency]:22s} {_said(target)}" for target in seen.judged()]
+    if seen.seen.beyond_context or seen.seen.beyond_cache:
+        lines.append(f"  {'refused':22s} {refused_words(seen.seen)}")
     gpus = row.deployment.gpus
     if done.replicas is None:
         lines.append(f"  even {MOST_TIMES} times as many such replicas miss the targets on the trace")

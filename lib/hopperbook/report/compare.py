@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hopperbook.errors import InputError
+from hopperbook.evidence import kept as tables
 from hopperbook.report import given, manifest, publish
 from hopperbook.report.kept import store
 
@@ -86,11 +87,11 @@ def _look(known: Mapping[str, Any]) -> dict[str, str]:
 @contextlib.contextmanager
 def _nothing_kept(folder: Path) -> Iterator[None]:
     """Keep work in an empty folder for a while, so that everything is computed again."""
-    before, store.ROOT = store.ROOT, folder
+    before, store.ROOT, tables.KEPT = (store.ROOT, tables.KEPT), folder, folder / "answers"
     try:
         yield
     finally:
-        store.ROOT = before
+        store.ROOT, tables.KEPT = before
 
 
 def _altered(before: Mapping[str, str], after: Mapping[str, str], how: str) -> list[str]:

@@ -138,6 +138,7 @@ def _build(
                 reference.write(site, explained)
             manifest.write(site, source | manifest.about(parameters))
             _refuse_faults(site)
+            _refuse_changes(source, manifest.made_from(parameters, chapters, title))
             _keep(kept, chapters, notebooks)
             publish.share(site, out_dir)
             publish.replace(site, out_dir)
@@ -162,10 +163,17 @@ def _tell(sentence: str) -> None:
 
 
 def _refuse_faults(site: Path) -> None:
-    """Refuse to publish pages with faults, or made partly from one state of the book and partly from another."""
+    """Refuse to publish pages with faults."""
     if problems := check(site):
         raise Failed(f"the report has {len(problems)} problems; the first: {problems[0]}")
-    if different := inputs.changed():
+
+
+def _refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Refuse to publish what was made from two states of the book or of a customer's files."""
+    different = inputs.changed()
+    for group, what in (("own_files", "the file of {}"), ("look", "the file of {}"), ("chapters", "chapter {}")):
+        different += [what.format(name) for name, digest in before[group].items() if after[group].get(name) != digest]
+    if different:
         raise Failed(f"{different[0]} was changed while the report was being built; build it again")
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hopperbook import facts
 from hopperbook.errors import InputError
 from hopperbook.report import locks
 
@@ -22,6 +23,8 @@ MARK = "results.json"
 HOUSE = ".hopperbook"
 #: Folders of a report that hold the same files for every customer.
 SHARED = ("_static", "reference")
+#: The book's own folders, in which no report may stand.
+OWN = (facts.DATA, Path(__file__).resolve().parents[1], facts.DATA.parent / "chapters")
 #: Earlier reports that are kept.
 KEPT = 2
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -199,6 +202,8 @@ def rollback(final: Path) -> Path:
         raise InputError("report", str(final), f"a report with an earlier one kept beside it; {lacks}")
     with workshop(final) as work:
         last = earlier(final)[-1]
+        if final.exists() and not any(final.iterdir()):
+            final.rmdir()
         if not final.exists():
             os.rename(last, final)
         elif not _exchange(last, final):
@@ -219,10 +224,16 @@ def check_target(final: Path) -> None:
     Raises
     ------
     InputError
-        If it is a file, or a folder with content that is not a report.
+        If it is a file, a folder with content that is not a report, a link, or lies in a report or in the book's own
+        folders of facts, code and chapters.
     """
     if not final.name or final.name == HOUSE:
         raise InputError("out", str(final), "a folder of its own, with a name")
+    if final.is_symlink():
+        raise InputError("out", str(final), "a folder, not a link to one", [str(final.resolve())])
+    for folder in final.resolve().parents:
+        if folder in OWN or folder.name == HOUSE or all((folder / name).exists() for name in (MARK, "manifest.json")):
+            raise InputError("out", str(final), f"a folder outside {folder.name}, which is not a place for reports")
     if final.exists() and not final.is_dir():
         raise InputError("out", str(final), "a folder, not a file")
     if final.exists() and any(final.iterdir()) and not (final / MARK).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -130,6 +131,11 @@ def clean(reports: Path) -> int:
 
 
 def _bytes(folder: Path) -> int:
-    """Return what a folder takes, files with several names once."""
-    states = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    return sum({(state.st_dev, state.st_ino): state.st_size for state in states}.values())
+    """Return what a folder takes, files with several names once; a build may remove some meanwhile."""
+    sizes = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                state = os.stat(os.path.join(place, name))
+                sizes[state.st_dev, state.st_ino] = state.st_size
+    return sum(sizes.values())

@@ -51,7 +51,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if host.lower() not in HOSTS:
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return False
-        path = unquote(urlsplit(self.path).path, errors="replace")
+        try:
+            path = unquote(urlsplit(self.path).path, errors="replace")
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return False
         if "\0" in path or any(part.startswith(".") for part in path.split("/")):
             self.send_error(HTTPStatus.NOT_FOUND)
             return False

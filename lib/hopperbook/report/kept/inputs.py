@@ -60,8 +60,7 @@ def settled() -> bool:
     bool
         False too where a clock was set back: then nothing is kept, and the next process computes again.
     """
-    paths = [REPOSITORY / name for name, digest in at_start().items() if digest]
-    return all(path.stat().st_mtime_ns < reads.STARTED_NS for path in paths if path.exists())
+    return reads.untouched(REPOSITORY / name for name, digest in at_start().items() if digest)
 
 
 def short(path: Path) -> str:

@@ -98,10 +98,14 @@ def _files() -> tuple[str, ...]:
 @functools.cache
 def _ground() -> str:
     """Return the digest of the code and the facts that every simulation rests on."""
+    return digest({name: inputs.at_start().get(name) for name in map(inputs.short, map(Path, _rested_on()))})
+
+
+@functools.cache
+def _rested_on() -> tuple[str, ...]:
+    """Return the files of code and facts that every simulation rests on."""
     code = modules.reached(["import hopperbook.serving.demand, hopperbook.training.run"])
-    names = [inputs.short(path) for path in code] + [inputs.short(Path(path)) for path in _files()]
-    names += [inputs.short(Path(__file__)), "requirements.lock"]
-    return digest({name: inputs.at_start().get(name) for name in names})
+    return (*map(str, code), *_files(), __file__, str(inputs.REPOSITORY / "requirements.lock"))
 
 
 def _name(d: Any) -> str:
@@ -169,7 +173,9 @@ def _get(key: str, read: Callable[[bytes], Any]) -> Any:
 
 
 def _put(key: str, content: bytes) -> None:
-    """Keep an answer; where that is not possible, go on without."""
+    """Keep an answer, unless what it rests on was written meanwhile; where that is not possible, go on without."""
+    if not reads.untouched(_rested_on()):
+        return
     with contextlib.suppress(sqlite3.Error, OSError):
         if connection := _connection():
             connection.execute("insert or replace into answers values (?, ?, ?)", (key, _seal(key, content), content))

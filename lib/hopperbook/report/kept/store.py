@@ -127,9 +127,9 @@ class Store:
     def prune(self, most_bytes: int = MOST_BYTES) -> int:
         """Drop the entries used longest ago until the rest takes at most so much; return the bytes dropped."""
         found = []
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file() and path.suffix == "":  # the simulations look after themselves
+        for place, _, names in os.walk(self.folder):  # passes over what another process removes meanwhile
+            for path in (Path(place, name) for name in names if "." not in name):  # simulations look after themselves
+                with contextlib.suppress(OSError):
                     state = path.stat()
                     found.append((state.st_mtime_ns, state.st_size, path))
         over = sum(size for _, size, _ in found) - most_bytes
