@@ -8,7 +8,6 @@ import openpyxl
 import pytest
 
 from hopperbook import cost, customer, facts, planner, workbook
-from hopperbook.errors import InputError
 from hopperbook.planner.tenure import assumptions, ownership, residual_fraction
 
 SHOP = {"name": "A", "model": "llama-3.1-8b", "concurrency": 64}
@@ -139,14 +138,15 @@ def test_nothing_recommended_is_a_page_that_says_so():
     assert made.answer in [cell["value"] for cell in page["cells"]]
 
 
-def test_the_command_writes_it_and_refuses_what_it_cannot(tmp_path):
+def test_the_command_writes_it_and_refuses_what_it_cannot(tmp_path, capsys):
     from hopperbook import cli
 
     mine = tmp_path / "mine.yaml"
     mine.write_text("name: A\nmodel: llama-3.1-8b\n")
-    cli.plan(mine, xlsx=tmp_path / "bill.xlsx")
+    cli.main(["plan", str(mine), "--xlsx", str(tmp_path / "bill.xlsx")])
     assert openpyxl.load_workbook(tmp_path / "bill.xlsx").sheetnames[0] == "Summary"
-    with pytest.raises(InputError, match="a folder that exists"):
-        cli.plan(mine, xlsx=tmp_path / "none" / "bill.xlsx")
-    with pytest.raises(InputError, match="one customer"):
-        cli.plan(mine, also=[mine], xlsx=tmp_path / "bill.xlsx")
+    for words, *more in (("a folder that exists", tmp_path / "none" / "bill.xlsx"),
+                         ("one customer", tmp_path / "bill.xlsx", "--with", mine)):  # fmt: skip
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["plan", str(mine), "--xlsx", *map(str, more)])
+        assert words in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_training_counts_more_only_where_it_costs_more(plan):
 
 
 def test_a_third_more_for_half_the_time():
-    row, other = SimpleNamespace(usd=90.0, tpot_s=0.02), SimpleNamespace(usd=120.0, tpot_s=0.01)
+    row, other = SimpleNamespace(usd=90.0, tpot_at_s=0.02), SimpleNamespace(usd=120.0, tpot_at_s=0.01)
     assert answer.against(other, row) == (pytest.approx(1 / 3), pytest.approx(0.5))
     assert answer.against(row, row) == (0.0, 0.0)
 

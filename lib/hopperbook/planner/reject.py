@@ -28,7 +28,7 @@ class Rejected:
     reason: str
     remedy: str
     usd_per_month: float = math.nan
-    tpot_s: float = math.nan
+    tpot_at_s: float = math.nan
     gpus: int = 0
 
 
@@ -112,14 +112,15 @@ def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejecte
     if costs[0] >= UNTRAINED_USD > costs[1]:
         words, remedy = "no time left to train on it", "a later deadline"
     else:
-        ratio = costs[0] / costs[1]
-        words = f"costs {units.more(ratio)}"
+        apart = row.training_usd == chosen.training_usd  # the run is the same beside either
+        words = f"costs {units.more(row.usd / chosen.usd if apart else costs[0] / costs[1])}"
+        words += "" if apart else ", training included"
         if row.gpus >= 4 * chosen.gpus:
             words += f": it takes {row.gpus:,} GPUs to meet the targets"
         remedy = (
             f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve by day and train by night"
         )
-    return Rejected(part, words, remedy, float(row.usd), float(row.tpot_s), int(row.gpus))
+    return Rejected(part, words, remedy, float(row.usd), float(row.tpot_at_s), int(row.gpus))
 
 
 def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, customer: Customer) -> Rejected:
@@ -142,7 +143,7 @@ def _chance(share: float) -> str:
 def _slow(row: Configuration, part: str, customer: Customer) -> Rejected:
     """Reject a part whose best configuration is unlikely to keep a target."""
     b = bands(row.deployment)
-    about = (float(row.usd), float(row.tpot_s), int(row.gpus))
+    about = (float(row.usd), float(row.tpot_at_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
         best = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token at best"
         reason = f"{best}, with {_chance(row.p_tpot)} to meet {customer.tpot_target_ms:g} ms"

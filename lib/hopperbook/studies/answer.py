@@ -245,7 +245,7 @@ def against(other: Configuration, row: Configuration) -> Against:
     Parameters
     ----------
     other, row : Series
-        The configuration, of cost c' and time per token t', and the recommended one.
+        The configuration, of cost c' and time per token t' at the customer's percentile, and the recommended one.
 
     Returns
     -------
@@ -255,11 +255,11 @@ def against(other: Configuration, row: Configuration) -> Against:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> row, other = SimpleNamespace(usd=100.0, tpot_s=0.04), SimpleNamespace(usd=125.0, tpot_s=0.03)
+    >>> row, other = SimpleNamespace(usd=100.0, tpot_at_s=0.04), SimpleNamespace(usd=125.0, tpot_at_s=0.03)
     >>> against(other, row)
     Against(dearer=0.25, quicker=0.25)
     """
-    return Against(other.usd / row.usd - 1, 1 - other.tpot_s / row.tpot_s if row.tpot_s else math.nan)
+    return Against(other.usd / row.usd - 1, 1 - other.tpot_at_s / row.tpot_at_s if row.tpot_at_s else math.nan)
 
 
 def clearly_faster(plan: Plan) -> Configuration | None:
@@ -278,14 +278,14 @@ def clearly_faster(plan: Plan) -> Configuration | None:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> quick, slow = SimpleNamespace(tpot_s=0.01), SimpleNamespace(tpot_s=0.02)
-    >>> clearly_faster(SimpleNamespace(fastest=quick, recommendation=slow)).tpot_s
+    >>> quick, slow = SimpleNamespace(tpot_at_s=0.01), SimpleNamespace(tpot_at_s=0.02)
+    >>> clearly_faster(SimpleNamespace(fastest=quick, recommendation=slow)).tpot_at_s
     0.01
     """
     fastest, row = plan.fastest, plan.recommendation
     if fastest is None or row is None:
         return None
-    return fastest if fastest.tpot_s < CLEARLY_FASTER * row.tpot_s else None
+    return fastest if fastest.tpot_at_s < CLEARLY_FASTER * row.tpot_at_s else None
 
 
 def _bare(usd: float) -> str:
@@ -342,7 +342,7 @@ def refused(part: Rejected) -> Option:
     'Too slow. Reconsider with more time.'
     """
     cost = "" if math.isnan(part.usd_per_month) else _bare(part.usd_per_month)
-    each = "" if math.isnan(part.tpot_s) else units.number(1e3 * part.tpot_s)
+    each = "" if math.isnan(part.tpot_at_s) else units.number(1e3 * part.tpot_at_s)
     name = f"{units.integer(part.gpus)} × {part.gpu}" if part.gpus else part.gpu
     return Option("Rejected", name, [cost, each, ""], f"{capital(part.reason)}. Reconsider with {part.remedy}.")
 
@@ -545,15 +545,16 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
     >>> made = plan(default())
-    >>> close_words(made.recommendation, ties.ties(made)[:1])[:60]
-    '8 × H200 SXM, bought, comes to $9,730 a month and costs more'
+    >>> close_words(made.recommendation, ties.ties(made)[:1])[:84]
+    '8 × H200 SXM, bought, comes to $9,730 a month for serving, against $9,140, and costs'
     """
     return ". ".join(_close(row, each) for each in options)
 
 
 def _close(row: Configuration, each: ties.Tie) -> str:
     other = each.row
-    what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, comes to {units.money(other.usd)} a month"
+    costs = f"comes to {units.money(other.usd)} a month for serving, against {units.money(row.usd)},"
+    what = f"{other.gpus} × {other.gpu}, {HAD[other.tenure]}, {costs}"
     regret = f"The wrong choice costs {units.money(each.regret_usd)} a month on average"
     odds = f"costs more in {units.percent(each.cheaper, 2)} of price scenarios"
     return f"{what} and {odds}. {capital(ties.choose_by(row, each))}. {regret}"
