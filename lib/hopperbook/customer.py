@@ -290,6 +290,11 @@ class Customer(BaseModel):
         return max(self.context_tokens, self.request_tokens + self.output_tokens)
 
     @property
+    def decoding_tokens(self) -> float:
+        """Tokens a user holds on average while her answer is written: all of it but half of the answer."""
+        return self.held_tokens - self.output_tokens / 2
+
+    @property
     def history_tokens(self) -> int:
         """Tokens of a conversation before its new prompt."""
         return self.held_tokens - self.request_tokens - self.output_tokens

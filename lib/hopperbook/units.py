@@ -251,6 +251,29 @@ def percent(fraction: float, digits: int = 2) -> str:
     return f"{shown.replace('-', MINUS)}{THIN}%"
 
 
+def odds(probability: float) -> str:
+    """Write a probability; those near one or nought are not told apart.
+
+    Parameters
+    ----------
+    probability : float
+        From 0 to 1.
+
+    Returns
+    -------
+    str
+        Per cent.
+
+    Examples
+    --------
+    >>> [odds(share).replace(THIN, " ") for share in (0.9999, 0.42, 0.0)]
+    ['over 99 %', '42 %', 'under 1.0 %']
+    """
+    if probability > 0.99:
+        return f"over {percent(0.99)}"
+    return f"under {percent(0.01, 1)}" if probability < 0.01 else percent(probability)
+
+
 def show_money_in(code: str, sign: str, per_usd: float) -> None:
     """Let this process show money in a currency from here on; amounts are still given in US dollars.
 

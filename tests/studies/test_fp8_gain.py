@@ -75,7 +75,7 @@ def test_the_replica_is_the_plans_where_there_is_one():
     row = plan(default()).recommendation
     assert replica.users == int(row.users)
     assert replica.tp == int(row.tp)
-    assert replica.context_tokens == default().prompt_tokens + default().output_tokens / 2
+    assert replica.context_tokens == default().context_tokens - default().output_tokens / 2
 
 
 def test_a_cache_in_fp8_is_half_as_large(case, step):

@@ -32,7 +32,7 @@ def test_where_cache_and_weights_weigh_the_same():
 
 @pytest.mark.parametrize("users", [1, 40, 400])
 def test_a_stack_adds_up_to_the_budget(users):
-    stacked = study.stack(SHOP, study.replicas(4), users)
+    stacked = study.stack(SHOP, study.replicas(SHOP, 4), users)
     found = study.totals(stacked)
     assert (found.fits == stacked.groupby("item", sort=False).fits.first()).all()
     used = found.used["4 × H100 SXM"] * GIB / 4
@@ -40,8 +40,8 @@ def test_a_stack_adds_up_to_the_budget(users):
 
 
 def test_replicas_name_every_part_drawn_and_halves_of_the_newer():
-    assert [r.gpu for r in study.replicas(1)] == list(facts.drawn())
-    halves = study.replicas(4)[len(facts.drawn()) :]
+    assert [r.gpu for r in study.replicas(SHOP, 1)] == list(facts.drawn())
+    halves = study.replicas(SHOP, 4)[len(facts.drawn()) :]
     assert {r.tp for r in halves} == {2}
     assert all(facts.gpu(r.gpu).transformer_engine for r in halves)
 

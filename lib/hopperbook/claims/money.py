@@ -28,6 +28,7 @@ from hopperbook.planner.borders import gpus_billed, rented
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.tenure import assumptions, market_price, tenures
 from hopperbook.planner.ties import price_spread
+from hopperbook.planner.unconsidered import unsure
 from hopperbook.planner.upgrade import best_replica, eased, path, tokens_per_s_per_gpu
 
 
@@ -246,10 +247,11 @@ def _rate_spread(customer: Customer, gpu: str) -> float:
 
 def two_years(customer: Customer) -> Finding:
     """C29: H200 for two years."""
-    horizon = customer.model_copy(update={"horizon_months": 24, "tenure": "auto"})
+    alike = {"precision": "fp8"} if customer.precision == "auto" else {}  # FP4 of B200 alone is another model's quality
+    horizon = customer.model_copy(update={"horizon_months": 24, "tenure": "auto", **alike})
     per, spreads = {}, {}
     for g in (H100, H200, B200):
-        ways = [way for way in tenures(horizon, g) if way.kind != "kept"]
+        ways = [unsure(way) for way in tenures(horizon, g) if way.kind != "kept"]
         best = min(ways, key=lambda way: way.typical, default=None)
         if best is not None:
             per[g] = best.typical / max(_rate(horizon, g, SEVENTY), 1e-9)
@@ -264,10 +266,10 @@ def two_years(customer: Customer) -> Finding:
     b200 = units.fixed(per[B200] / per[H200], 2) if B200 in per else "an unknown number of"
     return Finding(
         HOLDS if sure >= decided else MISLEADS if sure <= 1 - decided else CONDITIONS,
-        f"Over two years a token of 70B costs {units.fixed(per[H200] / per[H100], 2)} times as much on H200 as on H100, and on B200"
+        f"Over two years, in one format, a token of 70B costs {units.fixed(per[H200] / per[H100], 2)} times as much on H200 as on H100, and on B200"
         f" {b200} times as much as on H200. That estimate is wide, because we have no runs of it on file for this work. Given"
-        f" how uncertain prices and speeds are, there is a {units.percent(sure)} chance that H200 costs less than"
-        f" {facts.gpu(rival).short}. The newer part will lower the resale value of both.",
+        f" how uncertain prices and speeds are, the chance that H200 costs less than {facts.gpu(rival).short} is {units.odds(sure)}."
+        f" The newer part will lower the resale value of both.",
         f"cost a token over two years, H200 over {facts.gpu(rival).short}", ratio, nearest(ratio, *ends), 1.0,
         tuple(facts.price(B200, "other").source.split(", ")[:2]),
     )  # fmt: skip

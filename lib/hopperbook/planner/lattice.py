@@ -187,7 +187,7 @@ def binding(row: Configuration, customer: Customer) -> str:
     --------
     >>> from hopperbook.customer import default
     >>> binding(serve(default(), all_parts=False).recommendation, default())
-    'memory'
+    'time per token'
     """
     d, replicas = row.deployment, row.replicas - 1
     if not replicas:
@@ -199,6 +199,6 @@ def binding(row: Configuration, customer: Customer) -> str:
             return MEMORY
     seen = answered(d, replicas, customer)
     over = {name: share for name, share in shares(limits(customer, d, SURE), seen).items() if share > 1}
-    if not holds(d, replicas, customer) or (over and seen.starved):
-        return MEMORY
-    return max(over, key=lambda name: over[name]) if over else WHOLE
+    first = max(over, key=lambda name: over[name], default=WHOLE)
+    waits = first == "first token" and seen.starved  # for room in the cache
+    return MEMORY if waits or not holds(d, replicas, customer) else first

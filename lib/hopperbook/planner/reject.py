@@ -17,7 +17,7 @@ from hopperbook.planner.configuration import Configuration, of_row
 from hopperbook.planner.tenure import Tenure, server_of, servers
 from hopperbook.planner.train import UNTRAINED_USD
 from hopperbook.serving import Deployment
-from hopperbook.units import MONTH_H, money, percent
+from hopperbook.units import MONTH_H, money
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,20 +135,15 @@ def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, custome
     return _slow(of_row(possible.loc[(possible.p_tpot * possible.p_ttft).idxmax()], made), part, customer)
 
 
-def _chance(share: float) -> str:
-    """Say how likely something is; what is next to impossible in words."""
-    return f"a {percent(share)} chance" if share >= 0.01 else f"a chance below {percent(0.01, 1)}"
-
-
 def _slow(row: Configuration, part: str, customer: Customer) -> Rejected:
     """Reject a part whose best configuration is unlikely to keep a target."""
     b = bands(row.deployment)
     about = (float(row.usd), float(row.tpot_at_s), int(row.gpus))
     if row.p_tpot <= row.p_ttft:
         best = f"{units.fixed(row.tpot_at_s * 1e3)} ms a token at best"
-        reason = f"{best}, with {_chance(row.p_tpot)} to meet {customer.tpot_target_ms:g} ms"
+        reason = f"{best}, with a chance of {units.odds(row.p_tpot)} to meet {customer.tpot_target_ms:g} ms"
         remedy = f"a target of {units.fixed(row.tpot_at_s * b['tpot'][1] * 1e3)} ms a token"
         return Rejected(part, reason, remedy, *about)
-    target = f"with {_chance(row.p_ttft)} to meet {customer.ttft_target_ms / 1e3:g} s"
+    target = f"with a chance of {units.odds(row.p_ttft)} to meet {customer.ttft_target_ms / 1e3:g} s"
     reason = f"first token after {units.fixed(row.ttft_at_s, 1)} s at best, {target}"
     return Rejected(part, reason, f"a target of {units.fixed(row.ttft_at_s * b['ttft'][1], 1)} s", *about)

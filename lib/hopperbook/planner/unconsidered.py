@@ -113,7 +113,7 @@ def estimate(customer: Customer, part: str) -> Estimate:
     (1, True)
     """
     none = Estimate(part, 0, np.nan, np.nan, "")
-    ways = {part: [_unsure(way) for way in tenures(customer, part)]}
+    ways = {part: [unsure(way) for way in tenures(customer, part)]}
     if not ways[part]:
         return none._replace(reason="has no price on file")
     served = fleet.table(customer, ways)
@@ -131,13 +131,31 @@ def estimate(customer: Customer, part: str) -> Estimate:
     return Estimate(part, int(rows.gpus.iloc[int(np.argmin(high))]), float(low.min()), float(max(low.min(), most)), "")
 
 
-def _unsure(way: Tenure) -> Tenure:
-    """Return a way to have a part; one seller's price of a server is as unsure as prices of the best known one."""
+def unsure(way: Tenure) -> Tenure:
+    """Widen a way to have a part: one seller's price of a server is as unsure as prices of the best known one.
+
+    Parameters
+    ----------
+    way : Tenure
+        Any.
+
+    Returns
+    -------
+    Tenure
+        The same where it is rented, or several sellers are on file.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> (own,) = [way for way in tenures(default(), "B200 SXM") if way.kind == "own"]
+    >>> unsure(own).low <= own.low, unsure(own).high >= own.high
+    (True, True)
+    """
     if way.kind != "own" or facts.purchase(server_of(way.gpu).name).count > 1:
         return way
     known = max((facts.purchase(server_of(part).name) for part in facts.drawn()), key=lambda price: price.count)
     low, high = known.low / known.typical, known.high / known.typical
-    return replace(way, low=way.typical * low, high=way.typical * high)
+    return replace(way, low=min(way.low, way.typical * low), high=max(way.high, way.typical * high))
 
 
 #: Odds of the low end of an estimate.

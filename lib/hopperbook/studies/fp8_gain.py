@@ -548,14 +548,13 @@ def served(customer: Customer, plan: Plan, gpu: facts.GPU) -> Served:
     >>> from hopperbook.planner import plan
     >>> replica = served(default(), plan(default()), facts.gpu("H100 SXM"))
     >>> replica.form, replica.context_tokens
-    ('fp8', 2304.0)
+    ('fp8', 7936.0)
     """
     row = plan.explained
     model = load(customer.model)
     tp = next(t for t in (int(row.tp), 8, 4, 2, 1) if t <= 8 and model.heads % t == 0)
-    context_tokens = customer.prompt_tokens + customer.output_tokens / 2
-    users = max(1, int(row.users))
-    return Served(model, gpu, tp, users, customer.prompt_tokens, context_tokens, counterpart("fp8", gpu, model))
+    users, form = max(1, int(row.users)), counterpart("fp8", gpu, model)
+    return Served(model, gpu, tp, users, customer.prompt_tokens, customer.decoding_tokens, form)
 
 
 def other_form(form: str) -> str:

@@ -355,7 +355,7 @@ def decode_read_bytes(customer: Customer, precision: str, kv_precision: str, use
     Parameters
     ----------
     customer : Customer
-        Model and lengths; half of the answer stands for a context on its way.
+        Model and lengths; half of the answer is written on average.
     precision, kv_precision : str
         Formats of weights and cache.
     users : int
@@ -370,10 +370,10 @@ def decode_read_bytes(customer: Customer, precision: str, kv_precision: str, use
     --------
     >>> from hopperbook.customer import default
     >>> round(decode_read_bytes(default(), "fp8", "fp8", 64) / 1e9, 1)
-    96.8
+    155.9
     """
-    model, context_tokens = load(customer.model), customer.prompt_tokens + customer.output_tokens / 2
-    return weight_bytes(model, precision) + users * float(cache_bytes(model, context_tokens, kv_precision))
+    model = load(customer.model)
+    return weight_bytes(model, precision) + users * float(cache_bytes(model, customer.decoding_tokens, kv_precision))
 
 
 def read_s(gpu: facts.GPU, read_bytes: float, gpus: int = 1) -> float:
@@ -468,10 +468,9 @@ def _context_row(customer: Customer, gpu: facts.GPU, row: planner.Configuration)
         "mem": gpu.memory_gb,
         "bw": gpu.memory_bandwidth_bytes_per_s / 1e12,
     }
-    held = customer.held_tokens - customer.output_tokens / 2
     times = {
         "prefill": (serving.prefill_s(d, customer.prompt_tokens), serving_band(d, "ttft_ms")),
-        "token": (serving.decode_step_s(d, users, held), serving_band(d, "tpot_ms")),
+        "token": (serving.decode_step_s(d, users, customer.decoding_tokens), serving_band(d, "tpot_ms")),
     }
     for name, (seconds, band) in times.items():
         ends = {name: 1.0, name + "_low": band.low, name + "_high": band.high}

@@ -664,29 +664,6 @@ def needed_words(found: Day) -> str:
     return join([f"{first} for {counts.iloc[0]} hours", *said[1:]])
 
 
-def chance(probability: float) -> str:
-    """Write a probability; those near one or nought are not told apart.
-
-    Parameters
-    ----------
-    probability : float
-        From 0 to 1.
-
-    Returns
-    -------
-    str
-        Per cent.
-
-    Examples
-    --------
-    >>> chance(0.9999).replace(units.THIN, " "), chance(0.42).replace(units.THIN, " ")
-    ('over 99 %', '42 %')
-    """
-    if probability > 0.99:
-        return f"over {units.percent(0.99)}"
-    return f"under {units.percent(0.01, 1)}" if probability < 0.01 else units.percent(probability)
-
-
 def one_less_and_more(row: Configuration, customer: Customer) -> pd.DataFrame:
     """Simulate a fleet that has lost a replica, the fleet as planned, spare ones included, and one with one more.
 

@@ -18,6 +18,7 @@ from hopperbook.models import (
     recurrent_state_bytes,
     weight_bytes,
 )
+from hopperbook.planner import counterpart
 from hopperbook.sizing import attention_kind
 from hopperbook.studies.serving import neighbours
 from hopperbook.units import GIB, KIB, MIB
@@ -152,28 +153,32 @@ class Replica(NamedTuple):
         return f"{self.tp} × {self.gpu}" if self.tp > 1 else self.gpu
 
 
-def replicas(tp: int) -> list[Replica]:
+def replicas(customer: Customer, tp: int) -> list[Replica]:
     """List replicas to hold side by side: each part that the book draws, and the newer ones with half the GPUs.
 
     Parameters
     ----------
+    customer : Customer
+        Its model.
     tp : int
         GPUs of the customer's replica.
 
     Returns
     -------
     list of Replica
-        In FP8 where the part multiplies it, else in BF16.
+        With weights in the eight bits that the part multiplies, and the cache in FP8, as the plan tries them.
 
     Examples
     --------
-    >>> [replica.name for replica in replicas(2)][-2:]
-    ['H200 SXM', 'H100 SXM']
+    >>> from hopperbook.customer import default
+    >>> [(replica.gpu, replica.precision) for replica in replicas(default(), 2)][:2]
+    [('A100 SXM 80GB', 'int8'), ('H100 SXM', 'fp8')]
     """
+    model = load(customer.model)
     newer = [name for name in facts.drawn() if facts.gpu(name).transformer_engine]
-    whole = [Replica(name, tp, *(("fp8", "fp8") if name in newer else ("bf16", "bf16"))) for name in facts.drawn()]
-    half = [Replica(name, max(1, tp // 2), "fp8", "fp8") for name in reversed(newer)]
-    return whole + (half if tp > 1 else [])
+    sizes = [(name, tp) for name in facts.drawn()]
+    sizes += [(name, tp // 2) for name in reversed(newer)] if tp > 1 else []
+    return [Replica(name, gpus, counterpart("fp8", facts.gpu(name), model), "fp8") for name, gpus in sizes]
 
 
 def stack(customer: Customer, options: Sequence[Replica], users: int) -> pd.DataFrame:
@@ -196,7 +201,7 @@ def stack(customer: Customer, options: Sequence[Replica], users: int) -> pd.Data
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> bars = stack(default(), replicas(4), 64)
+    >>> bars = stack(default(), replicas(default(), 4), 64)
     >>> bars[bars["item"] == "4 × H100 SXM"].set_index("part").gib.round(1).to_dict()  # 64 x 8,192 x 160 KiB of cache
     {'weights': 67.7, 'KV cache': 80.0, 'activations': 3.0, 'runtime': 5.6, 'kept free': 31.9}
     """
@@ -226,7 +231,7 @@ def totals(stacked: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from hopperbook.customer import default
-    >>> found = totals(stack(default(), replicas(4), 64))
+    >>> found = totals(stack(default(), replicas(default(), 4), 64))
     >>> found.round(0).loc[["4 × H100 SXM", "2 × H100 SXM"]].values.tolist()
     [[188.0, 319.0, True], [169.0, 159.0, False]]
     """
