@@ -161,7 +161,7 @@ def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd
     Parameters
     ----------
     d : Deployment
-        The customer's replica, for its GPUs and formats; twice as many GPUs until both parts hold the longest prompt.
+        The customer's replica, for its formats.
     model : Model
         Its model as published.
     output_tokens : int
@@ -171,7 +171,7 @@ def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd
     -------
     DataFrame
         ``x y series batch gpus``: tokens of a prompt, output tokens a second and GPU, part, sequences at once, GPUs of
-        a replica; without the lengths that one of them holds in no way.
+        the replica that writes most for each of them; without the lengths that one of the parts holds in no way.
 
     Examples
     --------
@@ -182,18 +182,17 @@ def long_contexts(d: serving.Deployment, model: Model, output_tokens: int) -> pd
     (['H100 SXM', 'H200 SXM'], 1)
     """
     limit = model.context_limit or UNSTATED_LIMIT_TOKENS
-    lengths, tp = [n for n in PROMPT_TOKENS if n + output_tokens <= limit] or [PROMPT_TOKENS[0]], d.tp
-    while True:
-        rows = []
-        for gpu in facts.drawn()[-2:]:
-            placed = on_part(d, model, gpu, tp)
-            for n in lengths:
-                rate, batch = serving.offline(placed, n, output_tokens)
-                rows.append({"x": n, "y": rate / tp, "series": gpu, "batch": batch, "gpus": tp})
-        found = pd.DataFrame(rows)
-        if (found.y > 0).all() or 2 * tp > TENSOR_PARALLEL[-1] or model.heads % (2 * tp):
-            return found[found.groupby("x").y.transform("min") > 0].reset_index(drop=True)
-        tp *= 2
+    lengths = [n for n in PROMPT_TOKENS if n + output_tokens <= limit] or [PROMPT_TOKENS[0]]
+    widths = [tp for tp in TENSOR_PARALLEL if not model.heads % tp]
+    rows = []
+    for gpu in facts.drawn()[-2:]:
+        placed = [on_part(d, model, gpu, tp) for tp in widths]
+        for n in lengths:
+            found = [(*serving.offline(each, n, output_tokens), each.tp) for each in placed]
+            rate, batch, tp = max(found, key=lambda each: (each[0] / each[2], -each[2]))
+            rows.append({"x": n, "y": rate / tp, "series": gpu, "batch": batch, "gpus": tp})
+    table = pd.DataFrame(rows)
+    return table[table.groupby("x").y.transform("min") > 0].reset_index(drop=True)
 
 
 def newest_gain(rows: pd.DataFrame) -> pd.Series:
