@@ -360,6 +360,37 @@ def test_evidence_predicts_a_row_of_a_file(capsys, tmp_path):
     assert "folder that exists" in refused(capsys, "evidence", path, "--chart", tmp_path / "none" / "x.svg")
 
 
+def test_folders_of_the_books_customers_are_called_as_ever_and_other_letters_are_told_apart():
+    files = sorted((facts.DATA / "customers").glob("*.yaml"))
+    assert [customers.slug(customers.read(path)["name"]) for path in files] == [
+        "delta-institute",
+        "lingua-shop",
+        "harbor-chat",
+        "foundry-lab",
+    ]
+    assert customers.slug("A & B, Ltd.") == "a-b-ltd" and customers.slug("x" * 50) == "x" * 40
+    names = ("Müller GmbH", "Möller GmbH", "東京", "大阪", "é" + "x" * 58, "è" + "x" * 58)
+    assert len({customers.slug(name) for name in names}) == len(names)
+    assert customers.slug("Müller GmbH").startswith("m-ller-gmbh-")
+
+
+def test_a_report_of_another_customer_is_not_built_over(tmp_path, monkeypatch, capsys):
+    from hopperbook import report
+
+    built = []
+    monkeypatch.setattr(report, "build", lambda parameters, target, **more: built.append(target) or target)
+    monkeypatch.setattr(cli, "REPORTS", tmp_path)
+    for name in ("A & B", "A B"):
+        (tmp_path / "c.yaml").write_text(f"name: {name}\nmodel: llama-3.1-8b\n")
+        cli.main(["build", "--customer", str(tmp_path / "c.yaml")])
+        built[-1].mkdir()
+        (built[-1] / "results.json").write_text(json.dumps({"parameters": {"name": name}}))
+    cli.main(["build", "--customer", str(tmp_path / "c.yaml")])
+    cli.main(["build", "--customer", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "a-b")])
+    code = customers.name_code("A B")
+    assert [path.name for path in built] == ["a-b", f"a-b-{code}", f"a-b-{code}", "a-b"]
+
+
 def test_names_of_folders_are_harmless():
     for name in ("../..", "/etc/passwd", "a/b", "..", "\u0000", "ß", "x" * 300, "A B"):
         made = customers.slug(name)

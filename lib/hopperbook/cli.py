@@ -105,9 +105,8 @@ def build(
     profile: bool,
 ) -> None:
     """Build a report: the published book, or a customer's."""
-    from hopperbook import customer as customers
     from hopperbook import report
-    from hopperbook.report import log, look
+    from hopperbook.report import given, log, look
 
     started = time.perf_counter() - STARTED_S
     who = _load(customer, (*set_, f"language={words.absolute()}") if words else set_, parts)
@@ -115,7 +114,7 @@ def build(
         from hopperbook import planner
 
         who = planner.of_trace(who, trace).customer
-    target = out or REPORTS / customers.slug(who.name)
+    target = out or given.place(REPORTS, who.name)
     begun = time.perf_counter()
     index = report.build(who.model_dump(), target, progress=not json_ and not log.is_quiet() and sys.stderr.isatty())
     if profile:
@@ -505,12 +504,13 @@ def check(folder: tuple[Path, ...], browser: bool, screenshots: Path | None) -> 
     """Check built reports: links, resources, and in a browser."""
     from hopperbook import customer as customers
     from hopperbook import report
+    from hopperbook.report import given
 
     folders = list(folder)
     if not folders:
         for name in ("default", "inference-saas"):
             who = customers.load(facts.DATA / "customers" / f"{name}.yaml")
-            folders.append(REPORTS / customers.slug(who.name))
+            folders.append(given.place(REPORTS, who.name))
             report.build(who.model_dump(), folders[-1])
     for built in folders:
         problems = report.check(built, browser=browser, screenshots=screenshots)

@@ -787,7 +787,7 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Customer:
 
 
 def slug(name: str) -> str:
-    """Turn a name into the name of a folder: letters, digits and dashes.
+    """Turn a name into the name of a folder: letters, digits and dashes; of a name with others, a code of it too.
 
     Parameters
     ----------
@@ -801,11 +801,33 @@ def slug(name: str) -> str:
 
     Examples
     --------
-    >>> slug("Lingua Shop"), slug("../..")
-    ('lingua-shop', 'customer')
+    >>> slug("Lingua Shop"), slug("../.."), slug("Café")
+    ('lingua-shop', 'customer', 'caf-73473d')
     """
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
-    return "-".join(part for part in kept.split("-") if part)[:40] or "customer"
+    plain = "-".join(part for part in kept.split("-") if part)[:40] or "customer"
+    return plain if name.isascii() else f"{plain[:33].rstrip('-')}-{name_code(name)}"
+
+
+def name_code(name: str) -> str:
+    """Return a short code of a name, which tells it from another whose folder would be called the same.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        Six hexadecimal digits.
+
+    Examples
+    --------
+    >>> name_code("Möller") == name_code("Müller")
+    False
+    """
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 def default() -> Customer:

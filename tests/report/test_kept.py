@@ -286,16 +286,6 @@ def test_nothing_is_kept_of_facts_written_since_the_process_began(
         assert (len(asked), len(list((tmp_path / "answers").rglob("*.parquet")))) == (times, times)
 
 
-def test_a_report_is_verified_without_anything_that_is_kept(tmp_path: Path) -> None:
-    from hopperbook.evidence import kept
-    from hopperbook.report import compare
-
-    before = kept.KEPT
-    with compare._nothing_kept(tmp_path):
-        assert kept.KEPT.is_relative_to(tmp_path) and Store().folder.is_relative_to(tmp_path)
-    assert before == kept.KEPT
-
-
 def test_modules_are_followed_wherever_they_are_imported() -> None:
     names = {
         path.relative_to(inputs.PACKAGE).as_posix() for path in modules.reached(["import hopperbook.planner.spot"])

@@ -122,6 +122,14 @@ def test_logos_are_checked_for_type_size_and_name(tmp_path: Path) -> None:
             look.check("logo", tmp_path / name)
 
 
+def test_a_logo_that_is_missing_names_no_other_customers_files(tmp_path: Path) -> None:
+    (tmp_path / "globex-secret-bank.svg").write_text(LOGO, encoding="utf-8")
+    for field, name in (("logo", "missing.svg"), ("language", "missing.po")):
+        with pytest.raises(InputError) as refused:
+            look.check(field, tmp_path / name)
+        assert "globex" not in str(refused.value)
+
+
 def test_a_logo_is_found_beside_the_customers_file(tmp_path: Path) -> None:
     (tmp_path / "acme.svg").write_text(LOGO, encoding="utf-8")
     (tmp_path / "c.yaml").write_text("name: A\nmodel: llama-3.1-8b\nlogo: acme.svg\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 
 from hopperbook import customer as customers
 from hopperbook.errors import Failed, InputError
-from hopperbook.report import index, log, publish
+from hopperbook.report import given, index, log, publish
 from hopperbook.report.kept.store import Store
 from hopperbook.report.pipeline import CHAPTERS
 from hopperbook.report.worker import build_one
@@ -36,6 +36,10 @@ class Made:
         How long it took.
     headline : dict
         What the index says of it.
+    kind : str
+        What kind of failure it was, in a word that says nothing of the customer.
+    digest : str
+        Of the customer's fields; empty where the file cannot be used.
     """
 
     file: str
@@ -44,6 +48,8 @@ class Made:
     sentence: str = ""
     seconds: float = 0.0
     headline: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+    digest: str = ""
 
 
 def run(
@@ -94,7 +100,8 @@ def run(
     """
     listed = list(_listed(files))
     made = {path: _refused(path, who) for path, who in listed if isinstance(who, InputError)}
-    tasks = _tasks([(path, who) for path, who in listed if not isinstance(who, InputError)])
+    usable = [(path, who) for path, who in listed if not isinstance(who, InputError)]
+    tasks, digests = _tasks(usable, out), {path: who.digest() for path, who in usable}
     out.mkdir(parents=True, exist_ok=True)
     index.check_place(out)
     wanted: dict[str, Any] = {"timeout_s": timeout_s, "retries": retries, "memory_bytes": int(memory_gib * GIB)}
@@ -104,18 +111,20 @@ def run(
         asked = {
             client.submit(
                 build_one,
-                wanted | {"file": str(path.absolute()), "out": str((out / folder).absolute()), "workers": share},
-                key=f"hopperbook-{folder}-{os.getpid()}",
+                wanted
+                | {"file": str(path.absolute()), "digest": digests[path]}
+                | {"out": str((out / folder).absolute()), "workers": share},
+                key=f"hopperbook-{digests[path]}-{number}-{os.getpid()}",
                 retries=retries,
                 pure=False,
             ): (path, folder)
-            for path, folder in tasks.items()
+            for number, (path, folder) in enumerate(tasks.items())
         }
         for one in made.values():
             show(one)
         for future, answer in _answers(asked):
             path, folder = asked[future]
-            made[path] = Made(str(path), folder, **answer)
+            made[path] = Made(str(path), folder, digest=digests[path], **answer)
             _record(out, made[path])
             show(made[path])
             index.write(out, [made[each] for each, _ in listed if each in made], soon=True)
@@ -126,13 +135,16 @@ def run(
 
 def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
     """Yield each customer's file with the customer, or with what is wrong with it."""
-    paths = [each for path in files for each in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
+    paths = [each for path in files for each in (_inside(path) if path.is_dir() else [path])]
     if not paths:
         raise InputError("customers", ", ".join(map(str, files)), "customers' YAML files, or folders that hold some")
     if missing := next((path for path in files if not path.exists()), None):
         raise InputError("customers", str(missing), "an existing YAML file, or a folder that holds some")
     seen: dict[str, Path] = {}
-    for path in dict.fromkeys(paths):
+    once: dict[str, Path] = {}  # by where a file really lies: under the first of its names
+    for path in paths:
+        once.setdefault(os.path.realpath(path), path)
+    for path in once.values():
         try:
             who = customers.load(path)
             if seen.setdefault(f"{who.name} {who.digest()}", path) != path:
@@ -143,17 +155,30 @@ def _listed(files: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
             yield path, error
 
 
+def _inside(folder: Path) -> list[Path]:
+    """Return the customers' files of a folder: neither folders in it nor what is hidden there."""
+    found = [path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml") and not path.is_dir()]
+    return [path for path in found if not path.name.startswith(".")]
+
+
 def _refused(path: Path, error: InputError) -> Made:
-    return Made(str(path), "", "failed", " ".join(str(error).split()))
+    return Made(str(path), "", "failed", " ".join(str(error).split()), kind=type(error).__name__)
 
 
-def _tasks(listed: Sequence[tuple[Path, customers.Customer]]) -> dict[Path, str]:
-    """Return the folder of each customer's report: by the name; where two share it, with the customer's digest."""
+def _tasks(listed: Sequence[tuple[Path, customers.Customer]], out: Path) -> dict[Path, str]:
+    """Return the folder of each customer's report: by the name; where two share it, with the customer's digest.
+
+    None is that of another in the batch, and none holds another's report.
+    """
     names = [customers.slug(who.name) for _, who in listed]
-    return {
-        path: name if names.count(name) == 1 else f"{name}-{who.digest()}"
-        for (path, who), name in zip(listed, names, strict=True)
-    }
+    tasks: dict[Path, str] = {}
+    for (path, who), name in zip(listed, names, strict=True):
+        alone = names.count(name) == 1
+        folder = given.place(out, who.name).name if alone else f"{name}-{who.digest()}"
+        while folder in tasks.values() or given.is_anothers(out / folder, who.name):
+            folder += f"-{who.digest()}"
+        tasks[path] = folder
+    return tasks
 
 
 @contextlib.contextmanager
@@ -196,17 +221,18 @@ def _answers(asked: dict[Any, tuple[Path, str]]) -> Iterator[tuple[Any, dict[str
         try:
             answer = future.result()
         except Exception as error:
-            answer = {"state": "failed", "sentence": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+            kind = type(error).__name__
+            answer = {"state": "failed", "sentence": f"{kind}: {' '.join(str(error).split())[:200]}", "kind": kind}
         yield future, answer
         future.release()
 
 
 def _record(out: Path, one: Made) -> None:
-    """Write a line to the batch's log; names of customers stand in the index, not there."""
-    log.event("report", folder=one.folder, state=one.state, seconds=one.seconds)
+    """Write a line to the batch's log; names of customers, and what may hold them, stand in the index, not there."""
+    line = {"digest": one.digest, "state": one.state, "kind": one.kind, "seconds": one.seconds}
+    log.event("report", **line)
     house = out / publish.HOUSE
     house.mkdir(exist_ok=True)
-    line = {"folder": one.folder, "state": one.state, "seconds": one.seconds, "sentence": one.sentence}
     with (house / "batch.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 

@@ -15,8 +15,12 @@ from hopperbook.evidence import kept as tables
 from hopperbook.report import given, manifest, publish
 from hopperbook.report.kept import store
 
+#: Groups of a manifest: what all reports are made from, and the customer's own files.
+SOURCES, OWN = ("facts", "chapters", "settings", "versions"), ("own_files", "look")
 #: The figures that a customer asks for first, in the order in which they are told.
 FIRST = ("monthly_cost_usd", "gpu", "gpus", "ttft_s", "tpot_ms", "memory_headroom", "training_days")
+#: Beyond it a number is no figure of a report.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Change:
     Parameters
     ----------
     what : str
-        ``figure``, ``parameter``, ``price``, ``facts`` or ``code``.
+        ``figure``, ``parameter``, ``price``, ``file`` (of the customer's own), ``facts`` or ``code``.
     name : str
         Which.
     before, after : object
@@ -102,17 +106,19 @@ def _altered(before: Mapping[str, str], after: Mapping[str, str], how: str) -> l
 
 def _sources(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return which facts, chapters, settings and versions differ, with what happened to them."""
-    found = []
-    for group in ("facts", "chapters", "settings", "versions"):
-        one, other = before.get(group, {}), after.get(group, {})
-        for name in sorted({*one, *other}):
-            if one.get(name) != other.get(name):
-                how = "added" if name not in one else "gone" if name not in other else "changed"
-                how = f"{one[name]} became {other[name]}" if group == "versions" and how == "changed" else how
-                found.append((name, how))
+    found = [each for group in SOURCES for each in _differing(group, before, after)]
     if before.get("library") != after.get("library"):
         found.append(("library", "changed"))
     return found
+
+
+def _differing(group: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what differs in a group of two manifests, with what happened to it."""
+    one, other = before.get(group, {}), after.get(group, {})
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            how = "added" if name not in one else "gone" if name not in other else "changed"
+            yield name, f"{one[name]} became {other[name]}" if group == "versions" and how == "changed" else how
 
 
 def diff(one: Path, other: Path) -> list[Change]:
@@ -126,7 +132,7 @@ def diff(one: Path, other: Path) -> list[Change]:
     Returns
     -------
     list of Change
-        Figures first, those that a customer asks for at the top; then parameters, prices, facts and code.
+        Figures first, those that a customer asks for at the top; then parameters, prices, files, facts and code.
 
     Raises
     ------
@@ -137,7 +143,10 @@ def diff(one: Path, other: Path) -> list[Change]:
     found = _values("figure", figures, new_figures)
     found.sort(key=lambda change: (FIRST.index(change.name) if change.name in FIRST else len(FIRST), change.name))
     found += _values("parameter", before["parameters"], after["parameters"])
+    found += _values("parameter", {"title": before["title"]}, {"title": after["title"]})
     found += _values("price", before.get("usd_per_gpu_hour", {}), after.get("usd_per_gpu_hour", {}))
+    own = (each for group in OWN for each in _differing(group, before, after))
+    found += [Change("file", name, None, None, words) for name, words in own]
     return found + [
         Change("code" if name == "library" else "facts", name, None, None, words)
         for name, words in _sources(before, after)
@@ -149,13 +158,13 @@ def _read(site: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     known = manifest.read(site)
     try:
         results = json.loads((site / publish.MARK).read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError):
+        ends = ("low", "value", "high")
+        return known, {
+            name: [record[end] for end in ends] if {*ends} <= {*record} else record["value"]
+            for name, record in results.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise InputError("report", str(site), f"a built report with its {publish.MARK}") from None
-    ends = ("low", "value", "high")
-    return known, {
-        name: [record[end] for end in ends] if {*ends} <= {*record} else record["value"]
-        for name, record in results.items()
-    }
 
 
 def _values(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
@@ -190,25 +199,41 @@ def in_words(before: Any, after: Any) -> str:
     >>> in_words([1.0, 2.5, "never"], [1.0, "never", "never"])
     '2.5 became never'
     """
-    if isinstance(before, list) and isinstance(after, list):
+    if all(isinstance(ends, list) and len(ends) == 3 for ends in (before, after)):
         (low, value, high), (new_low, new_value, new_high) = before, after
         words = in_words(value, new_value) if value != new_value else ""
-        if not all(map(_is_number, (*before, *after))):
+        if not all(map(is_number, (*before, *after))):
             return words or "range moved"
-        width, new_width = high - low, new_high - new_low
-        if width > 0 and abs(new_width * abs(value or 1) / (width * abs(new_value or 1)) - 1) > 0.02:
-            wider = new_width * abs(value or 1) > width * abs(new_value or 1)
-            words += (", " if words else "") + ("range wider" if wider else "range narrower")
+        width, new_width = (high - low) / abs(value or 1), (new_high - new_low) / abs(new_value or 1)
+        if width > 0 and abs(new_width / width - 1) > 0.02:
+            words += (", " if words else "") + ("range wider" if new_width > width else "range narrower")
         return words or "range moved"
-    if _is_number(before) and _is_number(after) and before:
+    if is_number(before) and is_number(after) and before:
         share = 100 * (after / before - 1)
         return f"{share:+.0f} %" if abs(share) >= 1 else f"{share:+.2g} %"
     shown = ["nothing" if value in (None, "") else _number(value) for value in (before, after)]
     return f"{shown[0]} became {shown[1]}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: Any) -> bool:
+    """Return whether a value read from a file is a number that can be reckoned with.
+
+    Parameters
+    ----------
+    value : object
+        What JSON can hold.
+
+    Returns
+    -------
+    bool
+        False for true, false, what is no number, and what is beyond any figure of a report.
+
+    Examples
+    --------
+    >>> [is_number(value) for value in (8, 0.5, True, "8", float("nan"), 10**400)]
+    [True, True, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _number(value: Any) -> str:
@@ -246,5 +271,5 @@ def sentence(changes: list[Change]) -> str:
 
 
 def _cause(change: Change) -> str:
-    name = f"price of {change.name}" if change.what == "price" else change.name
+    name = f"{change.what} of {change.name}" if change.what in ("price", "file") else change.name
     return f"{name} {change.words}"

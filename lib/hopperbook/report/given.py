@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from hopperbook import customer as customers
 from hopperbook import reads
+from hopperbook.report import publish
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> customers.Customer:
@@ -156,6 +158,53 @@ def file_name(parameters: Mapping[str, Any]) -> str:
     'lingua-shop.yaml'
     """
     return f"{customers.slug(str(parameters.get('name', '')))}.yaml"
+
+
+def place(reports: Path, name: str) -> Path:
+    """Return where a customer's report stands or is to stand: by the name, with a code of it where another's stands.
+
+    Parameters
+    ----------
+    reports : Path
+        The folder of reports.
+    name : str
+        The customer's name.
+
+    Returns
+    -------
+    Path
+        A folder in it that holds nobody else's report.
+
+    Examples
+    --------
+    >>> place(Path("reports"), "Any & All").as_posix()
+    'reports/any-all'
+    """
+    final = reports / customers.slug(name)
+    while is_anothers(final, name):
+        final = final.with_name(f"{final.name}-{customers.name_code(name)}")
+    return final
+
+
+def is_anothers(final: Path, name: str) -> bool:
+    """Return whether the report in a place, or else the last one kept beside it, is of a customer of another name.
+
+    Parameters
+    ----------
+    final : Path
+        Where a report stands or is to stand.
+    name : str
+        The customer's name.
+
+    Returns
+    -------
+    bool
+        False where no report says whose it is.
+    """
+    for site in (final, *reversed(publish.earlier(final))):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            return bool(json.loads((site / publish.MARK).read_text(encoding="utf-8"))["parameters"]["name"] != name)
+    return False
 
 
 def write(site: Path, parameters: Mapping[str, Any]) -> Path:

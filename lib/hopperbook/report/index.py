@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopperbook import units
 from hopperbook.errors import InputError
-from hopperbook.report import policy, publish
+from hopperbook.report import compare, policy, publish
 
 if TYPE_CHECKING:
     from hopperbook.report.batch import Made
@@ -28,6 +29,8 @@ STATIC = Path(__file__).parent / "static"
 #: Where the rows of the index lie, below the folder of reports.
 ROWS = Path(publish.HOUSE) / "index.json"
 MARK = '<meta name="generator" content="hopperbook index">'
+#: What a batch calls the folder of a report.
+FOLDER = re.compile(r"[a-z0-9-]+")
 #: Seconds between two versions of a page that is still growing.
 PAUSE_S = 1.0
 COLUMNS = ("Customer", "GPUs", "USD a month", "State", "Prices from", "If an H200 cost 10 % less", "Build time")
@@ -66,11 +69,17 @@ def write(out: Path, made: Sequence[Made], soon: bool = False) -> None:
     """
     if soon and time.monotonic() - _written["at"] < PAUSE_S:
         return
-    folders = {one.folder for one in made}
-    rows = [*made, *(replace(one, state="earlier") for one in known(out) if one.folder not in folders)]
+    standing = {one.folder: one for one in known(out)}
+    rows = [_beside(one, standing.pop(one.folder, None)) for one in made]
+    rows += [replace(one, state="earlier", sentence="", kind="") for one in standing.values()]
     _replace(out / ROWS, json.dumps([asdict(one) for one in rows if one.folder], ensure_ascii=False))
     _replace(out / "index.html", page(rows))
     _written["at"] = time.monotonic()
+
+
+def _beside(one: Made, before: Made | None) -> Made:
+    """Return the row of a report; of one that failed while an earlier one stands, with what that one says."""
+    return replace(one, headline=before.headline) if before and one.state == "failed" else one
 
 
 def _replace(path: Path, text: str) -> None:
@@ -92,14 +101,34 @@ def known(out: Path) -> list[Made]:
     Returns
     -------
     list of Made
-        None where no index was written.
+        None where no index was written; without rows that no batch can have written.
     """
     from hopperbook.report.batch import Made
 
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        rows = [Made(**row) for row in json.loads((out / ROWS).read_text(encoding="utf-8"))]
-        return [one for one in rows if (out / one.folder / "index.html").is_file()]
-    return []
+    try:
+        rows = json.loads((out / ROWS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        with contextlib.suppress(TypeError):  # other fields than those of a row
+            one = Made(**row)
+            if _is_sound(one) and (out / one.folder / "index.html").is_file():
+                found.append(one)
+    return found
+
+
+def _is_sound(one: Made) -> bool:
+    """Return whether a row's values are of their types, and its folder is one name."""
+    texts = (one.file, one.folder, one.state, one.sentence, one.kind, one.digest)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(one.headline, dict):
+        return False
+    about, money = one.headline, one.headline.get("usd_per_month", [None, None, None])
+    words = (about.get(name) for name in ("name", "gpu", "prices_as_of", "cheaper"))
+    if not isinstance(money, list) or len(money) != 3 or not all(isinstance(word, str | None) for word in words):
+        return False
+    numbers = (one.seconds, *(number for number in (*money, about.get("gpus")) if number is not None))
+    return bool(FOLDER.fullmatch(one.folder)) and all(compare.is_number(number) for number in numbers)
 
 
 def refresh(report: Path, state: str) -> None:
@@ -112,14 +141,14 @@ def refresh(report: Path, state: str) -> None:
     state : str
         What happened to it.
     """
-    from hopperbook.customer import check
-    from hopperbook.report import headline, manifest
+    from hopperbook.report import headline
 
     out, folder = report.resolve().parent, report.resolve().name
     rows = known(out)
-    if any(one.folder == folder for one in rows):
-        about = headline.of(check(manifest.read(report)["parameters"]), report)
-        write(out, [replace(one, state=state, headline=about) if one.folder == folder else one for one in rows])
+    if before := next((one for one in rows if one.folder == folder), None):
+        now = replace(before, state=state, sentence="", kind="", digest="", headline=headline.again(report))
+        now = now if _is_sound(now) else replace(now, headline={})
+        write(out, [now if one is before else one for one in rows])
 
 
 def page(made: Sequence[Made]) -> str:
@@ -161,6 +190,7 @@ def _cells(one: Made) -> list[str]:
     gpus, low_value_high = about.get("gpus"), about.get("usd_per_month") or [None, None, None]
     fleet = f"{units.integer(gpus)} × {about.get('gpu')}" if gpus else "none" if about else ""
     why = f"{one.state}: {one.sentence}" if one.sentence else one.state
+    why += "; the report before it stands" if about and one.state == "failed" else ""
     cheaper = about.get("cheaper")
     return [
         f'<td data-key="{escape(name.lower())}">{link}</td>',
@@ -168,7 +198,7 @@ def _cells(one: Made) -> list[str]:
         _cell(_money(low_value_high), low_value_high[1] if low_value_high[1] is not None else -1),
         _cell(why, why),
         _cell(about.get("prices_as_of", ""), about.get("prices_as_of", "")),
-        _cell(f"we would choose {cheaper}" if cheaper else "no change" if about else "", cheaper or ""),
+        _cell(f"we would choose {cheaper}" if cheaper else "" if cheaper is None else "no change", cheaper or ""),
         _cell(f"{one.seconds:.1f} s", one.seconds),
     ]
 

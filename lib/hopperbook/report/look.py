@@ -43,8 +43,7 @@ def check(field: str, path: Path) -> bytes:
         If the file is missing, too large, named oddly, of another type, or an SVG that holds more than a picture.
     """
     if not path.is_file():
-        near = sorted(each.name for each in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
-        raise InputError(field, path.name, "an existing file beside the customer's file", near)
+        raise InputError(field, path.name, "an existing file beside the customer's file")  # others may be of others
     if not NAME.fullmatch(path.name):
         raise InputError(field, path.name, "a file whose name has letters, digits, dashes and dots only")
     if field == "language":

@@ -20,6 +20,9 @@ from hopperbook.report.kept.store import digest, digest_file
 
 NAME = "manifest.json"
 FORMAT = 1
+#: What every manifest holds, each by name, and what it may hold beside.
+GROUPS = ("parameters", "versions", "settings", "chapters", "facts", "files")
+MORE = ("own_files", "look", "usd_per_gpu_hour")
 PACKAGES = ("altair", "jupyter-book", "myst-nb", "numba", "numpy", "pandas", "scipy", "sphinx", "vl-convert-python")
 
 
@@ -162,9 +165,17 @@ def read(site: Path) -> dict[str, Any]:
         content = json.loads((site / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+    if not _is_whole(content):
         raise InputError("report", str(site), f"a built report with its {NAME}")
     return content
+
+
+def _is_whole(content: Any) -> bool:
+    """Return whether a manifest holds a title and its groups, each of them by name."""
+    if not isinstance(content, dict) or not isinstance(content.get("title"), str):
+        return False
+    groups = [content.get(name) for name in GROUPS] + [content.get(name, {}) for name in MORE]
+    return all(isinstance(group, dict) for group in groups)
 
 
 def is_current(site: Path, source: Mapping[str, Any]) -> bool:

@@ -33,26 +33,30 @@ def build_one(request: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     request : dict
-        ``file``, ``out``, ``chapters``, ``workers``, ``timeout_s``, ``memory_bytes``, ``retries``.
+        ``file``, ``digest``, ``out``, ``chapters``, ``workers``, ``timeout_s``, ``memory_bytes``, ``retries``.
 
     Returns
     -------
     dict
-        ``state`` (``built``, ``unchanged`` or ``failed``), ``seconds``, ``sentence``, ``headline``.
+        ``state`` (``built``, ``unchanged`` or ``failed``), ``seconds``, ``sentence``, ``headline``, or
+        the ``kind`` of failure.
     """
     with _one_at_a_time:
-        begun, sentence = time.monotonic(), ""
+        begun, sentence, kind = time.monotonic(), "", ""
         for _ in range(1 + int(request["retries"])):
             try:
                 answer = _ask(request)
-            except TimeoutError:
+            except TimeoutError as error:
+                kind = type(error).__name__
                 sentence = f"it took longer than {request['timeout_s']:g} s"
                 break
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                kind = type(error).__name__
                 sentence = "the process that built it ended, or the book's files were changed"
                 continue
             return answer | {"seconds": round(time.monotonic() - begun, 2)}
-        return {"state": "failed", "sentence": sentence, "seconds": round(time.monotonic() - begun, 2)}
+        seconds = round(time.monotonic() - begun, 2)
+        return {"state": "failed", "sentence": sentence, "kind": kind, "seconds": seconds}
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
@@ -152,17 +156,22 @@ def _built(request: dict[str, Any]) -> dict[str, Any]:
         return {"stale": True}
     try:
         return headline.build(
-            Path(request["file"]), Path(request["out"]), int(request["workers"]), Path(request["chapters"])
+            Path(request["file"]),
+            Path(request["out"]),
+            int(request["workers"]),
+            Path(request["chapters"]),
+            request["digest"],
         )
     except InputError as error:
-        sentence = str(error)
-    except MemoryError:
-        sentence = "it needs more memory than it may take"
+        kind, sentence = type(error).__name__, str(error)
+    except MemoryError as error:
+        kind, sentence = type(error).__name__, "it needs more memory than it may take"
     except OSError as error:
+        kind = type(error).__name__
         sentence = ": ".join(filter(None, (error.strerror, Path(error.filename or "").name)))
     except Exception as error:
-        sentence = f"{type(error).__name__}: {error}"
-    return {"state": "failed", "sentence": " ".join(sentence.split())[:400]}
+        kind, sentence = type(error).__name__, f"{type(error).__name__}: {error}"
+    return {"state": "failed", "sentence": " ".join(sentence.split())[:400], "kind": kind}
 
 
 if __name__ == "__main__":
