@@ -36,6 +36,13 @@ def test_ownership_by_hand():
     assert cost.own_usd_per_month(SERVER, 3) == pytest.approx(3 * cost.own_usd_per_month(SERVER, 1))
 
 
+def test_space_goes_by_the_power_reserved_and_electricity_by_the_power_drawn():
+    rated = replace(SERVER, reserved_w=12_500)
+    power = 730 * 0.10 * 1.3 * 10 * (0.35 + 0.65 * 0.5)
+    assert cost.power_usd_per_month(rated, 0.5) == pytest.approx(200 * 12.5 + power)
+    assert cost.power_usd_per_month(replace(SERVER, reserved_w=10_000), 0.5) == cost.power_usd_per_month(SERVER, 0.5)
+
+
 def test_break_even_by_hand():
     running = 1300 + 1250 + 2000 + 949  # interest, care, space, power at full load
     own, rent = cost.cumulative_usd(SERVER, 2, 2.5, np.array([0.0, 36.0]))
@@ -67,7 +74,8 @@ def test_dearer_hours_cost_more(a, b, gpus):
 def test_load_and_every_price_raise_the_cost_of_owning(a, b, factor):
     low, high = sorted((a, b))
     assert cost.own_usd_per_month(SERVER, 1, low) <= cost.own_usd_per_month(SERVER, 1, high)
-    for name in ("server_usd", "power_w", "usd_per_kwh", "space_usd_per_kw_month", "interest_per_year", "pue"):
+    prices = ("server_usd", "usd_per_kwh", "space_usd_per_kw_month", "interest_per_year")
+    for name in (*prices, "power_w", "reserved_w", "pue"):
         dearer = replace(SERVER, **{name: getattr(SERVER, name) * factor})
         assert cost.own_usd_per_month(dearer, 1, a) >= cost.own_usd_per_month(SERVER, 1, a)
     longer = replace(SERVER, months=48)

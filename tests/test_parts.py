@@ -14,11 +14,12 @@ from hopperbook.planner import tenure, unconsidered
 from hopperbook.planner.standing import standing_parts
 
 BLACKWELL = ("B200 SXM", "B300 SXM", "GB200", "GB300", "RTX PRO 6000 Blackwell Server")
+#: Owned servers pay for space by the power reserved, 10.2 kW of an HGX H100, not by the 7.8 kW drawn in training.
 HEADLINES = {
-    "default": ("Buy 8 × H100 SXM", 9_580),
-    "inference-saas": ("Buy 48 × H100 SXM", 53_600),
+    "default": ("Buy 8 × H100 SXM", 10_100),
+    "inference-saas": ("Buy 48 × H100 SXM", 56_500),
     "train-70b": ("Rent 32 × H100 SXM", 26_100),
-    "ai-hpc": ("Buy 8 × H100 SXM", 9_260),
+    "ai-hpc": ("Buy 8 × H100 SXM", 9_770),
 }
 
 

@@ -418,6 +418,16 @@ def test_own_prices_and_horizons():
         assert t.source
 
 
+def test_replacing_pays_from_the_month_after_which_it_stays_cheaper():
+    keep = np.array([0.0, 3.0, 5.0, 9.0, 12.0])
+    touched = {"keep and add A100": keep, "replace by H100": np.array([0.0, 2.9, 6.0, 8.0, 9.0])}
+    assert upgrade._crossing(touched, "A100") == 3.0  # below in month 1, above in month 2
+    never = {"keep and add A100": keep, "replace by H100": keep + 1}
+    assert upgrade._crossing(never, "A100") == math.inf
+    at_once = {"keep and add A100": keep, "replace by H100": keep / 2}
+    assert upgrade._crossing(at_once, "A100") == 1.0
+
+
 def test_growing_out_of_a_cluster():
     found = upgrade.path(shop(), 16)
     for _, months in found.monthly.groupby("series"):

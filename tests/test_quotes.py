@@ -137,7 +137,8 @@ def test_owning_by_hand():
     price, left = facts.purchase("HGX H100").typical, 0.5 ** (24 / 36)
     kw, pue = facts.node_power("HGX H100").typical / 1e3, facts.cost("pue").typical
     month = price * (1 - left) / 24 + 0.08 / 12 * price * (1 + left) / 2 + 0.05 * price / 12
-    month += facts.cost("colocation_usd_per_kw_month").typical * kw + 730 * 0.085 * pue * kw * (0.35 + 0.65 * 0.5)
+    rated_kw = facts.system("HGX H100").rated_power_w / 1e3  # space by the power reserved, electricity by that drawn
+    month += facts.cost("colocation_usd_per_kw_month").typical * rated_kw + 730 * 0.085 * pue * kw * (0.35 + 0.65 * 0.5)
     who = customer.check({"name": "A", "model": "llama-3.1-8b", "busy_fraction": 0.5, "horizon_months": 24})
     own = next(way for way in tenure.tenures(who, "H100 SXM") if way.kind == "own")
     assert own.typical * 730 * 8 == pytest.approx(month, abs=0.005) and o.server_usd == price

@@ -1,6 +1,7 @@
 """Spot: hours lost to interruptions by hand, by simulation, and where it stops paying."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopperbook import customer, facts, planner
-from hopperbook.planner import runs, spot
+from hopperbook.planner import runs, spot, tenure
+from hopperbook.studies import answer
 from hopperbook.training.run import goodput, run_constants
 
 
@@ -81,13 +83,65 @@ def test_offers_of_a_customer(name):
     who = customer.load(facts.DATA / "customers" / f"{name}.yaml")
     run = spot.run_alone(planner.plan(who))
     assert (run is None) == (not who.trains or who.tenure == "own")
-    offers = spot.offers(who, "H100 SXM", 64, runs.checkpoint_bytes(who) if who.trains else 1e11)
+    offers = runs.offers(who, "H100 SXM", 64, 5.0)
     kinds = [offer.kind for offer in offers]
     assert kinds[0] == "on_demand"
     assert kinds[-1] == "spot"
     for offer in offers:
         assert 0 < offer.low <= offer.typical <= offer.high
+        assert offer.typical == pytest.approx(offer.usd * offer.stretch)
+        assert offer.usd_run == pytest.approx(offer.typical * 64 * 24 * 5)
     assert offers[-1].typical > offers[-1].usd
+
+
+def test_an_offer_costs_what_the_plan_pays_for_the_same_run():
+    who = customer.load(facts.DATA / "customers" / "train-70b.yaml")
+    rows = planner.plan(who).training_table
+    alone = rows[(rows.gpu == "H100 SXM") & (rows.gpus == 32) & (rows.precision == "fp8")].set_index("tenure")
+    each = runs.progress_days(who, alone.loc["on_demand"])
+    for offer in runs.offers(who, "H100 SXM", 32, each):
+        assert offer.usd_run == pytest.approx(alone.usd_run[offer.kind], rel=1e-6)
+        ends = alone.usd_low_run[offer.kind], alone.usd_high_run[offer.kind]
+        assert (offer.low, offer.high) == pytest.approx(tuple(usd / (32 * 24 * each) for usd in ends), rel=1e-6)
+
+
+def test_servers_that_stand_idle_are_paid_for_and_only_rented_ones_cost_the_premium():
+    who = customer.load(facts.DATA / "customers" / "train-70b.yaml")
+    found = {offer.kind: offer for offer in runs.offers(who, "H100 SXM", 32, 20.0)}  # four runs a year of 20 days
+    ways = {way.kind: way for way in tenure.tenures(who, "H100 SXM")}
+    premium = tenure.cluster_premium()[1]
+    assert premium == tenure.assumptions()["cluster_premium"]
+    for kind in ("on_demand", "reserved"):
+        assert found[kind].usd == pytest.approx(ways[kind].typical * (1 + premium))
+    assert found["own"].usd == float(ways["own"].usd_per_hour("typical", 4)) < ways["own"].typical * (1 + premium)
+    assert found["on_demand"].stretch == pytest.approx((20 * 24 + 4) / (20 * 24))  # and four hours of set-up
+    for kind in ("reserved", "own"):
+        assert found[kind].stretch == pytest.approx(365 / 80)
+        assert found[kind].usd_run == pytest.approx(32 * 8760 / 4 * found[kind].usd)
+
+
+@pytest.mark.parametrize(
+    ("sellers", "gpus", "limit"),
+    [(1, 1, 1), (2, 4, 4), (2, 8, 0), (3, 1, 0)],  # GPUs to be had, 0 = as many as wanted
+)
+def test_a_cluster_on_spot_wants_several_sellers_or_whole_servers(monkeypatch, sellers, gpus, limit):
+    price = facts.price("H100 SXM", tenure="spot")
+    monkeypatch.setattr(tenure, "market_price", lambda *_: replace(price, count=sellers))
+    monkeypatch.setattr(facts, "largest_offer", lambda *_: gpus)
+    assert tenure.on_spot(customer.default(), "H100 SXM").limit == limit
+
+
+def test_one_card_of_one_seller_is_no_cluster():
+    who = customer.load(facts.DATA / "customers" / "train-70b.yaml")
+    made = planner.plan(who)
+    spots = made.training_table[made.training_table.tenure == "spot"]
+    for gpu, rows in spots.groupby("gpu"):
+        several = facts.price(gpu, tenure="spot").count >= tenure.assumptions()["spot_sellers"]
+        most = facts.largest_offer(gpu, tenure="spot")
+        assert (rows.available == (several or most >= 8 or rows.gpus <= most)).all()
+    chosen = answer.on_spot(made)
+    assert chosen is not None and facts.price(chosen.gpu, tenure="spot").count >= 3
+    assert "spot" not in {offer.kind for offer in runs.offers(who, "H100 NVL", 64, 5.0)}
 
 
 # ---------------------------------------------------------------- in a plan

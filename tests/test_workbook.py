@@ -104,7 +104,7 @@ def test_owning_and_leasing_by_hand():
     rate = assumptions()["lease_rate_per_year"]
     lease = cost.lease_usd_per_month(price, 36, rate, residual_fraction(36, "low"))
     assert beside(book, "Lease") == pytest.approx(lease)
-    running = power + 0.05 * price / 12 + facts.cost("colocation_usd_per_kw_month").typical * kw
+    running = power + 0.05 * price / 12 + facts.cost("colocation_usd_per_kw_month").typical * o.reserved_w / 1e3
     assert beside(book, "Leased, and given back") == pytest.approx(lease + running)
 
 

@@ -108,11 +108,11 @@ class Ownership:
     gpus : int
         GPUs in it.
     power_w : float
-        Power of the server under full load.
+        Power of the server under full load: what its electricity goes by.
     pue : float
         Power of the site over power of the machines.
     space_usd_per_kw_month : float
-        Colocation without electricity, a kW of full load.
+        Colocation without electricity, a kW reserved.
     usd_per_kwh : float
         Electricity.
     months : int
@@ -127,6 +127,8 @@ class Ownership:
         Share of the purchase that the server fetches right after it was bought.
     idle_power_fraction : float
         Power of a server that waits over its full power.
+    reserved_w : float
+        Power that the site holds ready for it, as rated: what its space goes by; 0 = as much as under full load.
     """
 
     server_usd: float
@@ -141,18 +143,19 @@ class Ownership:
     care_fraction_per_year: float
     resale_at_once: float
     idle_power_fraction: float
+    reserved_w: float = 0.0
 
 
 def own_usd_per_month(o: Ownership, servers: ArrayLike = 1, load: ArrayLike = 1.0) -> Floats:
     r"""Cost of owning servers, spread over their months.
 
     .. math:: n\left[\frac{P (1 - r)}{m} + \frac{i}{12}\frac{P (1 + r)}{2} + \frac{c P}{12}
-              + k W + 730\, e\, \mathrm{PUE}\, W (w + (1 - w)\,\ell)\right]
+              + k W_r + 730\, e\, \mathrm{PUE}\, W (w + (1 - w)\,\ell)\right]
 
     Parameters
     ----------
     o : Ownership
-        Prices and powers.
+        Prices and powers: space for the power reserved, W_r, electricity for the power under load, W.
     servers : int or array
         Servers, n.
     load : float or array
@@ -207,7 +210,7 @@ def lease_usd_per_month(price_usd: float, months: int, rate_per_year: float, res
 
 
 def power_usd_per_month(o: Ownership, load: ArrayLike = 1.0) -> Floats:
-    """Cost of power and space of one server a month.
+    """Cost of power and space of one server a month: space by the power reserved, electricity by the power drawn.
 
     Parameters
     ----------
@@ -225,11 +228,15 @@ def power_usd_per_month(o: Ownership, load: ArrayLike = 1.0) -> Floats:
     --------
     >>> float(power_usd_per_month(Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35)))
     2205.32
+    >>> rated = Ownership(280000, 8, 8000, 1.3, 195, 0.085, 48, 0.2, 0.08, 0.05, 0.8, 0.35, reserved_w=10000)
+    >>> float(power_usd_per_month(rated)) - 2205.32  # 2 kW more reserved at USD 195
+    390.0
     """
     full_kw = o.power_w / 1e3
     idle = o.idle_power_fraction
     mean_kw = full_kw * (idle + (1 - idle) * np.asarray(load, dtype=float)[()])
-    return o.space_usd_per_kw_month * full_kw + MONTH_H * o.usd_per_kwh * o.pue * mean_kw
+    space_kw = o.reserved_w / 1e3 or full_kw
+    return o.space_usd_per_kw_month * space_kw + MONTH_H * o.usd_per_kwh * o.pue * mean_kw
 
 
 def usd_per_million_tokens(

@@ -88,3 +88,17 @@ def test_dates_span_those_of_all_parts_drawn():
     for part in facts.drawn():
         days = facts.price(part, "other").date.split(" to ")
         assert first <= days[0] <= days[-1] <= last
+
+
+def test_the_high_end_names_the_premium_only_where_a_rented_job_spans_servers():
+    def said(tenure, gpus):
+        run = SimpleNamespace(tenure=tenure, gpus=gpus)
+        return answer.dear_words(SimpleNamespace(recommendation=None, training=run, usd_per_month=lambda end: 1e4))
+
+    assert all("InfiniBand" in said(tenure, 16) for tenure in ("on_demand", "reserved", "spot"))
+    assert not any("InfiniBand" in said(*job) for job in (("on_demand", 8), ("own", 64), ("shared", 16)))
+
+
+def test_a_run_on_spot_is_told_with_the_number_of_its_sellers():
+    for gpu, words in (("H100 SXM", "4 providers let it"), ("H100 NVL", "1 provider lets it")):
+        assert words in answer.spot_words(default(), SimpleNamespace(gpu=gpu, usd=5.0, p_deadline=0.7), 10.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hopperbook import cost, facts, planner
-from hopperbook.customer import default
+from hopperbook.customer import default, load
 from hopperbook.studies import cost as study
 
 #: 300,000 USD, eight GPUs, 10 kW, PUE 1.3, 200 USD a kW and month, 0.10 USD a kWh, 36 months, 30 % left, 8 %, 5 %.
@@ -79,6 +79,40 @@ def test_spot_costs_as_much_as_the_other_way_at_the_border(run):
     for kind, rate in study.spot_borders(run).items():
         if 0 < rate < np.inf:
             assert float(study.spot_usd(run, rate)) == pytest.approx(run.offers[kind].typical, rel=0.01)
+
+
+def test_a_run_on_demand_costs_what_page_one_says_and_idle_servers_are_not_least():
+    who = load(facts.DATA / "customers" / "train-70b.yaml")
+    plan = planner.plan(who)
+    run = study.spot_run(plan)
+    table = study.spot_table(run).set_index("way")
+    assert table.run.on_demand == pytest.approx(plan.training.usd_run)
+    assert table.run.on_demand < table.run.own and table.progress.on_demand < table.progress.own
+    assert run.used == pytest.approx(4 * (plan.training.days - 4 / 24) / 365)
+    assert table.stretch.own == pytest.approx(1 / run.used)
+    assert (table.run / table.progress).nunique() == 1 or np.ptp(table.run / table.progress) < 1e-6
+    assert set(study.spot_borders(run)) == {"on_demand"}  # a year reserved costs far more
+    words = " ".join(study.offers_words(plan, run).split())
+    assert "15 % more for InfiniBand" in words and "take 26 % of it" in words
+
+
+def test_a_year_filled_with_runs_is_reserved_or_owned_for_less():
+    who = load(facts.DATA / "customers" / "train-70b.yaml").model_copy(update={"trainings_per_year": 15.0})
+    run = study.spot_run(planner.plan(who))
+    assert run.used > 0.9
+    assert run.offers["own"].typical < run.offers["reserved"].typical < run.offers["on_demand"].typical
+    assert {"on_demand", "reserved"} == set(study.spot_borders(run))
+
+
+def test_why_a_run_has_no_row_on_spot():
+    unpriced = next(gpu for gpu in facts.gpus() if not _priced(gpu))
+    assert study.no_spot_words(default(), unpriced, 64).startswith("No price of")
+    assert "too few" in study.no_spot_words(default(), "H100 NVL", 64)
+
+
+def test_the_power_that_is_reserved_is_as_rated_or_marked_as_assumed():
+    assert study.reserved_input("H100 SXM")[1:3] == ("10.2", "vendor")
+    assert study.reserved_input("H100 NVL").kind == "assumed"
 
 
 def test_the_curve_of_spot_rises_and_the_others_are_flat(run):

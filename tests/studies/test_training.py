@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hopperbook import facts, training
+from hopperbook import customer, facts, training
 from hopperbook.customer import default
 from hopperbook.models import load
 from hopperbook.planner.runs import global_batch
@@ -58,6 +58,18 @@ def test_every_drawn_part_is_compared_and_hopper_twice(found):
     assert study.gain(like, fast, slow) == pytest.approx(1 / study.gain(like, slow, fast))
     assert pd.isna(study.gain(like, slow, ("A100 SXM 80GB", "FP8")))
     assert pd.isna(study.gain(pd.DataFrame(), slow, fast))
+
+
+def test_the_table_of_parts_costs_what_the_plan_pays():
+    who = customer.load(facts.DATA / "customers" / "train-70b.yaml")
+    found = study.explained(who)
+    rows = found.plan.training_table.set_index(["gpu", "precision", "gpus", "tenure"])
+    like = study.like_for_like(found.customer, found.run.gpus)
+    assert len(like) == 5
+    for row in like.itertuples():
+        same = rows.loc[(row.gpu, row.precision.lower(), found.run.gpus, "on_demand")]
+        assert (row.days, row.usd) == pytest.approx((same.days, same.usd_run))
+    assert found.run.usd_run in like.usd.tolist()
 
 
 def test_more_gpus_take_fewer_days_but_not_proportionally(found):

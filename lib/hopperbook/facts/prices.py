@@ -173,7 +173,7 @@ def _by_key() -> dict[Key, Quotes]:
     """Return the quotes of each part, market and tenure, column by column."""
     rows = _quotes()
     column = {name: rows[name].to_numpy() for name in ("provider_number", "day_number", "source")}
-    column["usd"] = rows.usd_per_gpu_hour.to_numpy(float)
+    column |= {"usd": rows.usd_per_gpu_hour.to_numpy(float), "gpus": rows.gpus.to_numpy(int)}
     groups = rows.groupby(["gpu", "market", "tenure"], sort=True).indices.items()
     return {tuple(map(str, key)): {name: all_[at] for name, all_ in column.items()} for key, at in groups}  # type: ignore[misc]
 
@@ -255,6 +255,29 @@ def price(name: str, market: str = "other", tenure: str = "on_demand", as_of: st
         allowed = f"a price that you give yourself, since none of {part} ({tenure}, market {market}) is on file"
         raise InputError("price", None, allowed + (f"; on file: {', '.join(known)}" if known else ""))
     return found
+
+
+def largest_offer(name: str, market: str = "other", tenure: str = "on_demand", as_of: str = "") -> int:
+    """Return the most GPUs that one of the quotes behind a price is for.
+
+    Parameters
+    ----------
+    name, market, tenure, as_of : str
+        As of :func:`price`.
+
+    Returns
+    -------
+    int
+        GPUs of one offer; 0 where nobody's price is on file.
+
+    Examples
+    --------
+    >>> largest_offer("H100 SXM"), largest_offer("H100 NVL", tenure="spot")  # a whole server; one card at a time
+    (8, 1)
+    """
+    rows = _by_key().get((gpu(name).name, market, tenure), {})
+    votes = young(rows, as_of or newest_price_date()) if rows else np.zeros(0, bool)
+    return int(rows["gpus"][votes].max()) if votes.any() else 0
 
 
 def price_summary(as_of: str = "") -> pd.DataFrame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
 from hopperbook.cost import billed, rent_usd_per_month, usd_per_run
@@ -16,7 +17,7 @@ from hopperbook.models import load, parameters
 from hopperbook.planner import spot
 from hopperbook.planner.configuration import TrainingRun
 from hopperbook.planner.rollouts import with_rollouts
-from hopperbook.planner.tenure import Tenure, assumptions, on_spot
+from hopperbook.planner.tenure import Tenure, assumptions, on_spot, tenures
 from hopperbook.training import adapter_parameters
 from hopperbook.training.run import Asked, days, fastest, goodput
 from hopperbook.units import DAY_S, GIB
@@ -130,14 +131,14 @@ def checkpoint_bytes(customer: Customer) -> float:
     return constants("training")["checkpoint_bytes_per_parameter"] * trained
 
 
-def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
+def table(customer: Customer, ways: dict[str, list[Tenure]]) -> tuple[pd.DataFrame, int]:
     """Time and price the fastest layout of each part, format and size.
 
     Parameters
     ----------
     customer : Customer
         Task, tokens, deadline.
-    tenures : dict
+    ways : dict
         Ways to have each part.
 
     Returns
@@ -150,16 +151,15 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
     Examples
     --------
     >>> from hopperbook.customer import check
-    >>> from hopperbook.planner.tenure import tenures as ways
     >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "training_tokens": 1e9})
-    >>> rows, considered = table(shop, {"H100 SXM": ways(shop, "H100 SXM")})
+    >>> rows, considered = table(shop, {"H100 SXM": tenures(shop, "H100 SXM")})
     >>> round(considered, -3), round(24 * float(rows[rows.gpus == 8].days.min()), 1)  # layouts; hours on a server
     (20000, 2.4)
     """
     considered, kept, state = 0, [], checkpoint_bytes(customer)
-    for part, ways in tenures.items():
+    for part, had in ways.items():
         gpu = facts.gpu(part)
-        if not ways:
+        if not had:
             continue
         for precision in formats(customer, gpu):
             rows_of, layouts = _fastest(customer, part, precision)
@@ -171,7 +171,7 @@ def table(customer: Customer, tenures: dict[str, list[Tenure]]) -> tuple[pd.Data
             rows["goodput"] = goodput(rows["gpus"], state)
             rows["days"] = days(customer.training_tokens, rows["tokens_per_s_per_gpu"] * rows["gpus"], rows["goodput"])
             rows["memory_gib"] = rows["memory_bytes"] / GIB
-            offered = [*ways, *filter(None, [on_spot(customer, part)])]
+            offered = [*had, *filter(None, [on_spot(customer, part)])]
             kept += [_priced(rows, way, customer) for way in offered if len(rows_of)]
     return _stacked(kept), considered
 
@@ -193,12 +193,46 @@ def _timed(
 
 
 def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dict[str, np.ndarray]:
+    """Return runs with what :func:`priced` says of them, and whether so many GPUs are to be had."""
+    gpus = rows["gpus"]
+    columns = {
+        "tenure": np.full(len(gpus), way.kind, object),
+        "available": (way.limit == 0) | (gpus <= way.limit),
+    }
+    return rows | columns | priced(customer, way, gpus, rows["days"])
+
+
+def priced(customer: Customer, way: Tenure, gpus: NDArray[np.int_], days: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """Price runs: rented by the hour they take; reserved, bought (whole servers) and kept GPUs by the month.
 
     Several nodes rented for one run are paid for while they are set up, too. On spot a run takes longer, by how often
     nodes are taken away: seldom, as assumed, or often; the ends of its price go with the ends of that.
+
+    Parameters
+    ----------
+    customer : Customer
+        Runs a year, and the states that a checkpoint holds.
+    way : Tenure
+        How the GPUs are had.
+    gpus : array of int
+        GPUs of each run.
+    days : array
+        Days of each on GPUs that stand ready and are not taken away.
+
+    Returns
+    -------
+    dict of array
+        ``days days_seldom days_often``; ``usd_low usd usd_high``, USD a month, and with ``_run`` at the end, a run.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> on_demand = tenures(default(), "H100 SXM")[0]  # USD 3.30, and 15 % more for servers that work together
+    >>> found = priced(default(), on_demand, np.array([8, 32]), np.array([20.0, 5.0]))
+    >>> (found["usd_run"] / 3.2999).round(1).tolist()  # 8 x 20 x 24 hours; 32 x (5 x 24 + 4 of set-up) x 1.15
+    [3840.0, 4563.2]
     """
-    gpus, each = rows["gpus"], 12 / customer.trainings_per_year
+    each = 12 / customer.trainings_per_year
     paid = gpus if way.kind == "kept" else billed(gpus, np.full(len(gpus), way.kind))
     hourly = way.kind in ("on_demand", "kept", "spot")
     joined = (gpus > 8) & (way.kind in ("on_demand", "spot"))
@@ -207,20 +241,103 @@ def _priced(rows: dict[str, np.ndarray], way: Tenure, customer: Customer) -> dic
     if way.kind == "spot":
         longer = spot.excess(way.gpu, gpus, checkpoint_bytes(customer))  # type: ignore[assignment]
     # as in fleet: no choice hangs on the last bits
-    seldom, days, often = (np.round(rows["days"] * times + set_up, 9) for times in longer)
-    priced = {
-        "tenure": np.full(len(gpus), way.kind, object),
-        "available": (way.limit == 0) | (gpus <= way.limit),
-        "days": days,
-        "days_seldom": seldom,
-        "days_often": often,
-    }
-    for column, end, lasts in (("usd_low", "low", seldom), ("usd", "typical", days), ("usd_high", "high", often)):
+    seldom, typical, often = (np.round(np.asarray(days) * times + set_up, 9) for times in longer)
+    found = {"days": typical, "days_seldom": seldom, "days_often": often}
+    for column, end, lasts in (("usd_low", "low", seldom), ("usd", "typical", typical), ("usd_high", "high", often)):
         price = way.usd_per_hour(end, -(-gpus // 8))
         run = usd_per_run(paid, price, lasts * DAY_S)
-        priced[column] = np.round(run / each if hourly else rent_usd_per_month(paid, price), 6)
-        priced[column + "_run"] = run if hourly else priced[column] * each
-    return rows | priced
+        found[column] = np.round(run / each if hourly else rent_usd_per_month(paid, price), 6)
+        found[column + "_run"] = run if hourly else found[column] * each
+    return found
+
+
+class Offer(NamedTuple):
+    """One way to have GPUs for a training run: USD an hour, an hour of progress with its range, and a run.
+
+    ``stretch`` is hours paid for one of progress: set-up and hours lost on spot count, and with it the rest of the
+    year where GPUs are reserved or bought.
+    """
+
+    kind: str
+    usd: float
+    low: float
+    typical: float
+    high: float
+    stretch: float
+    usd_run: float
+    date: str
+
+
+def offers(customer: Customer, gpu: str, gpus: int, days: float) -> list[Offer]:
+    """List what an hour of progress of a run costs a GPU: on demand, reserved, owned and on spot.
+
+    Reserved and owned GPUs are paid for all year and do nothing but these runs.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market, horizon, own prices, runs a year.
+    gpu : str
+        Name of the GPU.
+    gpus : int
+        GPUs of the run.
+    days : float
+        Days of a run on GPUs that stand ready and are not taken away.
+
+    Returns
+    -------
+    list of Offer
+        Ways in which so many GPUs are to be had, at the prices of :func:`priced`.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import check
+    >>> shop = check({"name": "A", "model": "llama-3.1-8b", "training_task": "sft", "trainings_per_year": 12})
+    >>> found = offers(shop, "H100 SXM", 8, 365 / 12)  # one run after the other, all year
+    >>> {offer.kind: round(offer.stretch, 2) for offer in found}
+    {'on_demand': 1.0, 'reserved': 1.0, 'own': 1.0, 'spot': 1.01}
+    >>> found = offers(shop, "H100 SXM", 8, 365 / 48)  # a quarter of the year
+    >>> {offer.kind: round(offer.stretch, 2) for offer in found}
+    {'on_demand': 1.0, 'reserved': 4.0, 'own': 4.0, 'spot': 1.01}
+    """
+    asked = customer.model_copy(update={"tenure": "auto"})
+    ways = [way for way in tenures(asked, gpu) if way.kind != "kept"]
+    ways += filter(None, [on_spot(asked, gpu)])
+    return [_offer(asked, way, gpus, days) for way in ways if not way.limit or gpus <= way.limit]
+
+
+def _offer(customer: Customer, way: Tenure, gpus: int, days: float) -> Offer:
+    """Return what a run costs in one way, over its hours of progress."""
+    found = priced(customer, way, np.array([gpus]), np.array([days]))
+    low, run, high = (float(found[column][0]) for column in ("usd_low_run", "usd_run", "usd_high_run"))
+    usd, hours = float(way.usd_per_hour("typical", -(-gpus // 8))), gpus * 24 * days
+    return Offer(way.kind, usd, low / hours, run / hours, high / hours, run / hours / usd, run, way.date)
+
+
+def progress_days(customer: Customer, run: TrainingRun) -> float:
+    """Return the days of a run on GPUs that stand ready and are not taken away: its tokens over rate and goodput.
+
+    Parameters
+    ----------
+    customer : Customer
+        The tokens.
+    run : TrainingRun
+        Its rate, GPUs and goodput.
+
+    Returns
+    -------
+    float
+        Days.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan as make
+    >>> run = make(default()).training  # in the hours that serving leaves: it takes longer
+    >>> progress_days(default(), run) < run.days
+    True
+    """
+    return float(days(customer.training_tokens, run.tokens_per_s_per_gpu * run.gpus, run.goodput))
 
 
 def _stacked(tables: list[dict[str, np.ndarray]]) -> pd.DataFrame:

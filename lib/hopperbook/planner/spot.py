@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hopperbook import facts
-from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner.configuration import TrainingRun, run_of_row
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import assumptions, market_price, tenures
+from hopperbook.planner.tenure import assumptions
 from hopperbook.training.run import run_constants
 from hopperbook.units import HOUR_S, MONTH_H
 
@@ -207,57 +206,6 @@ def border(
     if dearer[0]:
         return 0.0
     return float(rates[dearer.argmax()]) if dearer.any() else float("inf")
-
-
-class Offer(NamedTuple):
-    """One way to have GPUs for a training run, and what an hour of progress costs so."""
-
-    kind: str
-    usd: float
-    low: float
-    typical: float
-    high: float
-    stretch: float
-    date: str
-
-
-def offers(customer: Customer, gpu: str, gpus: int, checkpoint_bytes: float) -> list[Offer]:
-    """List what an hour of progress of a run costs a GPU: on demand, reserved, owned and on spot.
-
-    Parameters
-    ----------
-    customer : Customer
-        Market, horizon, own prices.
-    gpu : str
-        Name of the GPU.
-    gpus : int
-        GPUs of the run.
-    checkpoint_bytes : float
-        Bytes of a checkpoint.
-
-    Returns
-    -------
-    list of Offer
-        ``usd`` is the price of an hour; ``low, typical, high`` that of an hour of progress, for spot at the low,
-        typical and high rate of interruptions. Spot is left out where no price is known.
-
-    Examples
-    --------
-    >>> from hopperbook.customer import check
-    >>> found = offers(check({"name": "A", "model": "llama-3.1-8b"}), "H100 SXM", 8, 1e11)
-    >>> {offer.kind: round(offer.typical, 2) for offer in found}, round(found[-1].usd, 2)  # USD of progress, on spot
-    ({'on_demand': 3.3, 'reserved': 2.25, 'own': 1.57, 'spot': 1.85}, 1.83)
-    """
-    asked = customer.model_copy(update={"tenure": "auto"})
-    ways = [way for way in tenures(asked, gpu) if way.kind != "kept"]
-    found = [Offer(w.kind, w.typical, w.low, w.typical, w.high, 1.0, w.date) for w in ways]
-    try:
-        price = market_price(customer, gpu, "spot")
-    except InputError:
-        return found
-    low, typical, high = (float(each) for each in excess(gpu, gpus, checkpoint_bytes))
-    usd = price.typical
-    return [*found, Offer("spot", usd, usd * low, usd * typical, usd * high, typical, price.date)]
 
 
 def fleet_replicas(needed: int, per_node_hour: float, restart_hours: float | None = None, sure: float = 0.999) -> int:

@@ -240,6 +240,7 @@ def _running(gpu: str, months: int, end: str, server_usd: float) -> Ownership:
         care_fraction_per_year=a["care_fraction_per_year"],
         resale_at_once=a["resale_at_once"],
         idle_power_fraction=a["idle_power_fraction"],
+        reserved_w=1e3 * site.server_kw(server),
     )
 
 
@@ -326,11 +327,26 @@ def tenures(customer: Customer, gpu: str) -> list[Tenure]:
     return [t for t in (*found, _kept(customer, gpu)) if t]
 
 
-def _rented(gpu: str, kind: str, prices: tuple[float, float, float], date: str, source: str) -> Tenure:
+def cluster_premium() -> tuple[float, float, float]:
+    """Return what servers rented to work together cost more than servers that work each for itself.
+
+    Returns
+    -------
+    tuple of float
+        Low, typical and high share of the price; owned servers pay for their switches instead.
+
+    Examples
+    --------
+    >>> cluster_premium()
+    (0.0, 0.15, 0.5)
+    """
+    return _of_cost("cluster_premium")
+
+
+def _rented(gpu: str, kind: str, prices: tuple[float, float, float], date: str, source: str, limit: int = 0) -> Tenure:
     """Return GPUs that are rented so, several nodes with InfiniBand at the premium of a cluster."""
-    premium = _of_cost("cluster_premium")
-    joined = tuple(price * (1 + more) for price, more in zip(prices, premium, strict=True))
-    return Tenure(gpu, kind, *prices, date, source, joined=(joined,))  # type: ignore[arg-type]
+    joined = tuple(price * (1 + more) for price, more in zip(prices, cluster_premium(), strict=True))
+    return Tenure(gpu, kind, *prices, date, source, limit, joined=(joined,))  # type: ignore[arg-type]
 
 
 def _of_cost(name: str) -> tuple[float, float, float]:
@@ -421,6 +437,9 @@ def _own_usd_per_hour(customer: Customer, gpu: str, servers: int) -> tuple[float
 def on_spot(customer: Customer, gpu: str) -> Tenure | None:
     """Return GPUs that the provider may take away at any minute: for work that goes on from a checkpoint.
 
+    One seller's advertisement of a card is no offer of a cluster: below ``spot_sellers`` sellers, and without a quote
+    of a whole server, only as many GPUs as one offer has count as to be had.
+
     Parameters
     ----------
     customer : Customer
@@ -438,6 +457,8 @@ def on_spot(customer: Customer, gpu: str) -> Tenure | None:
     >>> from hopperbook.customer import default
     >>> round(on_spot(default(), "H100 SXM").typical, 2)
     1.83
+    >>> [on_spot(default(), gpu).limit for gpu in ("H100 SXM", "H100 NVL")]  # of four sellers; one card of one seller
+    [0, 1]
     """
     if customer.tenure != "auto":
         return None
@@ -445,7 +466,13 @@ def on_spot(customer: Customer, gpu: str) -> Tenure | None:
         p = market_price(customer, gpu, "spot")
     except InputError:
         return None
-    return _rented(gpu, "spot", (p.low, p.typical, p.high), p.date, p.source)
+    return _rented(gpu, "spot", (p.low, p.typical, p.high), p.date, p.source, _spot_limit(customer, p))
+
+
+def _spot_limit(customer: Customer, p: facts.Price) -> int:
+    """Return the most GPUs to be had on spot, 0 = as many as wanted: by how many sell them, and by what they sell."""
+    offered = facts.largest_offer(p.gpu, p.market, p.tenure, customer.as_of)
+    return 0 if offered >= facts.SERVER_GPUS or p.count >= assumptions()["spot_sellers"] else offered
 
 
 def kept_server(customer: Customer, gpu: str, end: str = "typical") -> Ownership:

@@ -274,13 +274,13 @@ def _running_usd_per_hour(customer: Customer, part: str) -> float:
 
 
 def _crossing(total: dict[str, np.ndarray], old: str) -> float:
-    """Return the first month in which some replacement has cost less than keeping and adding to the owned part."""
+    """Return the first month from which some replacement has cost less than keeping and adding to the owned part."""
     keep = next((usd for name, usd in total.items() if name.startswith(f"keep and add {old}")), None)
     replace = [usd for name, usd in total.items() if name.startswith("replace")]
     if keep is None or not replace:
         return math.inf
-    below = np.flatnonzero(np.min(replace, axis=0)[1:] < keep[1:])
-    return float(below[0] + 1) if len(below) else math.inf
+    dearer = np.flatnonzero(np.min(replace, axis=0) >= keep)  # in month 0 both have cost nothing
+    return float(dearer[-1] + 1) if dearer[-1] < len(keep) - 1 else math.inf
 
 
 def jobs(customer: Customer, new_gpus: int = 8) -> pd.DataFrame:

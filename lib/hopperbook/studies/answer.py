@@ -16,9 +16,10 @@ from hopperbook.models import load, parameters
 from hopperbook.planner import Configuration, Plan, TrainingRun, ties
 from hopperbook.planner.borders import Map, rented
 from hopperbook.planner.configuration import run_of_row
+from hopperbook.planner.extras import RENTED
 from hopperbook.planner.reject import Rejected
 from hopperbook.planner.runs import describe
-from hopperbook.planner.tenure import market_price
+from hopperbook.planner.tenure import assumptions, cluster_premium, market_price
 
 #: Ways to have a GPU, as a sentence about the map says them.
 HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought", "kept": "kept"}
@@ -115,7 +116,7 @@ def costs(plan: Plan) -> Three:
     --------
     >>> from hopperbook.customer import default
     >>> [round(usd, -2) for usd in costs(planner.plan(default()))]  # typical, low, high
-    [9600.0, 6400.0, 13100.0]
+    [10100.0, 7100.0, 13500.0]
     """
     return plan.usd_per_month("typical"), plan.usd_per_month("low"), plan.usd_per_month("high")
 
@@ -398,14 +399,14 @@ def other_runs(plan: Plan, most: int = 4) -> list[TrainingRun]:
     >>> from hopperbook.customer import default
     >>> plan = planner.plan(default())
     >>> plan.training.gpu, [run.gpu for run in other_runs(plan)]
-    ('H100 SXM', ['A100 PCIe 80GB', 'H100 NVL', 'A100 SXM 80GB', 'H200 SXM'])
+    ('H100 SXM', ['A100 SXM 80GB', 'H200 SXM', 'H100 NVL', 'H200 NVL'])
     """
     options = [run_of_row(row) for _, row in plan.training_options.iterrows()]
     return [run for run in options if plan.training is None or run.gpu != plan.training.gpu][:most]
 
 
 def on_spot(plan: Plan) -> TrainingRun | None:
-    """Return the cheapest run on spot that is likelier in time than not, where it is not the plan's.
+    """Return the cheapest run on spot that is to be had and likelier in time than not, where it is not the plan's.
 
     Parameters
     ----------
@@ -426,10 +427,88 @@ def on_spot(plan: Plan) -> TrainingRun | None:
     rows, chosen = plan.training_table, plan.training
     if chosen is None or chosen.tenure == "spot":
         return None
-    likely = rows[(rows.tenure == "spot") & (rows.p_deadline >= 0.5) & (rows.usd < chosen.usd)]
+    had = rows.available & (rows.tenure == "spot")
+    likely = rows[had & (rows.p_deadline >= 0.5) & (rows.usd < chosen.usd)]
     if likely.empty:
         return None
     return run_of_row(likely.sort_values(["usd", "days", "gpus"], kind="stable").iloc[0])
+
+
+def spot_words(customer: Customer, run: TrainingRun, usd_chosen: float) -> str:
+    """Say what a run on spot costs beside the choice, by whom its GPUs are let, and its chance to be in time.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day.
+    run : TrainingRun
+        A run on spot.
+    usd_chosen : float
+        What the choice costs.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from hopperbook.customer import default
+    >>> words = spot_words(default(), SimpleNamespace(gpu="H100 SXM", usd=50.0, p_deadline=0.6), 100.0)
+    >>> " ".join(words.split())
+    'Costs 50 % less on spot (4 providers let it), with a 60 % chance to be in time.'
+    """
+    count = market_price(customer, run.gpu, "spot").count
+    let = f"{count} providers let it" if count > 1 else "1 provider lets it"
+    odds = units.percent(run.p_deadline)
+    return f"{more_words(run.usd, usd_chosen)} on spot ({let}), with a {odds} chance to be in time."
+
+
+def spot_rule() -> str:
+    """Say which GPUs on spot count as to be had for a run.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> spot_rule()
+    'On spot a cluster counts as to be had where 3 providers let the GPU, or one lets whole servers.'
+    """
+    sellers = units.integer(assumptions()["spot_sellers"])
+    return f"On spot a cluster counts as to be had where {sellers} providers let the GPU, or one lets whole servers."
+
+
+def dear_words(plan: Plan) -> str:
+    """Say what a month costs at the high end of rents, and what that end holds beside the rent of a GPU.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan whose fleet is rented.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> run = SimpleNamespace(tenure="on_demand", gpus=32)
+    >>> plan = SimpleNamespace(recommendation=None, training=run, usd_per_month=lambda end: 43_200.0)
+    >>> " ".join(dear_words(plan).split())
+    'At the high end, and with 50 % on top for InfiniBand between servers, a month costs $43,200.'
+    """
+    row, run, more = plan.recommendation, plan.training, ""
+    jobs = [(row.tenure, row.deployment.gpus)] if row is not None else []
+    jobs += [(run.tenure, run.gpus)] if run is not None else []
+    if any(tenure in RENTED and gpus > facts.SERVER_GPUS for tenure, gpus in jobs):
+        more = f", and with {units.percent(cluster_premium()[2])} on top for InfiniBand between servers,"
+    return f"At the high end{more} a month costs {units.money(plan.usd_per_month('high'))}."
 
 
 def more_words(usd: float, usd_chosen: float) -> str:
@@ -545,8 +624,8 @@ def close_words(row: Configuration, options: Sequence[ties.Tie]) -> str:
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
     >>> made = plan(default())
-    >>> close_words(made.recommendation, ties.ties(made)[:1])[:84]
-    '8 × H200 SXM, bought, comes to $9,730 a month for serving, against $9,140, and costs'
+    >>> close_words(made.recommendation, ties.ties(made)[:1])[:85]
+    '8 × H200 SXM, bought, comes to $10,200 a month for serving, against $9,620, and costs'
     """
     return ". ".join(_close(row, each) for each in options)
 

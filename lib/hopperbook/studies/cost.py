@@ -10,11 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hopperbook import cost, facts, units
+from hopperbook import cost, facts, story, units
 from hopperbook.customer import Customer
+from hopperbook.display import Input
 from hopperbook.errors import InputError
-from hopperbook.planner import Plan, runs, spot
-from hopperbook.planner.tenure import Tenure, at_site, market_price, ownership, servers, tenures
+from hopperbook.planner import Plan, runs, site, spot
+from hopperbook.planner.tenure import (
+    Tenure,
+    at_site,
+    cluster_premium,
+    market_price,
+    ownership,
+    server_of,
+    servers,
+    tenures,
+)
 from hopperbook.units import HOUR_S, MONTH_H
 
 ENDS = ("low", "typical", "high")
@@ -22,7 +32,34 @@ ENDS = ("low", "typical", "high")
 OPPOSITE = {"low": "high", "typical": "typical", "high": "low"}
 NEVER_MONTHS = 120  # from here on "never" is shown
 CHECK_MONTHS = 48  # over which the check spreads a purchase
-DEAREST_SHOWN = 1.5  # times the price on demand, up to which the curve of spot is drawn
+DEAREST_SHOWN = 1.5  # times the price on demand, up to which curves of other ways are drawn
+YEAR_DAYS = 365.0
+SURELY = 0.99  # a higher chance is not told apart
+
+
+def reserved_input(gpu: str) -> Input:
+    """Return the power by which a site charges for the space of a server, as a row of the inputs.
+
+    Parameters
+    ----------
+    gpu : str
+        Name of the part.
+
+    Returns
+    -------
+    Input
+        The maker's rating, or an estimate where none is published.
+
+    Examples
+    --------
+    >>> reserved_input("H100 SXM")[:3]
+    ('Server as rated, kW', '10.2', 'vendor')
+    """
+    server = server_of(gpu)
+    value, name = units.number(site.server_kw(server), 3), "Server as rated, kW"
+    if server.rated_power_w:
+        return Input(name, value, "vendor", story.cite(server.source))
+    return Input(name, value, "assumed", story.cite(facts.node_power(server.name).source))
 
 
 class PaidFleet(NamedTuple):
@@ -136,7 +173,7 @@ def flip_usd_per_hour(fleet: PaidFleet) -> float:
     >>> from hopperbook.customer import default
     >>> fleet = paid_fleet(default(), "H100 SXM", 8)
     >>> round(flip_usd_per_hour(fleet) / fleet.on_demand.typical, 2)
-    0.47
+    0.5
     """
     monthly = monthly_usd(fleet)
     others = [usd for kind, usd in monthly.items() if kind != "on_demand"]
@@ -171,7 +208,7 @@ def payback_months(fleet: PaidFleet) -> Payback:
     >>> from hopperbook.customer import default
     >>> found = payback_months(paid_fleet(default(), "H100 SXM", 8))
     >>> [round(months) for months in found]
-    [2, 5, 16]
+    [2, 5, 18]
     """
     low, typical, high = (
         cost.break_even_month(
@@ -574,17 +611,17 @@ class SpotRun(NamedTuple):
         The part and how many of it.
     checkpoint_bytes : float
         Bytes of a checkpoint.
-    hours : float
-        GPU-hours of progress of one run, by what it costs on demand.
+    used : float
+        Share of the year that such runs take.
     offers : mapping of str to Offer
-        Ways to have the GPUs, by kind; without ``spot`` where no price is known.
+        Ways to have the GPUs, by kind; without ``spot`` where none is to be had.
     """
 
     gpu: str
     gpus: int
     checkpoint_bytes: float
-    hours: float
-    offers: Mapping[str, spot.Offer]
+    used: float
+    offers: Mapping[str, runs.Offer]
 
 
 def spot_run(plan: Plan) -> SpotRun | None:
@@ -610,13 +647,47 @@ def spot_run(plan: Plan) -> SpotRun | None:
     run = spot.run_alone(plan)
     if run is None:
         return None
-    kept = runs.checkpoint_bytes(plan.customer)
-    offers = {offer.kind: offer for offer in spot.offers(plan.customer, run.gpu, int(run.gpus), kept)}
-    return SpotRun(run.gpu, int(run.gpus), kept, float(run.usd_run) / offers["on_demand"].typical, offers)
+    customer = plan.customer
+    kept, lasts = runs.checkpoint_bytes(customer), runs.progress_days(customer, run)
+    offers = {offer.kind: offer for offer in runs.offers(customer, run.gpu, int(run.gpus), lasts)}
+    used = min(1.0, lasts * customer.trainings_per_year / YEAR_DAYS)
+    return SpotRun(run.gpu, int(run.gpus), kept, used, offers)
+
+
+def no_spot_words(customer: Customer, gpu: str, gpus: int) -> str:
+    """Say why a run has no row on spot.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market and day.
+    gpu : str
+        Name of the part.
+    gpus : int
+        GPUs of the run.
+
+    Returns
+    -------
+    str
+        A sentence without its full stop.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> no_spot_words(default(), "H100 NVL", 64)
+    'On spot 1 provider lets H100 NVL, 1 at a time: too few for a run on 64'
+    """
+    try:
+        price = market_price(customer, gpu, "spot")
+    except InputError:
+        return f"No price of {gpu} on spot is on file in your market"
+    let = "1 provider lets" if price.count == 1 else f"{price.count} providers let"
+    most = facts.largest_offer(gpu, price.market, price.tenure, customer.as_of)
+    return f"On spot {let} {gpu}, {most} at a time: too few for a run on {units.integer(gpus)}"
 
 
 def spot_borders(run: SpotRun) -> dict[str, float]:
-    """Find the rates of interruptions from which on spot costs more than renting otherwise.
+    """Find the rates of interruptions from which on spot costs more than renting otherwise, where that is near.
 
     Parameters
     ----------
@@ -626,7 +697,8 @@ def spot_borders(run: SpotRun) -> dict[str, float]:
     Returns
     -------
     dict of float
-        Losses a node and hour, by ``on_demand`` and ``reserved``; 0 where spot never pays, infinity where always.
+        Losses a node and hour, by ``on_demand`` and, where it costs less than one and a half times as much, by
+        ``reserved``; 0 where spot never pays, infinity where always.
 
     Examples
     --------
@@ -634,22 +706,23 @@ def spot_borders(run: SpotRun) -> dict[str, float]:
     >>> from hopperbook.planner import plan
     >>> found = spot_borders(spot_run(plan(default())))
     >>> {kind: round(rate, 1) for kind, rate in found.items()}  # losses a node and hour
-    {'on_demand': 1.2, 'reserved': 0.4}
+    {'on_demand': 1.2}
     """
-    usd = run.offers["spot"].usd
+    usd, most = float(spot_usd(run, 0.0)), DEAREST_SHOWN * run.offers["on_demand"].typical
     others = {kind: run.offers[kind].typical for kind in ("on_demand", "reserved") if kind in run.offers}
-    return {kind: spot.border(run.gpus, run.checkpoint_bytes, usd, other) for kind, other in others.items()}
+    near = {kind: other for kind, other in others.items() if other < most}
+    return {kind: spot.border(run.gpus, run.checkpoint_bytes, usd, other) for kind, other in near.items()}
 
 
 def spot_usd(run: SpotRun, per_node_hour: ArrayLike) -> NDArray[np.float64]:
     r"""Price of an hour of progress on spot.
 
-    .. math:: p \, s(\lambda) / s(0)
+    .. math:: p \, u \, s(\lambda) / s(0)
 
     Parameters
     ----------
     run : SpotRun
-        A run with a price on spot, p.
+        A run with a price on spot, p; the set-up of its servers is paid for as on demand, u hours for one of progress.
     per_node_hour : array
         Losses a node and hour, lambda; the stretch s is :func:`hopperbook.planner.spot.stretch`.
 
@@ -667,7 +740,8 @@ def spot_usd(run: SpotRun, per_node_hour: ArrayLike) -> NDArray[np.float64]:
     [1.83, 1.93, 2.37]
     """
     undisturbed = spot.stretch(run.gpus, run.checkpoint_bytes, 0.0)
-    return run.offers["spot"].usd * spot.stretch(run.gpus, run.checkpoint_bytes, per_node_hour) / undisturbed
+    usd = run.offers["spot"].usd * run.offers["on_demand"].stretch
+    return usd * spot.stretch(run.gpus, run.checkpoint_bytes, per_node_hour) / undisturbed
 
 
 def spot_curve(run: SpotRun, per_month: NDArray[np.float64]) -> pd.DataFrame:
@@ -684,20 +758,20 @@ def spot_curve(run: SpotRun, per_month: NDArray[np.float64]) -> pd.DataFrame:
     -------
     DataFrame
         ``x y series``: losses a month, USD an hour of progress and GPU, and ``spot``, ``on_demand`` or ``reserved``;
-        spot as long as it costs less than one and a half times the price on demand.
+        each as long as it costs less than one and a half times as much as on demand.
 
     Examples
     --------
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
-    >>> spot_curve(spot_run(plan(default())), np.array([0.1, 1.0])).series.tolist()
-    ['spot', 'spot', 'on_demand', 'on_demand', 'reserved', 'reserved']
+    >>> spot_curve(spot_run(plan(default())), np.array([0.1, 1.0])).series.tolist()  # a year costs far more
+    ['spot', 'spot', 'on_demand', 'on_demand']
     """
     rates = per_month / MONTH_H
-    paid = spot_usd(run, rates)
-    shown = paid < DEAREST_SHOWN * run.offers["on_demand"].typical
+    paid, most = spot_usd(run, rates), DEAREST_SHOWN * run.offers["on_demand"].typical
+    shown = paid < most
     rows = [("spot", rate, usd) for rate, usd in zip(rates[shown], paid[shown], strict=True)]
-    rows += [(k, rate, run.offers[k].typical) for k in spot_borders(run) for rate in (rates[0], rates[-1])]
+    rows += [(kind, rate, run.offers[kind].typical) for kind in spot_borders(run) for rate in (rates[0], rates[-1])]
     return pd.DataFrame([{"x": float(MONTH_H * rate), "y": float(usd), "series": kind} for kind, rate, usd in rows])
 
 
@@ -713,7 +787,7 @@ def spot_table(run: SpotRun) -> pd.DataFrame:
     -------
     DataFrame
         ``way hour stretch progress low high run date``: kind, USD per GPU-hour, hours paid for one of progress, USD an
-        hour of progress with its range, USD a run.
+        hour of progress with its range, USD a run. Reserved and owned GPUs are paid for all year.
 
     Examples
     --------
@@ -721,7 +795,7 @@ def spot_table(run: SpotRun) -> pd.DataFrame:
     >>> from hopperbook.planner import plan
     >>> offers = spot_table(spot_run(plan(default())))
     >>> offers.set_index("way").progress.round(2).to_dict()
-    {'on_demand': 3.3, 'reserved': 2.25, 'own': 1.57, 'spot': 1.84}
+    {'on_demand': 3.3, 'reserved': 401.42, 'own': 293.87, 'spot': 1.84}
     """
     rows = [
         {
@@ -731,12 +805,53 @@ def spot_table(run: SpotRun) -> pd.DataFrame:
             "progress": offer.typical,
             "low": offer.low,
             "high": offer.high,
-            "run": offer.typical * run.hours,
+            "run": offer.usd_run,
             "date": offer.date,
         }
         for offer in run.offers.values()
     ]
     return pd.DataFrame(rows)
+
+
+def offers_words(plan: Plan, run: SpotRun) -> str:
+    """Say what the ranges of the offers are of, how much of the year the runs fill, and what the plan does.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    run : SpotRun
+        Its run, rented.
+
+    Returns
+    -------
+    str
+        Sentences below the table.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner import plan
+    >>> made = plan(default())
+    >>> offers_words(made, spot_run(made)).split(". ")[-1]
+    'The plan pays for none of these: it trains on the serving fleet, in its idle hours.'
+    """
+    words = "The range is that of prices"
+    if "spot" in run.offers:
+        words += "; on spot also that of interruptions, from the quoted band to the traces of V100"
+    if run.gpus > facts.SERVER_GPUS:
+        words += f". Rents include {units.percent(cluster_premium()[1])} more for InfiniBand between servers"
+    used = units.percent(run.used)
+    said = [f"{words}. Reserved and owned GPUs are paid for all year, and the runs take {used} of it."]
+    if plan.training is not None and plan.training.tenure == "shared":
+        said.append("The plan pays for none of these: it trains on the serving fleet, in its idle hours.")
+    rows = plan.training_table
+    rows = rows[(rows.tenure == "spot") & (rows.gpu == run.gpu) & (rows.gpus == run.gpus)]
+    if "spot" in run.offers and len(rows):
+        odds = float(rows.p_deadline.max())
+        chance = units.percent(odds) if odds < SURELY else f"more than {units.percent(SURELY)}"
+        said.insert(1, f"On spot the chance to be in time is {chance}.")
+    return " ".join(said)
 
 
 class SpotFleet(NamedTuple):
@@ -794,7 +909,7 @@ def bounds() -> pd.DataFrame:
     --------
     >>> lines = bounds()
     >>> lines.round(2).values.tolist()[1:]
-    [['H100 SXM', 0.37, 1.42, 3.3], ['H200 SXM', 0.36, 1.51, 4.38]]
+    [['H100 SXM', 0.45, 1.5, 3.3], ['H200 SXM', 0.45, 1.59, 4.38]]
     """
     rows = []
     for gpu in facts.drawn():

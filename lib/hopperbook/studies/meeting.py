@@ -101,7 +101,7 @@ def leased_usd_per_month(customer: Customer, gpu: str, servers: int) -> float:
     --------
     >>> from hopperbook.customer import default
     >>> round(leased_usd_per_month(default(), "H100 SXM", 1), -2)
-    11900.0
+    12400.0
     """
     months = customer.horizon_months
     o = at_site(ownership(gpu, months), customer)

@@ -11,12 +11,13 @@ import pandas as pd
 
 from hopperbook import facts, planner, story, training, units
 from hopperbook.customer import Customer
+from hopperbook.display import Input
 from hopperbook.memory.serving import constants
 from hopperbook.models import Model, load, parameters, training_flop_per_token
 from hopperbook.planner import Plan, TrainingRun, train
 from hopperbook.planner.rollouts import with_rollouts
-from hopperbook.planner.runs import checkpoint_bytes, describe, global_batch
-from hopperbook.studies.answer import usd_per_hour
+from hopperbook.planner.runs import checkpoint_bytes, describe, global_batch, priced
+from hopperbook.planner.tenure import assumptions, cluster_premium, tenures
 from hopperbook.units import DAY_S
 
 #: What stands in where a customer trains nothing: a fine-tuning of one billion tokens.
@@ -292,8 +293,9 @@ def like_for_like(customer: Customer, gpus: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``gpu precision layout tokens_per_s_per_gpu mfu memory_bytes days usd``; the cost is that of a run on demand,
-        NaN where no price is on file. Parts that do not hold the states are left out.
+        ``gpu precision layout tokens_per_s_per_gpu mfu memory_bytes days usd``; days and cost are those of a run on
+        demand as the plan prices it, failures, checkpoints and set-up included; the cost is NaN where no price is on
+        file. Parts that do not hold the states are left out.
 
     Examples
     --------
@@ -301,12 +303,14 @@ def like_for_like(customer: Customer, gpus: int) -> pd.DataFrame:
     >>> like_for_like(default(), 8).precision.tolist()
     ['BF16', 'BF16', 'FP8', 'BF16', 'FP8']
     """
-    lines = []
+    lines, state = [], checkpoint_bytes(customer)
     for gpu in facts.drawn():
         formats = ("bf16", customer.fp8_precision) if facts.gpu(gpu).transformer_engine else ("bf16",)
         for precision in formats:
             for row in fastest(customer, gpu, gpus, precision).itertuples():
-                days = float(training.days(customer.training_tokens, row.tokens_per_s_per_gpu * row.gpus))
+                share = float(training.goodput(row.gpus, state))
+                alone = training.days(customer.training_tokens, row.tokens_per_s_per_gpu * row.gpus, share)
+                days, usd = rented(customer, gpu, int(row.gpus), float(alone))
                 lines.append(
                     {
                         "gpu": gpu,
@@ -316,10 +320,95 @@ def like_for_like(customer: Customer, gpus: int) -> pd.DataFrame:
                         "mfu": float(row.mfu),
                         "memory_bytes": float(row.memory_bytes),
                         "days": days,
-                        "usd": float(row.gpus) * usd_per_hour(gpu, customer) * 24 * days,
+                        "usd": usd,
                     }
                 )
     return pd.DataFrame(lines)
+
+
+def rented(customer: Customer, gpu: str, gpus: int, days: float) -> tuple[float, float]:
+    """Return how long a run rented on demand lasts, and what it costs: at the plan's own prices.
+
+    Parameters
+    ----------
+    customer : Customer
+        Market, day and own prices.
+    gpu : str
+        The part.
+    gpus : int
+        GPUs.
+    days : float
+        Days of the run on GPUs that stand ready.
+
+    Returns
+    -------
+    tuple of float
+        Days, the set-up of several servers included, and USD; NaN where no price is on file.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> [round(each, 2) for each in rented(default(), "H100 SXM", 8, 1.0)]  # 8 x 24 x 3.30
+    [1.0, 633.58]
+    """
+    asked = customer.model_copy(update={"tenure": "on_demand", "owned_gpu": "", "owned_gpus": 0})
+    ways = tenures(asked, gpu)
+    if not ways:
+        return days, float("nan")
+    found = priced(customer, ways[0], np.array([gpus]), np.array([days]))
+    return float(found["days"][0]), float(found["usd_run"][0])
+
+
+def included_words(gpus: int) -> str:
+    """Say what days and cost of a run on demand hold beside its steps.
+
+    Parameters
+    ----------
+    gpus : int
+        GPUs of the run.
+
+    Returns
+    -------
+    str
+        The end of a sentence.
+
+    Examples
+    --------
+    >>> included_words(8)
+    'failures and checkpoints'
+    >>> " ".join(included_words(32).split())  # several servers are joined and set up
+    'failures, checkpoints, 4 hours of set-up and 15 % more for InfiniBand between servers'
+    """
+    if gpus <= facts.SERVER_GPUS:
+        return "failures and checkpoints"
+    hours, more = units.integer(assumptions()["cluster_setup_hours"]), units.percent(cluster_premium()[1])
+    return f"failures, checkpoints, {hours} hours of set-up and {more} more for InfiniBand between servers"
+
+
+def joined_inputs(gpus: int) -> list[Input]:
+    """Return what servers that are rented to work together cost more, as a row of the inputs.
+
+    Parameters
+    ----------
+    gpus : int
+        GPUs of a run.
+
+    Returns
+    -------
+    list of Input
+        Empty for a run in one server.
+
+    Examples
+    --------
+    >>> [" ".join(row.value.split()) for row in joined_inputs(32)], joined_inputs(8)
+    (['15 % (0 to 50 %)'], [])
+    """
+    if gpus <= facts.SERVER_GPUS:
+        return []
+    low, typical, high = cluster_premium()
+    value = f"{units.percent(typical)} ({units.number(100 * low)} to {units.percent(high)})"
+    source = facts.read_yaml("constants/cost.yaml")["cluster_premium"]["source"]
+    return [Input("More for rented servers joined by InfiniBand", value, "assumed", story.cite(source))]
 
 
 def gain(rows: pd.DataFrame, over: tuple[str, str], of: tuple[str, str]) -> float:

@@ -18,6 +18,7 @@ from hopperbook.planner.tenure import (
     Tenure,
     assumptions,
     at_site,
+    cluster_premium,
     kept_server,
     network_usd,
     on_spot,
@@ -116,8 +117,8 @@ def totals(book: Book) -> tuple[float, float]:
     --------
     >>> from hopperbook.customer import default
     >>> from hopperbook.planner import plan
-    >>> [round(usd, -1) for usd in totals(bill(plan(default())))]  # 24 months of USD 9,581.14
-    [9580.0, 229950.0]
+    >>> [round(usd, -1) for usd in totals(bill(plan(default())))]  # 24 months of USD 10,103.52
+    [10100.0, 242480.0]
     """
     cells = book["sheets"][0]["cells"]
     row = next((cell["row"] for cell in cells if cell["value"] == "Total"), None)
@@ -210,7 +211,10 @@ def _prices(b: _Bill) -> None:
         known = [*tenures(b.plan.customer, run.gpu), *filter(None, [on_spot(b.plan.customer, run.gpu)])]
         way = next(w for w in known if w.kind == run.tenure)
         prices = _three(way, -(-run.gpus // 8))
-        give("training", f"{run.gpu} for training, {WAYS[run.tenure]}", "GPU-hour", prices, way.date, way.source)
+        what = f"{run.gpu} for training, {WAYS[run.tenure]}"
+        if run.tenure in RENTED and run.gpus > facts.SERVER_GPUS:
+            what += f", {units.percent(cluster_premium()[1])} more for InfiniBand included"
+        give("training", what, "GPU-hour", prices, way.date, way.source)
     if small is not None:
         way = small.tenure
         give("small", f"{small.gpu} for small services, {WAYS[way.kind]}", "GPU-hour", _three(way, 1), way.date,
@@ -262,6 +266,10 @@ def _own(b: _Bill, o: Ownership) -> None:
     power_kw = page.given(1, o.power_w / 1e3, "input")
     page.words(2, facts.node_power(facts.gpu(b.row.gpu).server or "").source)
     page.row += 1
+    page.words(0, "Power reserved, as rated, kW")
+    reserved_kw = page.given(1, o.reserved_w / 1e3, "input")
+    page.words(2, facts.system(facts.gpu(b.row.gpu).server or "").source)
+    page.row += 1
     page.words(0, "GPUs in it")
     gpus = page.given(1, o.gpus, "count")
     page.row += 2
@@ -271,7 +279,7 @@ def _own(b: _Bill, o: Ownership) -> None:
         middle = price * (1 + at["resale"]) / 2
         lines.append(make("Interest", at["interest"] / 12 * middle, "on the mean of purchase and resale"))
     lines.append(make("Care and staff", at["care"] / 12 * price, "a share of the purchase"))
-    lines.append(make("Space", at["space"] * power_kw, "by kW of full load"))
+    lines.append(make("Space", at["space"] * reserved_kw, "by kW reserved"))
     mean = at["idle"] + (1 - at["idle"]) * at["load"]
     lines.append(make("Electricity", at["hours"] * at["kwh"] * at["pue"] * power_kw * mean, "at the mean load"))
     at["own server"] = make("A server and month", total(lines), "", "usd strong")

@@ -88,10 +88,12 @@ def _bought(fleet: money.PaidFleet) -> list[Input]:
     one, server = fleet.own["typical"], server_of(fleet.gpu)
     bought, sold = facts.purchase(server.name), facts.cost("residual_value_fraction_36m")
     power, space = facts.node_power(server.name), facts.cost("colocation_usd_per_kw_month")
+    rated = server.source if server.rated_power_w else power.source
     rows = [
         (units.priced("One server, USD"), units.money(one.server_usd), bought.source),
         (f"Its value after {one.months} months", units.percent(one.residual_fraction), sold.source),
         ("Its power under load", units.quantity(one.power_w / 1e3, "kW"), power.source),
+        ("Its power as rated, by which space is paid", units.quantity(one.reserved_w / 1e3, "kW", 3), rated),
         (units.priced("Space, USD a kW and month"), units.money(one.space_usd_per_kw_month), space.source),
     ]
     return [sourced(name, value, MEASURED, source) for name, value, source in rows]
