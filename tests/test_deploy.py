@@ -54,6 +54,7 @@ def test_the_engine_starts_with_documented_flags(made):
     found = flags(text, "vllm serve")
     documented(found, "vllm serve")
     assert int(found["--tensor-parallel-size"]) == row.tp
+    assert ("# The one replica: " in text) == (row.replicas == 1) and "1 replicas" not in text
     assert int(found.get("--pipeline-parallel-size", 1)) == row.deployment.pp
     limit = load(made.customer.model).context_limit
     assert made.customer.held_tokens <= int(found["--max-model-len"]) <= limit

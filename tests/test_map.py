@@ -42,3 +42,37 @@ def test_the_formula_of_the_map_is_the_one_of_the_first_page():
     spreads = [ties.spread(each) for each in (row, other)]
     by_formula = ties.p_cheaper(other.usd / row.usd, *spreads, ties.correlation(row, other))
     assert float(by_formula) == pytest.approx(ties.tie(row, other).cheaper, abs=0.01)
+
+
+def test_what_is_bought_turns_at_the_price_of_a_server():
+    from dataclasses import replace
+
+    from hopperbook.cost import own_usd_per_month
+    from hopperbook.planner.borders import borders
+    from hopperbook.planner.tenure import ownership, servers
+
+    made = planner.plan(customer.default())
+    row, other = made.recommendation, made.runner_up
+    assert other.tenure == "own"
+    found = next(each for each in borders(made) if each.what.startswith("price"))
+    o = ownership(other.gpu, made.customer.horizon_months)
+    assert found.each == "a server" and found.now == o.server_usd > found.at
+    count = servers(other.gpus, other.gpu)
+    month = own_usd_per_month(replace(o, server_usd=found.at), count, made.customer.busy_fraction)
+    assert float(month) == pytest.approx(row.usd)
+
+
+def test_what_is_rented_turns_at_the_price_of_an_hour():
+    from hopperbook.planner.borders import borders
+
+    made = planner.plan(customer.default().model_copy(update={"tenure": "on_demand"}))
+    found = next(each for each in borders(made) if each.what.startswith("price"))
+    assert found.each == "an hour" and found.at < found.now < 10
+
+
+def test_a_price_that_power_alone_exceeds_is_no_border():
+    from hopperbook.planner.borders import server_price
+
+    who = customer.default()
+    row = planner.plan(who).recommendation
+    assert server_price(row, who, 0.0).at < 0 < server_price(row, who, row.usd).at

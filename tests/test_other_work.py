@@ -2,6 +2,7 @@
 
 import csv
 import typing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hopperbook import customer, evidence, facts, images, models, planner, servi
 from hopperbook.errors import InputError
 from hopperbook.models import from_config, load, parameters, reader
 from hopperbook.planner import bands, days_band, fleet, rollouts
-from hopperbook.planner.night import night, window
+from hopperbook.planner.night import night, window, words
 from hopperbook.planner.together import together
 from hopperbook.serving.rollouts import rollouts_s, scale_tokens
 
@@ -178,6 +179,15 @@ def test_a_night_that_is_too_much_adds_gpus_and_what_is_left_is_said():
     assert "added" in planner.as_text(made)
     short = planner.plan(customer.check(NIGHT | {"night_tokens": 1e13}))
     assert short.night.unscheduled_tokens > 0 and "cannot be scheduled" in short.answer
+
+
+def test_gpus_of_the_night_that_are_billed_and_not_used_are_named():
+    made = planner.plan(customer.check(NIGHT | {"night_tokens": 3e9}))
+    part = made.night.deployment.gpu.name
+    rented = replace(made.night, gpus=44, tenure="on_demand")
+    assert f"44 × {part} added (48 billed)" in words(rented, made.customer)
+    assert "billed" not in words(replace(rented, gpus=48), made.customer)
+    assert "billed" not in words(replace(rented, tenure="kept"), made.customer)
 
 
 def test_a_corpus_is_embedded_by_night():

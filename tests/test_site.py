@@ -188,3 +188,18 @@ def test_questions_follow_the_way_the_gpus_are_had():
     for question in questions(planner.plan(shop(tenure="own"))):
         for key in filter(None, question.source.split(", ")):
             assert key in known or key.startswith("data/") or key == "customer file", key
+
+
+def test_the_price_asked_for_is_that_of_a_server_where_it_is_bought():
+    bought, rented = (questions(planner.plan(shop(tenure=way)))[0].known for way in ("own", "on_demand"))
+    assert " a server" in bought and "GPU-hour" not in bought
+    assert " a GPU-hour" in rented and "server" not in rented
+
+
+def test_a_site_is_said_to_need_whole_servers_and_a_rented_fleet_no_site():
+    from hopperbook.studies import meeting
+
+    bought, rented = (planner.plan(shop(tenure=way)) for way in ("own", "on_demand"))
+    said, other = (meeting.site_words(made, meeting.site_table(made).iloc[0]) for made in (bought, rented))
+    assert "kW with cooling and uses" in said and "on your own site" not in said
+    assert other.startswith("Rented, ") and "on your own site it would be 1 whole" in other

@@ -471,6 +471,27 @@ def gib(value_bytes: float) -> str:
     return f"{integer(value) if abs(value) >= 10 else number(value)}{NBSP}GiB"
 
 
+def gib_shown(value_bytes: float) -> str:
+    """Show the memory that a driver reports, with the digits that tell it from the memory that is sold.
+
+    Parameters
+    ----------
+    value_bytes : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        Text such as ``79.6 GiB``.
+
+    Examples
+    --------
+    >>> gib_shown(81_559 * 2**20) == "79.6\u00a0GiB"
+    True
+    """
+    return quantity(value_bytes / GIB, "GiB", 3)
+
+
 def bytes_per_s(value: float) -> str:
     """Show a bandwidth in GB/s, or TB/s from 1,000 GB/s.
 

@@ -65,7 +65,18 @@ def test_options_show_cost_time_and_room(plan):
     assert float(cost.replace(",", "")) == pytest.approx(row.usd, rel=0.01)
     assert "$" not in cost + ends
     assert float(each) == pytest.approx(1e3 * row.tpot_at_s, rel=0.05)
-    assert answer.refused(Rejected("H200 NVL", "no price", "one")).values == ["", "", ""]
+    assert answer.refused(Rejected("H200 NVL", "no price", "one"), plan).values == ["", "", ""]
+
+
+def test_a_price_that_says_nothing_is_not_shown(plan):
+    usd = plan.recommendation.usd
+    near, far = (Rejected("L4", "too slow", "more time", times * usd, 0.02, 512) for times in (2.0, 50.0))
+    assert answer.refused(near, plan).name == "512 × L4" and answer.refused(near, plan).values[0]
+    hidden = answer.refused(far, plan)
+    assert (hidden.name, hidden.values) == ("L4", ["", "", ""])
+    assert hidden.reason == "No number up to 1,024 is sure to meet the targets: too slow. Reconsider with more time."
+    keeps = plan.runner_up.gpu
+    assert answer.refused(Rejected(keeps, "costs more", "less", 50.0 * usd, 0.02, 512), plan).values[0]
 
 
 def test_other_runs_are_on_other_parts_and_few(plan):

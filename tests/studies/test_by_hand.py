@@ -101,3 +101,10 @@ def test_other_layouts_and_models():
     who = customer.check({"name": "A", "model": "google/gemma-2-9b", "context_tokens": 8192})
     known = study.base(study.cards(serving.deploy(gemma, "H100 SXM"), gemma), gemma, who, "bf16")
     assert known.request_bytes < 8192 * known.token_bytes  # every other layer slides
+
+
+def test_only_what_changes_the_count_is_listed():
+    found = sized(SHOP)[3]
+    same, more = found, found._replace(billed_gpus=2 * found.billed_gpus)
+    assert study.changes(found, {"same": same, "more": more}) == [f"more: {study.gpus_words(more.billed_gpus)}"]
+    assert study.replicas_words(1, 1) == "1 replica of 1 GPU" and study.replicas_words(2, 4) == "2 replicas of 4 GPUs"

@@ -7,6 +7,7 @@ import pytest
 
 from hopperbook import cost, facts, planner
 from hopperbook.customer import default, load
+from hopperbook.planner.tenure import tenures
 from hopperbook.studies import cost as study
 
 #: 300,000 USD, eight GPUs, 10 kW, PUE 1.3, 200 USD a kW and month, 0.10 USD a kWh, 36 months, 30 % left, 8 %, 5 %.
@@ -73,6 +74,10 @@ def test_markets_hold_every_part_drawn_twice_and_hyperscalers_ask_more():
     prices = study.markets(default())
     assert prices.gpu.tolist() == [gpu for gpu in facts.drawn() for _ in facts.MARKETS]
     assert study.market_gap(prices).ratio > 2
+    for row in prices.itertuples():
+        who = default().model_copy(update={"market": row.market})
+        reserved = next(way for way in tenures(who, row.gpu) if way.kind == "reserved")
+        assert row.reserved == pytest.approx(reserved.typical) and row.reserved < row.on_demand
 
 
 def test_spot_costs_as_much_as_the_other_way_at_the_border(run):
@@ -140,3 +145,23 @@ def test_more_losses_want_more_spare_replicas():
     assert (rare.replicas, often.replicas) == (4, 9)
     assert often.usd_per_month / rare.usd_per_month == pytest.approx(9 / 4)
     assert often.lost_every_s == pytest.approx(12_000)
+
+
+@pytest.mark.parametrize(
+    ("middle", "traced", "words"),
+    [
+        (90.0, 95.0, "Spot pays at either rate"),
+        (90.0, 200.0, "Spot pays while nodes are lost as rarely"),
+        (120.0, 200.0, "Owning costs less and meets the target."),
+    ],
+)
+def test_spot_is_held_against_the_cheapest_other_way(middle, traced, words):
+    monthly = {"on_demand": 300.0, "reserved": 150.0, "own": 100.0}
+    fleets = (study.SpotFleet(3, 3600.0, usd) for usd in (middle, traced))
+    assert study.spot_words(monthly, *fleets).startswith(words)
+
+
+def test_buying_that_never_pays_is_said_in_a_sentence():
+    assert study.pays_words(17.0).split() == ["buying", "has", "cost", "less", "after", "17", "months"]
+    assert "never" not in study.pays_words(math.inf)
+    assert set(study.WAYS) == set(study.monthly_usd(study.paid_fleet(default(), "H100 SXM", 8)))

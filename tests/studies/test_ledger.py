@@ -58,3 +58,8 @@ def test_a_verdict_that_moves_moves_back(ledger):
     there = study.moved_by_market(ledger, default())
     back = study.moved_by_market(claims.ledger(other), other)
     assert [(m.id, m.now, m.then) for m in there] == [(m.id, m.then, m.now) for m in back]
+
+
+def test_one_claim_is_wrong_and_two_are():
+    one, two = (study.verdict_words(pd.Series({"misleads": n, "wrong": n})) for n in (1, 2))
+    assert (one, two) == ("1 misleads and 1 is wrong", "2 mislead and 2 are wrong")

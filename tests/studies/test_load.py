@@ -155,3 +155,15 @@ def test_the_largest_load_is_the_planners(row):
     most = verify.carried(row.deployment, SHOP)
     found = study.best_layouts(SHOP, [row.gpu]).iloc[0]
     assert found.each >= most.users / row.deployment.gpus * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(("half", "nothing", "said"), [(9.0, 7.0, True), (3.0, 7.0, False), (math.nan, 7.0, False)])
+def test_the_routing_is_explained_where_it_turns_the_count(half, nothing, said):
+    rows = pd.DataFrame({"change": [study.FINDS_HALF, study.FINDS_NOTHING], "needed": [half, nothing]})
+    words = study.routing_words(rows)
+    assert "least busy" in words
+    assert ("finding half takes 9 replicas and finding nothing 7" in words) == said
+
+
+def test_a_customer_without_history_has_no_such_rows():
+    assert "unevenly" not in study.routing_words(pd.DataFrame({"change": ["As planned"], "needed": [2.0]}))

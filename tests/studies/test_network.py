@@ -72,3 +72,10 @@ def test_gradients_of_eight_billion_over_ten_gigabit():
     model = load("meta-llama/Llama-3.1-8B")
     assert network.gradients_s(model, "10 GbE") == pytest.approx(4 * parameters(model) * 8 / 10e9)
     assert network.gradients_s(model, "eth10") < units.HOUR_S
+
+
+def test_runs_over_servers_are_told_from_those_in_one():
+    runs = network.judged_exchanges()
+    over, inside = network.apart(runs)
+    assert len(over) + len(inside) == len(runs)
+    assert (over.gpus.astype(int) > 8).all() and (inside.gpus.astype(int) <= 8).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hopperbook import facts, planner
+from hopperbook import facts, planner, units
 from hopperbook.customer import default
 from hopperbook.planner.borders import Border
 from hopperbook.studies import questions
@@ -34,6 +34,8 @@ def test_a_share_of_no_model_is_nothing(loads):
 def test_borders_say_dollars_or_numbers():
     words = questions.border_words(Border("price of H200 SXM", 3.0, 2.5, ""))
     assert words == "Price of H200 SXM at $2.50 (now $3.00)"
+    words = questions.border_words(Border("price of H200 SXM", 300e3, 250e3, "", "a server"))
+    assert words == "Price of H200 SXM at $250,000 a server (now $300,000)"
     assert questions.border_words(Border("context", 8192, 16384, "")) == "Context at 16,384 (now 8,192)"
 
 
@@ -81,3 +83,25 @@ def test_judged_ratios_are_of_equal_runs():
 def test_the_other_market_of_the_other_market_is_ones_own(loads):
     away = default().model_copy(update={"market": "hyperscaler"})
     assert (questions.other_market_map(away).winner == loads.winner).all()
+
+
+@pytest.mark.parametrize(
+    ("worth", "words"),
+    [
+        (1.5, "the H200 is the better choice"),
+        (1.2, "the H100 is the better rent, and the H200 the better purchase"),
+        (1.0, "the H100 is the better choice"),
+    ],
+)
+def test_a_premium_pays_to_rent_and_to_buy_by_itself(worth, words):
+    assert words in questions.premium_words(questions.Premium(worth, 1.3, 1.1), "H200", "H100")
+    turned = questions.premium_words(questions.Premium(1.2, 1.1, 1.3), "H200", "H100")
+    assert "the H200 is the better rent, and the H100 the better purchase" in turned
+
+
+def test_the_plan_counts_whole_fleets():
+    made = planner.plan(default())
+    said = questions.whole_fleets(made, made.recommendation.gpu, made.runner_up.gpu)
+    for row in (made.recommendation, made.runner_up):
+        assert f"{row.gpus} × {row.gpu}, bought, at {units.money(row.usd)} a month" in said
+    assert questions.whole_fleets(made, made.recommendation.gpu, "none such") == ""

@@ -86,6 +86,10 @@ def test_a_week_over_the_sizes_that_both_hold():
     assert study.becomes(rows, "A", "C") is None
     assert study.becomes(rows.head(1), "A", "B") is None
     assert study.in_time_from(rows, 5.0).to_dict() == {"B": 8}
+    assert study.met_words(study.in_time_from(rows, 5.0), 4) == "B meets the deadline from 8 GPUs on"
+    assert study.met_words(study.in_time_from(rows, 7.0), 8) == (
+        "A meets the deadline from 16 GPUs on, B at every size drawn, 8 and more"
+    )
 
 
 def test_one_gpu_fails_as_often_as_meta_counted():

@@ -216,8 +216,8 @@ def four_inputs(customer: Customer) -> Finding:
         "market": customer.model_copy(update={"market": "hyperscaler" if customer.market == "other" else "other"}),
     }
     changed = [k for k, c in varied.items() if _differs(base, planner.plan(c).recommendation)]
-    words = {"held_tokens": "context length", "tpot": "latency target", "market": "prices"}
-    named = ", ".join(words[k] for k in changed) or "none of context length, latency target and market"
+    words = {"held_tokens": "context length", "tpot": "latency target", "market": "market"}
+    named = " or ".join(words[k] for k in changed) or "none of context length, latency target and market"
     return Finding(
         MISLEADS if len(changed) >= 2 else CONDITIONS if changed else HOLDS,
         f"You need all four, but they are not enough: if {named} changes and the four stay, our recommendation changes.",

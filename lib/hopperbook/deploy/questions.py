@@ -8,6 +8,7 @@ from hopperbook import facts, units
 from hopperbook.customer import Customer, rate_words
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, site, ties
+from hopperbook.planner.borders import server_price
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.extras import RENTED, how, years_with_card
 from hopperbook.planner.show import TENURE_WORDS
@@ -61,16 +62,10 @@ def questions(plan: Plan) -> list[Question]:
 
 def _price(plan: Plan, row: Configuration) -> list[Question]:
     """Ask for the price at which the decision would turn, how long it holds, and in which money."""
-    hourly = row.usd / row.billed_gpus / units.MONTH_H
-    other = next((each.row for each in ties.ties(plan) if each.row.gpu != row.gpu), None)
-    turns = ""
-    if other is not None:
-        flip = other.usd / row.billed_gpus / units.MONTH_H
-        turns = f"; above {units.money(flip)} {other.gpus} × {other.gpu} would cost less"
     found = Question(
         "Price",
         f"What do {row.gpus} × {row.gpu} cost, all included?",
-        f"We assume {units.money(hourly)} a GPU-hour{turns}",
+        f"We assume {_assumed(plan, row)}",
         "data/prices.csv, data/costs.csv",
     )
     run = plan.training
@@ -91,6 +86,17 @@ def _price(plan: Plan, row: Configuration) -> list[Question]:
         Question("Currency and tax", "In which currency is it billed, and which taxes and duties come on top?",
                  tax, ""),
     ]  # fmt: skip
+
+
+def _assumed(plan: Plan, row: Configuration) -> str:
+    """Say at which price of a server, or of an hour that is rented, we count a fleet, and where another would win."""
+    other = next((each.row for each in ties.ties(plan) if each.row.gpu != row.gpu), None)
+    usd = row.usd if other is None else other.usd
+    each, now, at = "a GPU-hour", *(sum_usd / row.billed_gpus / units.MONTH_H for sum_usd in (row.usd, usd))
+    if row.tenure == "own":
+        each, now, at = "a server", *server_price(row, plan.customer, usd)
+    turns = "" if other is None else f"; above {units.money(at)} {other.gpus} × {other.gpu} would cost less"
+    return f"{units.money(now)} {each}{turns}"
 
 
 def _rise() -> str:

@@ -83,7 +83,8 @@ def command(row: Configuration, customer: Customer) -> str:
     lines = [f"{flag} {shlex.quote(value)}" if value else flag for flag, value in arguments(row, customer).items()]
     d = row.deployment
     note = conversion(d.model, d.weights)
-    head = ["#!/bin/sh", f"# One of {row.replicas} replicas: {d.gpus} x {row.gpu}.", *([f"# {note}"] if note else [])]
+    which = f"One of {row.replicas} replicas" if row.replicas > 1 else "The one replica"
+    head = ["#!/bin/sh", f"# {which}: {d.gpus} x {row.gpu}.", *([f"# {note}"] if note else [])]
     start = [f"exec vllm serve {shlex.quote(load(customer.model).name)} \\", "  " + " \\\n  ".join(lines)]
     return "\n".join([*head, "set -eu", *start]) + "\n"
 

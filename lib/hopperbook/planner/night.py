@@ -169,13 +169,18 @@ def _added(
     for way in kinds:
         if gpus > customer.max_gpus or (way.limit and gpus + used > way.limit) or not facts.gpu(part).cuda:
             continue
-        paid = gpus if way.kind == "kept" else int(fleet.billed(np.array([gpus]), np.array([way.kind]))[0])
+        paid = _billed(gpus, way.kind)
         share = hours / HOURS if way.kind == "on_demand" else 1.0
         low, usd, high = (MONTH_H * paid * share * end for end in (way.low, way.typical, way.high))
         found.append(
             Night(d, free.tokens, rate, free.freed_gpu_hours, free.freed_tokens, gpus, way.kind, low, usd, high, 0.0)
         )
     return found
+
+
+def _billed(gpus: int, kind: str) -> int:
+    """Return the GPUs that are paid for: those owned already as they are, others by whole servers."""
+    return gpus if kind == "kept" else int(fleet.billed(np.array([gpus]), np.array([kind]))[0])
 
 
 def words(found: Night, customer: Customer) -> str:
@@ -204,7 +209,9 @@ def words(found: Night, customer: Customer) -> str:
     said += f"{share} on GPUs that serving leaves free"
     if found.gpus and found.deployment is not None:
         kind, month = found.tenure.replace("_", " "), f"{units.money(found.usd)} a month"
-        said += f", the rest on {found.gpus:,} × {found.deployment.gpu.name} added, {kind}: {month}"
+        paid = _billed(found.gpus, found.tenure)
+        whole = f" ({paid:,} billed)" if paid != found.gpus else ""
+        said += f", the rest on {found.gpus:,} × {found.deployment.gpu.name} added{whole}, {kind}: {month}"
     if found.unscheduled_tokens:
         said += f"; {units.tokens(found.unscheduled_tokens)} cannot be scheduled"
     return said

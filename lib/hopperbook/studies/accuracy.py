@@ -12,7 +12,7 @@ from hopperbook.evidence import aims
 TPOT, TTFT, OFFLINE = "Serving, time per token", "Serving, first token", "Serving, offline maximum"
 THROUGHPUT, STEP, MEMORY = "Training, throughput", "Training, steps alone", "Training, peak memory"
 PLAYBOOK, PLAYBOOK_MEMORY = "Training, layouts of a playbook", "Training, memory of a playbook"
-ACTIVATIONS, COLLECTIVES = "Activations", "Collectives over servers"
+ACTIVATIONS, COLLECTIVES = "Activations", "Collectives, in and over servers"
 #: Each kind of prediction: its name on the page, and the kind and quantity of its judged rows.
 KINDS = {
     TPOT: ("serving", "tpot_ms"),

@@ -24,6 +24,7 @@ from hopperbook.planner.tenure import assumptions, cluster_premium, market_price
 #: Ways to have a GPU, as a sentence about the map says them.
 HAD = {"on_demand": "rented on demand", "reserved": "reserved", "own": "bought", "kept": "kept"}
 COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SAYS_NOTHING = 10  # times the recommendation's cost, beyond which the price of what misses the targets is not shown
 CLEARLY_FASTER = 0.95  # of the recommendation's time per token, at most
 
 Three = tuple[float, float, float]
@@ -324,24 +325,32 @@ def option(verdict: str, row: Configuration, reason: str) -> Option:
     return Option(verdict, f"{units.integer(row.gpus)} × {row.gpu}", [cost, each, room], reason, detail)
 
 
-def refused(part: Rejected) -> Option:
+def refused(part: Rejected, plan: Plan) -> Option:
     """Make a row of the options from a part that is not recommended.
 
     Parameters
     ----------
     part : Rejected
         The part, what decided, and what would bring it back.
+    plan : Plan
+        Its plan.
 
     Returns
     -------
     Option
-        Its cost and time per token where they are known.
+        Its cost and time per token where they are known, and say something: not where a fleet costs many times the
+        recommendation and still misses the targets.
 
     Examples
     --------
-    >>> refused(Rejected("H100 NVL", "too slow", "more time")).reason
+    >>> from hopperbook.customer import default
+    >>> refused(Rejected("H100 NVL", "too slow", "more time"), planner.plan(default())).reason
     'Too slow. Reconsider with more time.'
     """
+    row = plan.recommendation
+    if row is not None and part.gpu not in plan.by_part and part.usd_per_month > SAYS_NOTHING * row.usd:
+        none = f"No number up to {units.integer(plan.customer.max_gpus)} is sure to meet the targets"
+        return Option("Rejected", part.gpu, ["", "", ""], f"{none}: {part.reason}. Reconsider with {part.remedy}.")
     cost = "" if math.isnan(part.usd_per_month) else _bare(part.usd_per_month)
     each = "" if math.isnan(part.tpot_at_s) else units.number(1e3 * part.tpot_at_s)
     name = f"{units.integer(part.gpus)} × {part.gpu}" if part.gpus else part.gpu

@@ -14,7 +14,7 @@ The calculators' figures for the same replica stand beside each line.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -638,6 +638,58 @@ def longer(customer: Customer, row: Configuration, field: str) -> Size:
     model = load(customer.model)
     card = cards(row.deployment, model)
     return size(base(card, model, more, row.kv_precision), card, more, row)
+
+
+def replicas_words(replicas: int, gpus: int) -> str:
+    """Say how many replicas of how many GPUs there are.
+
+    Parameters
+    ----------
+    replicas, gpus : int
+        Replicas, and GPUs of each.
+
+    Returns
+    -------
+    str
+        Words.
+
+    Examples
+    --------
+    >>> replicas_words(1, 2), replicas_words(2, 1)
+    ('1 replica of 2 GPUs', '2 replicas of 1 GPU')
+    """
+    return f"{units.integer(replicas)} replica{'s' if replicas != 1 else ''} of {gpus_words(float(gpus))}"
+
+
+def changes(found: Size, others: Mapping[str, Size]) -> list[str]:
+    """Say what would change the GPUs that are paid for.
+
+    Parameters
+    ----------
+    found : Size
+        By hand.
+    others : mapping of str to Size
+        The same for another load, by what differs.
+
+    Returns
+    -------
+    list of str
+        What differs, and the GPUs then; loads that the same GPUs carry are left out.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner import plan
+    >>> row = plan(default()).recommendation
+    >>> sizes = {field: longer(default(), row, field) for field in ("output_tokens", "prompt_tokens")}
+    >>> changes(sizes["output_tokens"], sizes)
+    ['prompt_tokens: 24 GPUs']
+    """
+    return [
+        f"{what}: {gpus_words(each.billed_gpus)}"
+        for what, each in others.items()
+        if each.billed_gpus != found.billed_gpus
+    ]
 
 
 def layouts(customer: Customer, row: Configuration) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from hopperbook.planner.tenure import (
     cluster_premium,
     market_price,
     ownership,
+    reserved_discount,
     server_of,
     servers,
     tenures,
@@ -30,6 +31,8 @@ from hopperbook.units import HOUR_S, MONTH_H
 ENDS = ("low", "typical", "high")
 #: Buying at the low end of its prices is held against renting at the high end, and the other way round.
 OPPOSITE = {"low": "high", "typical": "typical", "high": "low"}
+#: Ways to have a fleet, as they begin a sentence.
+WAYS = {"on_demand": "Renting on demand", "reserved": "Reserving", "own": "Owning"}
 NEVER_MONTHS = 120  # from here on "never" is shown
 CHECK_MONTHS = 48  # over which the check spreads a purchase
 DEAREST_SHOWN = 1.5  # times the price on demand, up to which curves of other ways are drawn
@@ -238,6 +241,29 @@ def months_words(months: float) -> str:
     ('17 months', 'never')
     """
     return f"{units.number(months)}{units.NBSP}months" if months <= NEVER_MONTHS else "never"
+
+
+def pays_words(months: float) -> str:
+    """Say from when buying has cost less, or that it does not.
+
+    Parameters
+    ----------
+    months : float
+        Months; more than ten years count as never.
+
+    Returns
+    -------
+    str
+        A sentence without its capital and full stop.
+
+    Examples
+    --------
+    >>> pays_words(float("inf")).replace(units.NBSP, " ")
+    'buying does not cost less within 120 months'
+    """
+    if months <= NEVER_MONTHS:
+        return f"buying has cost less after {months_words(months)}"
+    return f"buying does not cost less within {units.integer(NEVER_MONTHS)}{units.NBSP}months"
 
 
 class OwnedMonth(NamedTuple):
@@ -489,8 +515,8 @@ def markets(customer: Customer) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``gpu market``; USD per GPU-hour ``on_demand``, ``spot`` with their ``_low`` and ``_high``, and ``own``;
-        ``providers`` counted and ``date``. Missing where nobody asks a price.
+        ``gpu market``; USD per GPU-hour ``on_demand``, ``spot`` with their ``_low`` and ``_high``, ``reserved`` and
+        ``own``; ``providers`` counted and ``date``. Missing where nobody asks a price.
 
     Examples
     --------
@@ -503,8 +529,18 @@ def markets(customer: Customer) -> pd.DataFrame:
     for gpu in facts.drawn():
         own: dict[str, float | int | str] = {"own": _owned_usd_per_hour(gpu, customer)}
         for market in facts.MARKETS:
-            rows.append({"gpu": gpu, "market": market} | _asked(gpu, market, customer.as_of) | own)
+            asked = _asked(gpu, market, customer.as_of)
+            reserved = {"reserved": (1 - _year_discount(customer, market)) * float(asked["on_demand"])}
+            rows.append({"gpu": gpu, "market": market} | asked | reserved | own)
     return pd.DataFrame(rows)
+
+
+def _year_discount(customer: Customer, market: str) -> float:
+    """Return the typical discount for a year in a market, missing where no price is on file to hold it against."""
+    try:
+        return reserved_discount(customer.model_copy(update={"market": market}))[1]
+    except InputError:
+        return math.nan
 
 
 def _asked(gpu: str, market: str, as_of: str) -> dict[str, float | int | str]:
@@ -895,6 +931,36 @@ def spot_fleet(customer: Customer, gpu: str, gpus: int, needed: int, per_node_ho
         return None
     replicas = spot.fleet_replicas(needed, per_node_hour)
     return SpotFleet(replicas, HOUR_S / per_node_hour, float(cost.rent_usd_per_month(replicas * gpus, price.typical)))
+
+
+def spot_words(monthly: Mapping[str, float], middle: SpotFleet, traced: SpotFleet) -> str:
+    """Say whether serving on spot costs less than every other way to have the fleet.
+
+    Parameters
+    ----------
+    monthly : mapping of str to float
+        USD a month by kind, from :func:`monthly_usd`.
+    middle, traced : SpotFleet
+        At the rate of losses assumed, and at that of the traces.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> spot = SpotFleet(3, 3600.0, 16_000.0)
+    >>> spot_words({"reserved": 13_100.0, "own": 9_140.0}, spot, spot)
+    'Owning costs less and meets the target.'
+    """
+    least = min(monthly, key=lambda kind: monthly[kind])
+    dearer = [fleet.usd_per_month >= monthly[least] for fleet in (middle, traced)]
+    if all(dearer):
+        return f"{WAYS[least]} costs less and meets the target."
+    if any(dearer):
+        return "Spot pays while nodes are lost as rarely as assumed, and not at the rate of the traces."
+    return "Spot pays at either rate, if whole zones do not go at once."
 
 
 def bounds() -> pd.DataFrame:

@@ -68,6 +68,28 @@ def verdict_counts(ledger: pd.DataFrame) -> pd.Series:
     return ledger.verdict.value_counts().reindex(list(claims.VERDICTS), fill_value=0)
 
 
+def verdict_words(counts: pd.Series) -> str:
+    """Say how many claims mislead and how many are wrong.
+
+    Parameters
+    ----------
+    counts : Series of int
+        From :func:`verdict_counts`.
+
+    Returns
+    -------
+    str
+        Words that begin a sentence.
+
+    Examples
+    --------
+    >>> verdict_words(pd.Series({"misleads": 14, "wrong": 1}))
+    '14 mislead and 1 is wrong'
+    """
+    mislead = f"{counts['misleads']} mislead{'s' if counts['misleads'] == 1 else ''}"
+    return f"{mislead} and {counts['wrong']} {'is' if counts['wrong'] == 1 else 'are'} wrong"
+
+
 def distance(ledger: pd.DataFrame) -> pd.Series:
     r"""Return how far each figure lies from the border of its verdict.
 

@@ -35,6 +35,8 @@ from hopperbook.studies.words import in_words
 
 #: Loads of the table of percentiles, over the busy hour's.
 LOADS = (0.25, 0.5, 1.0, 2.0, 4.0)
+#: What the prefix cache may find of the history, as changes of the plan.
+FINDS_HALF, FINDS_NOTHING = "Prefix cache finds half of what it should", "Prefix cache finds nothing"
 #: Loads at which the first cut is held against the simulation.
 CURVE_POINTS = 14
 
@@ -523,7 +525,7 @@ _LINE = ("rate", "in_flight", "mean", "p50", "p95", "p99", "tpot", "tpot95", "pr
 def percentiles(
     d: serving.Deployment, replicas: int, customer: Customer, loads: Sequence[float] = LOADS
 ) -> pd.DataFrame:
-    """Simulate a fleet at shares and multiples of its load.
+    """Simulate a fleet at shares and multiples of its users.
 
     Parameters
     ----------
@@ -724,9 +726,8 @@ def variants(customer: Customer) -> dict[str, Customer]:
     if c.history_tokens:
         half = c.held_tokens - c.history_tokens // 2
         found["Half the history"] = c.model_copy(update={"context_tokens": half})
-        for share, words in ((0.5, "half of what it should"), (0.0, "nothing")):
-            less = {"history_found": share * c.history_found}
-            found[f"Prefix cache finds {words}"] = c.model_copy(update=less)
+        for share, words in ((0.5, FINDS_HALF), (0.0, FINDS_NOTHING)):
+            found[words] = c.model_copy(update={"history_found": share * c.history_found})
     shorter = max(1, c.prompt_tokens // 2)
     held = c.context_tokens and c.held_tokens - (c.prompt_tokens - shorter)
     return found | {"Prompts half as long": c.model_copy(update={"prompt_tokens": shorter, "context_tokens": held})}
@@ -766,6 +767,34 @@ def by_history(d: serving.Deployment, replicas: int, customer: Customer) -> pd.D
         needed = verify.fewest_replicas(d, changed)
         rows.append((words, *line, needed if math.isfinite(needed) else math.nan))
     return pd.DataFrame(rows, columns=["change", *_LINE, "needed"])
+
+
+def routing_words(rows: pd.DataFrame) -> str:
+    """Say where requests go, and what that does where finding nothing needs fewer replicas than finding half.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`by_history`.
+
+    Returns
+    -------
+    str
+        Sentences.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"change": [FINDS_HALF, FINDS_NOTHING], "needed": [9.0, 7.0]})
+    >>> routing_words(rows)[-85:]
+    'That loads replicas unevenly, so finding half takes 9 replicas and finding nothing 7.'
+    """
+    said = "A request goes to the replica whose cache holds its history, however busy, or else to the least busy one."
+    needed = rows.set_index("change").needed
+    half, nothing = (float(needed.get(words, math.nan)) for words in (FINDS_HALF, FINDS_NOTHING))
+    if not nothing < half:
+        return said
+    takes = f"finding half takes {units.integer(half)} replicas and finding nothing {units.integer(nothing)}"
+    return f"{said} That loads replicas unevenly, so {takes}."
 
 
 def best_layouts(customer: Customer, parts: Sequence[str]) -> pd.DataFrame:

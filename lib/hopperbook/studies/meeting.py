@@ -138,6 +138,37 @@ def site_table(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame([_site_row(row, plan.customer) for row in [*first, *others]])
 
 
+def site_words(plan: Plan, first: pd.Series) -> str:
+    """Say what the first fleet of the table asks of a site, which a fleet that is rented does not need.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    first : Series
+        First row of :func:`site_table`.
+
+    Returns
+    -------
+    str
+        A sentence without its full stop.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner import plan
+    >>> made = plan(default())
+    >>> site_words(made, site_table(made).iloc[0])[:26]
+    '8 × H100 SXM needs 13.3 kW'
+    """
+    row, power = plan.recommendation, f"{units.number(first.kw, 3)} kW with cooling"
+    used = f"uses {units.number(first.kwh)} kWh a month"
+    if row is None or row.tenure in ("own", "kept"):
+        return f"{first.fleet} needs {power} and {used}"
+    whole = f"{first.servers} whole {server_of(row.gpu).name}"
+    return f"Rented, {first.fleet} {used}; on your own site it would be {whole}, {power}"
+
+
 def _site_row(row: Configuration, customer: Customer) -> dict[str, object]:
     server = server_of(row.gpu)
     count = servers(row.gpus, row.gpu)

@@ -427,8 +427,8 @@ def gradients_s(model: Model, fabric: str) -> float:
     return GRADIENT_BYTES * parameters(model) / facts.fabric(fabric).bytes_per_s_per_direction
 
 
-def judged_across_servers() -> pd.DataFrame:
-    """Return predicted beside measured bus bandwidths over servers, of runs that nothing was fitted to.
+def judged_exchanges() -> pd.DataFrame:
+    """Return predicted beside measured bus bandwidths, in and over servers, of runs that nothing was fitted to.
 
     Returns
     -------
@@ -437,9 +437,31 @@ def judged_across_servers() -> pd.DataFrame:
 
     Examples
     --------
-    >>> sorted(judged_across_servers().gpu.unique())
+    >>> sorted(judged_exchanges().gpu.unique())
     ['A100', 'H100', 'H200']
     """
     runs = evidence.judged("collective", "busbw_GBs")
     runs = runs[runs.measured > 1]
     return runs.assign(gpu=[evidence.gpu_label(gpu).split()[0] for gpu in runs.gpu])
+
+
+def apart(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part runs over several servers from those in one.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From :func:`judged_exchanges`.
+
+    Returns
+    -------
+    tuple of DataFrame
+        Over servers, and in one.
+
+    Examples
+    --------
+    >>> [len(rows) for rows in apart(judged_exchanges())]
+    [32, 79]
+    """
+    over = runs.family.str.endswith("/nodes")
+    return runs[over], runs[~over]

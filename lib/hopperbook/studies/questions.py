@@ -11,6 +11,7 @@ import pandas as pd
 from hopperbook import evidence, facts, planner, serving, units
 from hopperbook.customer import Customer
 from hopperbook.models import load
+from hopperbook.planner import Plan
 from hopperbook.planner.borders import Border, Map, rented
 from hopperbook.planner.tenure import market_price
 from hopperbook.planner.upgrade import tokens_per_s_per_gpu
@@ -116,7 +117,8 @@ def border_words(border: Border) -> str:
     'Users at 211 (now 128)'
     """
     form = units.money if border.what.startswith("price") else units.integer
-    return f"{capital(border.what)} at {form(border.at)} (now {form(border.now)})"
+    each = f" {border.each}" if border.each else ""
+    return f"{capital(border.what)} at {form(border.at)}{each} (now {form(border.now)})"
 
 
 def how_had(customer: Customer) -> str:
@@ -231,6 +233,57 @@ def premium(customer: Customer, new: str, old: str) -> Premium:
     servers = [facts.purchase(str(facts.gpu(part).server)).typical for part in (new, old)]
     worth = mine / base if base else math.nan
     return Premium(worth, price_ratio(customer, new, old), servers[0] / servers[1])
+
+
+def premium_words(found: Premium, new: str, old: str) -> str:
+    """Say which of two parts is the better rent and the better purchase, where the load fills every GPU.
+
+    Parameters
+    ----------
+    found : Premium
+        From :func:`premium`.
+    new, old : str
+        Short names.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> premium_words(Premium(1.2, 1.3, 1.1), "H200", "H100")
+    'So on GPUs that are full the H100 is the better rent, and the H200 the better purchase.'
+    """
+    rent, buy = (new if found.worth > asked else old for asked in (found.rent, found.buy))
+    better = "the better choice" if rent == buy else f"the better rent, and the {buy} the better purchase"
+    return f"So on GPUs that are full the {rent} is {better}."
+
+
+def whole_fleets(plan: Plan, *parts: str) -> str:
+    """Say what whole fleets of some parts cost that carry the load, each had in its cheapest way.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan, which decides by these.
+    *parts : str
+        GPUs.
+
+    Returns
+    -------
+    str
+        A sentence that follows another; empty where a part does not keep the targets.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> whole_fleets(planner.plan(default()), "H100 SXM", "H200 SXM")[:56]
+    ' Your load needs 8 × H100 SXM, bought, at $9,140 a month'
+    """
+    rows = [plan.by_part.get(part) for part in parts]
+    said = [f"{r.gpus} × {r.gpu}, {HAD[r.tenure]}, at {units.money(r.usd)} a month" for r in rows if r is not None]
+    return f" Your load needs {', or '.join(said)}." if len(said) == len(parts) else ""
 
 
 def forms(part: str) -> tuple[str, ...]:

@@ -494,13 +494,15 @@ def in_time_from(rows: pd.DataFrame, deadline_days: float) -> pd.Series:
     return rows[rows.days <= deadline_days].groupby("gpu").gpus.min()
 
 
-def met_words(first: pd.Series) -> str:
+def met_words(first: pd.Series, fewest: int = 0) -> str:
     """Say from how many GPUs on each part meets a deadline, parts that need as many together.
 
     Parameters
     ----------
     first : Series
         From :func:`in_time_from`.
+    fewest : int
+        The fewest GPUs that were tried, where parts may need fewer.
 
     Returns
     -------
@@ -511,16 +513,22 @@ def met_words(first: pd.Series) -> str:
     --------
     >>> met_words(pd.Series({"A100": 128, "H100": 32, "H200": 32}))
     'A100 meets the deadline from 128 GPUs on, H100 and H200 from 32 on'
-    >>> met_words(pd.Series({"H100": 8, "H200": 8}))
-    'H100 and H200 meet the deadline from 8 GPUs on'
+    >>> met_words(pd.Series({"H100": 8, "H200": 8}), 8)
+    'H100 and H200 meet the deadline at every size drawn, 8 GPUs and more'
     """
     parts = {int(n): list(named.index) for n, named in first.groupby(first, sort=False)}
-    said = [f"{story.join(named)} from {units.integer(n)} on" for n, named in parts.items()]
+    said = [f"{story.join(named)} {_from_words(n, fewest, '')}" for n, named in parts.items()]
     if said:
         n, named = next(iter(parts.items()))
         meet = "meets" if len(named) == 1 else "meet"
-        said[0] = f"{story.join(named)} {meet} the deadline from {units.integer(n)} GPUs on"
+        said[0] = f"{story.join(named)} {meet} the deadline {_from_words(n, fewest, ' GPUs')}"
     return ", ".join(said)
+
+
+def _from_words(gpus: int, fewest: int, unit: str) -> str:
+    """Say from how many GPUs on, or that every size drawn will do."""
+    count = f"{units.integer(gpus)}{unit}"
+    return f"at every size drawn, {count} and more" if gpus == fewest else f"from {count} on"
 
 
 def becomes(rows: pd.DataFrame, old: str, new: str, days: float = 7.0) -> Days | None:

@@ -40,7 +40,7 @@ def memory(plan: Plan, budget: Budget) -> Doors:
         "tokens": units.integer(customer.held_tokens),
         "most": units.integer(budget.users),
     }
-    shown = sourced("Memory that the driver shows", units.gib(gpu.memory_bytes), MEASURED, gpu.memory_source)
+    shown = sourced("Memory that the driver shows", units.gib_shown(gpu.memory_bytes), MEASURED, gpu.memory_source)
     most = make("most-users", customer, values, [shown, yours("Tokens a user holds", values["tokens"])])
     return {f"{units.percent(row.headroom)} free": fleet.cache_room(plan, row), f"{values['most']} users fit": most}
 
@@ -215,9 +215,8 @@ def by_pencil(plan: Plan, card: by_hand.Cards, found: by_hand.Size) -> Doors:
         "carried": f"{units.number(each)} {word}",
         "limit": found.limit,
         "asked": units.number(rate) if rate else units.integer(customer.concurrency),
-        "replicas": units.integer(int(found.replicas)),
-        "each": units.integer(card.gpus),
-        "gpus": units.integer(int(found.gpus)),
+        "replicas": by_hand.replicas_words(int(found.replicas), card.gpus),
+        "gpus": by_hand.gpus_words(found.gpus),
         "billed": units.integer(int(found.billed_gpus)),
         "plan": units.integer(row.billed_gpus),
     }

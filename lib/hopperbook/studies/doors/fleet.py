@@ -110,7 +110,7 @@ def payback(customer: Customer, fleet: money.PaidFleet) -> Door:
         "running": units.money(fleet.servers * (month.care_usd + month.power_usd)),
         "gpus": units.integer(fleet.gpus),
         "rent": units.money(money.monthly_usd(fleet)["on_demand"]),
-        "months": money.months_words(money.payback_months(fleet).typical),
+        "pays": money.pays_words(money.payback_months(fleet).typical),
     }
     return make("payback", customer, values, [*_bought(fleet), _price(fleet.on_demand)])
 
@@ -207,21 +207,16 @@ def cache_room(plan: Plan, row: Configuration) -> Door:
     gpu, engine, count = facts.gpu(row.gpu), row.deployment.engine, row.deployment.gpus
     values = {
         "share": units.percent(engine.kv_fraction),
-        "shown": _three(gpu.memory_bytes),
-        "usable": _three(engine.kv_fraction * gpu.memory_bytes),
+        "shown": units.gib_shown(gpu.memory_bytes),
+        "usable": units.gib_shown(engine.kv_fraction * gpu.memory_bytes),
         "weights": units.gib(float(weight_bytes(model, row.precision)) / count),
         "held": units.gib(row.users * float(cache_bytes(model, customer.held_tokens, row.kv_precision)) / count),
         "users": units.integer(row.users),
         "free": units.percent(row.headroom),
     }
     inputs = [
-        sourced("Memory that the driver shows", _three(gpu.memory_bytes), MEASURED, gpu.memory_source),
+        sourced("Memory that the driver shows", units.gib_shown(gpu.memory_bytes), MEASURED, gpu.memory_source),
         sourced("Share that an engine may fill", values["share"], ASSUMED, "vllm-docs-memory"),
         yours("Tokens a request holds", units.integer(customer.held_tokens)),
     ]
     return make("cache", customer, values, inputs)
-
-
-def _three(size_bytes: float) -> str:
-    """Write bytes as GiB with three digits."""
-    return units.quantity(size_bytes / units.GIB, "GiB", 3)
