@@ -1,12 +1,14 @@
 """What the executive page computes: ranges hold their value, the map counts every cell, options repeat the plan."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from hopperbook import facts, planner
+from hopperbook import facts, planner, units
 from hopperbook.customer import default
 from hopperbook.planner.reject import Rejected
+from hopperbook.planner.stress import with_spare
 from hopperbook.studies import answer
 
 
@@ -113,3 +115,12 @@ def test_the_high_end_names_the_premium_only_where_a_rented_job_spans_servers():
 def test_a_run_on_spot_is_told_with_the_number_of_its_sellers():
     for gpu, words in (("H100 SXM", "4 providers let it"), ("H100 NVL", "1 provider lets it")):
         assert words in answer.spot_words(default(), SimpleNamespace(gpu=gpu, usd=5.0, p_deadline=0.7), 10.0)
+
+
+def test_a_lost_replica_is_told_with_what_a_spare_one_costs(plan):
+    row, customer = plan.recommendation, default()
+    told = answer.failure_words(row, customer)
+    assert "targets are missed" in told and units.money(with_spare(row).usd) in told
+    assert "the service stops" in answer.failure_words(replace(row, replicas=1), customer)
+    kept = answer.failure_words(replace(row, replicas=12), customer)
+    assert kept.endswith("still met.")

@@ -216,7 +216,14 @@ def scenario_a(customer: Customer) -> Finding:
     )
     adapters = float(
         memory.peak(
-            load(SEVENTY), seq_len=4096, dp=8, sharding="zero3", recompute="full", gradient_bytes=2.0, task="lora"
+            load(SEVENTY),
+            seq_len=4096,
+            dp=8,
+            sharding="zero3",
+            recompute="full",
+            gradient_bytes=2.0,
+            task="lora",
+            adapter_parameters=memory.ADAPTER_PARAMETERS,
         ).total_bytes
     )
     has = max(facts.gpu(g).memory_bytes for g in (H100, H200))

@@ -54,10 +54,15 @@ def by_size(customer: Customer) -> Finding:
     cost = {g: _price(g, customer) / _training_rate(g, p) for g, p in ((A100, "bf16"), (H100, "bf16"))}
     fp8 = _price(H100, customer) / _training_rate(H100, "fp8")
     small = _shares(customer, 0, 31)
-    ratio = cost[H100] / cost[A100]
+    ratio, most = cost[H100] / cost[A100], assumptions("planner")["decided"]
     tests = [
         Test("cost a token trained, H100 over A100, BF16", ratio, 1.0, ratio < 1),
-        Test("loads up to 30B that A100 serves at the least cost, %", 100 * small["A100"], 50.0, small["A100"] > 0.5),
+        Test(
+            "loads up to 30B that A100 serves at the least cost, %",
+            100 * small["A100"],
+            100 * most,
+            small["A100"] > most,
+        ),
     ]
     first = decisive(tests)
     return Finding(

@@ -8,12 +8,11 @@ from hopperbook import facts, units
 from hopperbook.customer import Customer, rate_words
 from hopperbook.errors import InputError
 from hopperbook.planner import Plan, site, ties
-from hopperbook.planner.borders import server_price
 from hopperbook.planner.configuration import Configuration, TrainingRun
 from hopperbook.planner.extras import RENTED, how, years_with_card
 from hopperbook.planner.show import TENURE_WORDS
 from hopperbook.planner.small import Small
-from hopperbook.planner.tenure import assumptions, residual_fraction, server_of, servers
+from hopperbook.planner.tenure import assumptions, residual_fraction, server_of, server_price, servers
 
 Fleet = Configuration | TrainingRun | Small
 

@@ -10,6 +10,7 @@ from hopperbook.memory.serving import (
     step_activation_bytes,
 )
 from hopperbook.memory.training import (
+    ADAPTER_PARAMETERS,
     MODES,
     OPTIMIZER_BYTES,
     RECOMPUTE,
@@ -27,6 +28,7 @@ from hopperbook.memory.training import (
 )
 
 __all__ = [
+    "ADAPTER_PARAMETERS",
     "Budget",
     "Bytes",
     "MODES",

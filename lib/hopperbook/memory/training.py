@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 RECOMPUTE = ("none", "selective", "full")
 SHARDINGS = {"none": 0, "ddp": 0, "distributed optimizer": 1, "zero1": 1, "zero2": 2, "shard_grad_op": 2}
 SHARDINGS |= {"zero3": 3, "fsdp": 3, "full_shard": 3, "hsdp": 3, "hybrid_shard": 3}
+#: Parameters of LoRA adapters of a usual rank on a model of 70 billion, where none are stated.
+ADAPTER_PARAMETERS = 4e7
 #: Bytes a parameter: master copy and both AdamW moments in float32.
 OPTIMIZER_BYTES = 12.0
 

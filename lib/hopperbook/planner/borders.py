@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopperbook import facts, reads, serving
-from hopperbook.cost import own_usd_per_month
 from hopperbook.customer import Customer
 from hopperbook.models import load, parameters
 from hopperbook.planner import fleet, verify
@@ -17,7 +15,7 @@ from hopperbook.planner.choose import Plan
 from hopperbook.planner.configuration import Configuration
 from hopperbook.planner.load import demand, limits
 from hopperbook.planner.odds import SURE
-from hopperbook.planner.tenure import Tenure, assumptions, ownership, server_of, servers, tenures
+from hopperbook.planner.tenure import Tenure, assumptions, server_of, server_price, tenures
 from hopperbook.planner.ties import p_cheaper, price_spread
 from hopperbook.serving.demand import cut_of, kept_by
 from hopperbook.units import MONTH_H
@@ -315,47 +313,6 @@ def _price_border(row: Configuration, other: Configuration, customer: Customer) 
         return Border(what, *server_price(other, customer, row.usd), note, "a server")
     now, at = (usd / other.billed_gpus / MONTH_H for usd in (other.usd, row.usd))
     return Border(what, now, at, note, "an hour")
-
-
-class ServerPrice(NamedTuple):
-    """What one server of a fleet costs to buy, in USD: as counted, and where the fleet comes to another sum a month."""
-
-    now: float
-    at: float
-
-
-def server_price(row: Configuration, customer: Customer, usd: float) -> ServerPrice:
-    r"""Find the price of a server at which a fleet that is bought costs a given sum a month.
-
-    .. math:: P^* = P + \frac{C^* - C}{n \, \partial C_1 / \partial P}
-
-    Parameters
-    ----------
-    row : Configuration
-        The fleet, at C a month; its n servers cost P each, with their share of the network.
-    customer : Customer
-        Horizon and site.
-    usd : float
-        The sum C*.
-
-    Returns
-    -------
-    ServerPrice
-        USD; ``at`` is below 0 where power and space alone come to more.
-
-    Examples
-    --------
-    >>> from hopperbook.customer import default
-    >>> from hopperbook.planner.choose import plan
-    >>> row = plan(default()).recommendation
-    >>> now, at = server_price(row, default(), 1.1 * row.usd)  # loss of value, interest and care follow the price
-    >>> round(at / now - 1, 2)
-    0.13
-    """
-    o = ownership(row.gpu, customer.horizon_months, servers=servers(row.deployment.gpus, row.gpu))
-    with_it, without = (float(own_usd_per_month(replace(o, server_usd=price))) for price in (o.server_usd, 0.0))
-    count = row.billed_gpus / o.gpus
-    return ServerPrice(o.server_usd, o.server_usd * (1 + (usd - row.usd) / count / (with_it - without)))
 
 
 def power_w(plan: Plan) -> float:

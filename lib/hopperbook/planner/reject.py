@@ -14,7 +14,7 @@ from hopperbook.errors import InputError
 from hopperbook.evidence.beyond import bands
 from hopperbook.planner import site
 from hopperbook.planner.configuration import Configuration, of_row
-from hopperbook.planner.tenure import Tenure, server_of, servers
+from hopperbook.planner.tenure import Tenure, server_of, server_price, servers
 from hopperbook.planner.train import UNTRAINED_USD
 from hopperbook.serving import Deployment
 from hopperbook.units import MONTH_H, money
@@ -77,7 +77,7 @@ def rejected(
             reason, _, remedy = missing[part].partition("; ")
             found.append(Rejected(part, reason, remedy))
         elif part in by_part and chosen is not None:
-            found.append(_costs_more(by_part[part], part, chosen))
+            found.append(_costs_more(by_part[part], part, chosen, customer))
         else:
             own = rows[rows.gpu == part]
             slow = _slow(failed[part], part, customer) if part in failed else _too_slow(own, made, part, customer)
@@ -105,10 +105,10 @@ def _beyond_site(part: str, gpus: int, customer: Customer) -> tuple[str, str] | 
     return (reason, remedy) if reason else None
 
 
-def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejected:
+def _costs_more(row: Configuration, part: str, chosen: Configuration, customer: Customer) -> Rejected:
     """Reject a part that keeps every target at a higher price."""
     costs = [float(each.usd + each.training_usd) for each in (row, chosen)]
-    hourly = (costs[1] - row.training_usd) / row.billed_gpus / MONTH_H
+    even = costs[1] - row.training_usd
     if costs[0] >= UNTRAINED_USD > costs[1]:
         words, remedy = "no time left to train on it", "a later deadline"
     else:
@@ -117,10 +117,16 @@ def _costs_more(row: Configuration, part: str, chosen: Configuration) -> Rejecte
         words += "" if apart else ", training included"
         if row.gpus >= 4 * chosen.gpus:
             words += f": it takes {row.gpus:,} GPUs to meet the targets"
-        remedy = (
-            f"a price below {money(hourly)} a GPU-hour" if hourly > 0 else "GPUs that serve by day and train by night"
-        )
+        remedy = _price_below(row, even, customer) if even > 0 else "GPUs that serve by day and train by night"
     return Rejected(part, words, remedy, float(row.usd), float(row.tpot_at_s), int(row.gpus))
+
+
+def _price_below(row: Configuration, usd: float, customer: Customer) -> str:
+    """Return the price, of a server or of an hour, at which a fleet costs a given sum a month."""
+    if row.tenure != "own":
+        return f"a price below {money(usd / row.billed_gpus / MONTH_H)} a GPU-hour"
+    at = server_price(row, customer, usd).at
+    return f"a price below {money(at)} a server" if at > 0 else "cheaper power and space"
 
 
 def _too_slow(rows: pd.DataFrame, made: Sequence[Deployment], part: str, customer: Customer) -> Rejected:

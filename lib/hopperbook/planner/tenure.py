@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from hopperbook.cost import Ownership, own_usd_per_month, positive, power_usd_pe
 from hopperbook.customer import Customer
 from hopperbook.errors import InputError
 from hopperbook.planner import site
+from hopperbook.planner.configuration import Configuration
 from hopperbook.units import MONTH_H
 
 Floats = NDArray[np.float64]
@@ -516,3 +518,44 @@ def _kept(customer: Customer, gpu: str) -> Tenure | None:
         running = float(power_usd_per_month(o, customer.busy_fraction))
         hourly.append((running + o.care_fraction_per_year / 12 * o.server_usd) / o.gpus / MONTH_H)
     return Tenure(gpu, "kept", hourly[0], hourly[1], hourly[2], "", source, customer.owned_gpus)
+
+
+class ServerPrice(NamedTuple):
+    """What one server of a fleet costs to buy, in USD: as counted, and where the fleet comes to another sum a month."""
+
+    now: float
+    at: float
+
+
+def server_price(row: Configuration, customer: Customer, usd: float) -> ServerPrice:
+    r"""Find the price of a server at which a fleet that is bought costs a given sum a month.
+
+    .. math:: P^* = P + \frac{C^* - C}{n \, \partial C_1 / \partial P}
+
+    Parameters
+    ----------
+    row : Configuration
+        The fleet, at C a month; its n servers cost P each, with their share of the network.
+    customer : Customer
+        Horizon and site.
+    usd : float
+        The sum C*.
+
+    Returns
+    -------
+    ServerPrice
+        USD; ``at`` is below 0 where power and space alone come to more.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> from hopperbook.planner.choose import plan
+    >>> row = plan(default()).recommendation
+    >>> now, at = server_price(row, default(), 1.1 * row.usd)  # loss of value, interest and care follow the price
+    >>> round(at / now - 1, 2)
+    0.13
+    """
+    o = ownership(row.gpu, customer.horizon_months, servers=servers(row.deployment.gpus, row.gpu))
+    with_it, without = (float(own_usd_per_month(replace(o, server_usd=price))) for price in (o.server_usd, 0.0))
+    count = row.billed_gpus / o.gpus
+    return ServerPrice(o.server_usd, o.server_usd * (1 + (usd - row.usd) / count / (with_it - without)))

@@ -17,8 +17,10 @@ from hopperbook.planner import Configuration, Plan, TrainingRun, ties
 from hopperbook.planner.borders import Map, rented
 from hopperbook.planner.configuration import run_of_row
 from hopperbook.planner.extras import RENTED
+from hopperbook.planner.load import limits
 from hopperbook.planner.reject import Rejected
 from hopperbook.planner.runs import describe
+from hopperbook.planner.stress import lost_replica, with_spare
 from hopperbook.planner.tenure import assumptions, cluster_premium, market_price
 
 #: Ways to have a GPU, as a sentence about the map says them.
@@ -607,6 +609,39 @@ def plan_beside(winner: str, row: Configuration | None) -> str:
         f". The plan weighs more and takes {facts.gpu(row.gpu).short}: it simulates each request, compares ways to pay "
         "and counts other work"
     )
+
+
+def failure_words(row: Configuration, customer: Customer) -> str:
+    """Say what becomes of the targets if a replica fails, and what a spare one would cost.
+
+    Parameters
+    ----------
+    row : Configuration
+        The recommendation.
+    customer : Customer
+        Her load.
+
+    Returns
+    -------
+    str
+        One sentence or two.
+
+    Examples
+    --------
+    >>> from hopperbook.customer import default
+    >>> failure_words(planner.plan(default()).recommendation, default())[:52]
+    'With one replica lost at the busy hour, the targets '
+    """
+    lost, spare = lost_replica(row, customer), with_spare(row)
+    more = f"A spare one makes it {units.integer(spare.gpus)} GPUs and {units.money(spare.usd)} a month for serving."
+    if lost is None:
+        return f"There is one replica: if it stops, the service stops. {more}"
+    if limits(customer, row.deployment, 0.5).keeps(lost):
+        return "With one replica lost at the busy hour, the targets are still met."
+    each = units.duration(lost.tpot.at(customer.tpot_percentile))
+    first = units.duration(lost.ttft.at(customer.ttft_percentile))
+    times = f"a token takes {each} and the first {first}"
+    return f"With one replica lost at the busy hour, the targets are missed: {times}. {more}"
 
 
 #: Options that cost about as much as the recommendation and are named on the first page.

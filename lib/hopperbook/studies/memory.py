@@ -57,7 +57,7 @@ WAYS = (
 )
 SHARDED = {"none": "nothing sharded", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
 REDONE = {"none": "nothing recomputed", "selective": "attention recomputed", "full": "all recomputed"}
-SERVER_GPUS, ADAPTER_PARAMETERS, GRADIENT_BYTES = 8, 4e7, 2.0
+SERVER_GPUS, GRADIENT_BYTES = 8, 2.0
 ADAM_BYTES_PER_PARAMETER = 16
 STATES_SHARE = 0.7  # of a server's memory that states may take, so that a run has room beside them
 
@@ -427,7 +427,7 @@ def training_table(customer: Customer) -> pd.DataFrame:
             sharding=sharding,
             recompute=recompute,
             task=task,
-            adapter_parameters=ADAPTER_PARAMETERS,
+            adapter_parameters=memory.ADAPTER_PARAMETERS,
             gradient_bytes=GRADIENT_BYTES,
         )
         sizes = [float(size) for size in (peak.states_bytes, peak.activations_bytes, peak.total_bytes)]

@@ -279,7 +279,7 @@ def whole_fleets(plan: Plan, *parts: str) -> str:
     --------
     >>> from hopperbook.customer import default
     >>> whole_fleets(planner.plan(default()), "H100 SXM", "H200 SXM")[:56]
-    ' Your load needs 8 × H100 SXM, bought, at $9,140 a month'
+    ' Your load needs 8 × H100 SXM, bought, at $9,620 a month'
     """
     rows = [plan.by_part.get(part) for part in parts]
     said = [f"{r.gpus} × {r.gpu}, {HAD[r.tenure]}, at {units.money(r.usd)} a month" for r in rows if r is not None]
