@@ -633,14 +633,16 @@ def failure_words(row: Configuration, customer: Customer) -> str:
     'With one replica lost at the busy hour, the targets '
     """
     lost, spare = lost_replica(row, customer), with_spare(row)
-    more = f"A spare one makes it {units.integer(spare.gpus)} GPUs and {units.money(spare.usd)} a month for serving."
+    paid = f" ({units.integer(spare.billed_gpus)} paid for)" if spare.billed_gpus != spare.gpus else ""
+    gpus = f"{units.integer(spare.gpus)} GPUs{paid}"
+    more = f"A spare one makes it {gpus} and {units.money(spare.usd)} a month for serving."
     if lost is None:
         return f"There is one replica: if it stops, the service stops. {more}"
     if limits(customer, row.deployment, 0.5).keeps(lost):
         return "With one replica lost at the busy hour, the targets are still met."
     each = units.duration(lost.tpot.at(customer.tpot_percentile))
     first = units.duration(lost.ttft.at(customer.ttft_percentile))
-    times = f"a token takes {each} and the first {first}"
+    times = f"a token takes {each} ({customer.tpot_percentile}), the first {first} ({customer.ttft_percentile})"
     return f"With one replica lost at the busy hour, the targets are missed: {times}. {more}"
 
 
