@@ -282,6 +282,7 @@ def test_nothing_is_kept_of_facts_written_since_the_process_began(
     for written_ns, times in ((fact.stat().st_mtime_ns, 0), (reads.STARTED_NS - 1, 1)):
         os.utime(fact, ns=(written_ns, written_ns))
         simulations._put("key", b"answer")
+        simulations.flush()
         assert kept.frame("numbers", lambda: pd.DataFrame({"a": [1.0]})).a.tolist() == [1.0]
         assert (len(asked), len(list((tmp_path / "answers").rglob("*.parquet")))) == (times, times)
 

@@ -178,6 +178,7 @@ def warm(chapters: Sequence[Path], parameters: Mapping[str, Scalar], kept: Chapt
     reads.set_apart(None)
     with reads.aside() as read:
         plan = _warm({path: code_cells(path) for path in chapters}, parameters).get("plan")
+    simulations.flush()
     if kept and isinstance(plan, Plan):
         reads.set_apart(plan)
         kept.planned(plan, read)
@@ -278,6 +279,7 @@ def run_one(chapter: Path, parameters: Mapping[str, Scalar], out: Path, timeout_
         raise ChapterError(f"Chapter {chapter.stem}: {str(error).strip().splitlines()[-1]}") from None
     read = notebook.metadata.pop("hopperbook", {}).get("read", {"fields": [], "parts": []})
     read["seconds"] = time.perf_counter() - begun
+    simulations.flush()
     out.with_suffix(READ).write_text(json.dumps(read), encoding="utf-8")
     out.write_text(given.without_paths(dumps(normalise(notebook)), parameters), encoding="utf-8")
     return out

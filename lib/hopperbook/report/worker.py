@@ -140,7 +140,10 @@ def serve() -> None:
 
 def _answer(request: dict[str, Any], answers: TextIO) -> str:
     """Build one report, say how it went, and return its state."""
+    from hopperbook.report.kept import simulations
+
     answer = _built(request)
+    simulations.flush()
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
     return str(answer.get("state"))

@@ -6,6 +6,7 @@ such code reads; all of that is in its name.  A chapter that uses a kept one res
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import functools
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,10 @@ from hopperbook.report.kept.store import Store, digest
 UNREAD = ("measurements/", "fp8/", "customers/", "references", "prices.csv", "costs.csv", "claims.yaml", "aims.yaml")
 #: Entries kept; a simulation of about 0.4 kB, a first cut of 10.
 MOST = 100_000
+#: Answers that wait to be kept together, and how long: a look at all that they rest on takes as long as some of them.
+MOST_WAITING, LONGEST_WAIT_S = 64, 1.0
+_waiting: dict[str, bytes] = {}
+_since: dict[str, float] = {"process": 0, "seconds": 0.0}
 _open: dict[int, sqlite3.Connection | None] = {}
 _names: dict[Any, str] = {}
 
@@ -66,6 +72,7 @@ def install() -> None:
         return known
 
     demand.simulator, demand.cutter, run.finder = looked_up, cut, layouts
+    atexit.register(flush)
     demand.at_rate.cache_clear()
     demand.cut_of.cache_clear()
 
@@ -160,6 +167,8 @@ def plain_values(value: Any) -> Any:
 
 def _get(key: str, read: Callable[[bytes], Any]) -> Any:
     """Return a kept answer, or None."""
+    if key in _waiting:
+        return read(_waiting[key])
     with contextlib.suppress(sqlite3.Error, ValueError, TypeError, AttributeError):
         connection = _connection()
         row = (
@@ -173,12 +182,30 @@ def _get(key: str, read: Callable[[bytes], Any]) -> Any:
 
 
 def _put(key: str, content: bytes) -> None:
-    """Keep an answer, unless what it rests on was written meanwhile; where that is not possible, go on without."""
-    if not reads.untouched(_rested_on()):
+    """Keep an answer, with others that follow soon."""
+    if _since["process"] != os.getpid():  # what waits in a parent is the parent's to keep
+        _waiting.clear()
+        _since.update(process=os.getpid())
+    if not _waiting:
+        _since.update(seconds=time.monotonic())
+    _waiting[key] = content
+    if len(_waiting) >= MOST_WAITING or time.monotonic() - _since["seconds"] > LONGEST_WAIT_S:
+        flush()
+
+
+def flush() -> None:
+    """Keep the answers that wait, unless what they rest on was written meanwhile; where that cannot be, drop them."""
+    if _since["process"] != os.getpid():
+        return
+    rows = [(key, _seal(key, content), content) for key, content in _waiting.items()]
+    _waiting.clear()
+    if not rows or not reads.untouched(_rested_on()):
         return
     with contextlib.suppress(sqlite3.Error, OSError):
         if connection := _connection():
-            connection.execute("insert or replace into answers values (?, ?, ?)", (key, _seal(key, content), content))
+            with connection:  # all or none
+                connection.execute("begin immediate")
+                connection.executemany("insert or replace into answers values (?, ?, ?)", rows)
 
 
 def _seal(key: str, content: bytes) -> str:
