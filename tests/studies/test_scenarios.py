@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hopperbook import planner
+from hopperbook import planner, units
 from hopperbook.customer import default
 from hopperbook.planner.bill import Strain, bill
 from hopperbook.studies import scenarios
@@ -61,7 +61,7 @@ def test_amounts_that_are_whole_have_no_point(amount, words):
 
 
 def test_odds_near_one_are_not_told_apart():
-    assert scenarios.odds_words(0.999) == scenarios.odds_words(1.0) != scenarios.odds_words(0.99)
+    assert units.odds(0.999) == units.odds(1.0) != units.odds(0.99)
 
 
 def test_the_most_strained_limit_stands_for_a_scenario():

@@ -37,7 +37,6 @@ NEVER_MONTHS = 120  # from here on "never" is shown
 CHECK_MONTHS = 48  # over which the check spreads a purchase
 DEAREST_SHOWN = 1.5  # times the price on demand, up to which curves of other ways are drawn
 YEAR_DAYS = 365.0
-SURELY = 0.99  # a higher chance is not told apart
 
 
 def reserved_input(gpu: str) -> Input:
@@ -885,8 +884,7 @@ def offers_words(plan: Plan, run: SpotRun) -> str:
     rows = rows[(rows.tenure == "spot") & (rows.gpu == run.gpu) & (rows.gpus == run.gpus)]
     if "spot" in run.offers and len(rows):
         odds = float(rows.p_deadline.max())
-        chance = units.percent(odds) if odds < SURELY else f"more than {units.percent(SURELY)}"
-        said.insert(1, f"On spot the chance to be in time is {chance}.")
+        said.insert(1, f"On spot the chance to be in time is {units.odds(odds)}.")
     return " ".join(said)
 
 

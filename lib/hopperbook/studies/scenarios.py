@@ -29,7 +29,6 @@ FIELDS = {
     "budget_usd_per_month": "Budget, USD a month",
     "tenure": "Rent, reserve or buy",
 }
-CERTAIN = 0.99  # probabilities above it are not told apart
 
 
 def cases(customer: Customer) -> dict[str, Customer]:
@@ -197,27 +196,6 @@ def _sure(made: Plan) -> float:
     """Return the probability that both targets are met."""
     row = made.recommendation
     return float("nan") if row is None else float(row.p_tpot * row.p_ttft)
-
-
-def odds_words(probability: float) -> str:
-    """Write a probability; near certainty is not told apart.
-
-    Parameters
-    ----------
-    probability : float
-        From 0 to 1.
-
-    Returns
-    -------
-    str
-        Per cent.
-
-    Examples
-    --------
-    >>> odds_words(0.995).replace(units.THIN, " ")
-    '> 99 %'
-    """
-    return f"> {units.percent(CERTAIN)}" if probability > CERTAIN else units.percent(probability)
 
 
 def amount_words(amount: float) -> str:
