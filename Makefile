@@ -11,14 +11,14 @@ $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q lib
 	touch $@
 
 report: $(STAMP)  ## build the report of the default customer
 	$(BIN)/hopperbook build
 
 test: $(STAMP)  ## unit tests, doctests, every chapter by nbval and again as on other processors, links, two customers' reports
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -p no:cacheprovider --nbval -n 2 --dist loadfile chapters
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval lib/hopperbook tests chapters
 	$(BIN)/python tests/processors.py
 	$(BIN)/hopperbook check
 

@@ -45,7 +45,8 @@ def differences() -> list[str]:
         store.ROOT, kept.KEPT = Path(folder) / "store", Path(folder) / "answers"
         fresh = Path(folder) / "chapters"
         shutil.copytree(CHAPTERS, fresh)
-        report.store_outputs(customer.default().model_dump(), fresh, workers=1)
+        at_once = max(1, (os.cpu_count() or 1) // len(ways()))
+        report.store_outputs(customer.default().model_dump(), fresh, at_once)
         for path in find_chapters(CHAPTERS):
             stored, now = (side.read_text(encoding="utf-8").splitlines() for side in (path, fresh / path.name))
             found += [line[:300] for line in difflib.unified_diff(stored, now, path.name, "now", n=0, lineterm="")][:12]

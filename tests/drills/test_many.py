@@ -1,6 +1,6 @@
 """Many customers: the time and memory of each stay what they are for a few, two workers do twice as much.
 
-The short form runs four and looks at results and memory; times mean something only for many, on a quiet machine.  One
+The short form runs three and looks at results and memory; times mean something only for many, on a quiet machine.  One
 worker draws charts beside its chapters and so uses more than one core: it is given one, so that two workers have twice
 as much.  A batch begins with some seconds that no further worker shortens, so the customers are many.  Two cores of a
 rented machine are seldom twice one: what two batches that know nothing of each other gain on them is measured too.
@@ -72,7 +72,7 @@ def two_and_one(place: Place, folder: Path, count: int) -> tuple[float, float]:
 
 
 def test_many_customers(tmp_path: Path) -> None:
-    place, few, many = Place(tmp_path), times(20, 2), times(200, 4)
+    place, few, many = Place(tmp_path), times(20, 1), times(200, 3)
     if SHARE >= 1:
         timed(place, write(tmp_path / "first", 2), tmp_path / "first-out", 2)  # loads and compiles what all need
     few_s, few_bytes = timed(place, write(tmp_path / "few", few), tmp_path / "few-out", 2)
