@@ -20,7 +20,7 @@ table = between.Table(axis * 3, axis, np.array([0, 2]))
 between.read(table, np.full((1, 1), np.e**0.5), np.empty(1, int), np.empty(1), out, beyond)
 print(round(out[0], 9), "numba" in sys.modules)
 """
-FOLDER = "from hopperbook import compiled; print(compiled.folder())"
+FOLDER = "from hopperbook import compiled, prepared; print(prepared.folder(compiled.sources()))"
 SIZED = """
 import sys
 from hopperbook import cli

@@ -8,11 +8,8 @@ named by a digest of every file that holds such functions, of the compiler and o
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import hashlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
@@ -23,7 +20,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding as llvm
 
-from hopperbook import reads
+from hopperbook import prepared
 
 #: The files of the library that hold compiled functions, and this one, which says how.
 SOURCES = ("compiled.py", "kernels/between.py", "serving/ticker.py", "serving/batching.py", "serving/events.py")
@@ -88,16 +85,19 @@ class Compiled:
 
     def _load(self, arguments: Sequence[Any], kind: Kind, types: Sequence[Any]) -> Callable[..., int]:
         """Return machine code for such arguments: what is kept, else compiled now and kept where that can be."""
-        told = hashlib.sha256(repr((self.function.__module__, kind)).encode()).hexdigest()[:16]
-        path = Path(folder(), f"{self.function.__name__}-{told}.o") if folder() else None
-        symbol, code = _kept(path) or _keep(path, *self._compile(arguments))
+        name = f"{self.function.__name__}-{prepared.digest(repr((self.function.__module__, kind)).encode())}.o"
+        content = prepared.get(sources(), name)
+        if content is None:
+            content = b"\n".join(self._compile(arguments))
+            prepared.put(sources(), name, content)
+        symbol, _, code = content.partition(b"\n")
         engine = _engine()
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         prototype = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *types)
-        return prototype(engine.get_function_address(symbol))
+        return prototype(engine.get_function_address(symbol.decode()))
 
-    def _compile(self, arguments: Sequence[Any]) -> tuple[str, bytes]:
+    def _compile(self, arguments: Sequence[Any]) -> tuple[bytes, bytes]:
         """Return the name and the machine code of the function for arguments of such types."""
         from numba import typeof, types
         from numba.core import compiler
@@ -110,7 +110,7 @@ class Compiled:
         made = compiler.compile_extra(
             *target, self.function, tuple(typeof(_plain(each)) for each in arguments), types.none, flags, {}
         )
-        return made.fndesc.llvm_func_name, made.library.serialize_using_object_code()[2][0]
+        return made.fndesc.llvm_func_name.encode(), made.library.serialize_using_object_code()[2][0]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -130,24 +130,14 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @cache
-def folder() -> str:
-    """Return where machine code is kept: beside the package, else in the user's cache; empty for nowhere."""
+def sources() -> str:
+    """Return the digest of all that machine code is made from: a folder holds what is made from the same."""
     here = Path(__file__).parent
     compiler = find_spec("numba")  # its version stands in a file; loading the list of all packages takes longer
     text = b"".join((here / name).read_bytes() for name in SOURCES) + sys.version.encode()
     if compiler and compiler.origin:
         text += Path(compiler.origin).with_name("_version.py").read_bytes()
-    text += f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode()
-    digest = hashlib.sha256(text).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "hopperbook"
-    for place in (here / "__pycache__", home):
-        try:
-            (place / digest).mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(place / digest, os.W_OK):
-            return str(place / digest)
-    return ""
+    return prepared.digest(text, f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode())
 
 
 def _plain(value: Any) -> Any:
@@ -185,28 +175,3 @@ def _engine() -> Any:
         llvm.add_symbol(name, ctypes.cast(getattr(ctypes.CDLL(None), known), ctypes.c_void_p).value)
     machine = llvm.Target.from_default_triple().create_target_machine()
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-
-
-def _kept(path: Path | None) -> tuple[str, bytes] | None:
-    """Return the name and the code of what is kept; nothing where it is not there or not whole."""
-    try:
-        with reads.unnoted():  # what a chapter rests on are the sources
-            digest, symbol, code = path.read_bytes().split(b"\n", 2) if path else (b"", b"", b"")
-    except (OSError, ValueError):
-        return None
-    whole = digest == hashlib.sha256(symbol + code).hexdigest().encode()
-    return (symbol.decode(), code) if whole else None
-
-
-def _keep(path: Path | None, symbol: str, code: bytes) -> tuple[str, bytes]:
-    """Keep code under its name, whole or not at all; return both."""
-    content = b"\n".join([hashlib.sha256(symbol.encode() + code).hexdigest().encode(), symbol.encode(), code])
-    if path:
-        with contextlib.suppress(OSError):  # a full disk costs the next process time, no more
-            aside = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-            try:
-                aside.write_bytes(content)
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
-    return symbol, code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from hopperbook import prepared
 from hopperbook.errors import InputError
 from hopperbook.later import pandas as pd
 
@@ -49,8 +52,20 @@ def read_yaml(name: str | Path) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(path: Path, changed_ns: int, size_bytes: int) -> Any:
-    """Parse a file once for as long as it stays as it is; whoever reads it changes nothing in it."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    """Parse a file once for as long as it stays as it is; whoever reads it changes nothing in it.
+
+    Later processes read it as JSON, which takes a tenth of the time, where JSON can say all that the file says.
+    """
+    text = path.read_bytes()
+    name = prepared.digest(b"yaml", text)
+    if (kept := prepared.get("yaml", name)) is not None:
+        return json.loads(kept)
+    content = yaml.load(text.decode(), Loader=LOADER)
+    with contextlib.suppress(TypeError):
+        told = json.dumps(content)
+        if repr(json.loads(told)) == repr(content):
+            prepared.put("yaml", name, told.encode())
+    return content
 
 
 def _path(name: str) -> Path:
