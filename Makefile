@@ -1,4 +1,5 @@
-# Two commands: `make report` and `make test`.  Everything is installed into .venv from requirements.lock.
+# Two commands: `make report` and `make test`.  Everything is installed into .venv from requirements.lock, and what is
+# compiled for this processor is compiled then.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +13,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q lib
+	$(BIN)/hopperbook size --model llama-3.1-8b > /dev/null
 	touch $@
 
 report: $(STAMP)  ## build the report of the default customer

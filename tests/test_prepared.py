@@ -1,10 +1,12 @@
 """What is prepared once for later processes: the same as what was read, and never used when it is damaged."""
 
+import jinja2
 import pytest
 
 from hopperbook import prepared
 from hopperbook.facts import tables as facts_tables
 from hopperbook.kernels import tables
+from hopperbook.report import extension
 
 ASKED = "trtllm", "gemm", "H100 SXM"
 
@@ -12,7 +14,7 @@ ASKED = "trtllm", "gemm", "H100 SXM"
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder of the test's own."""
-    for kind in ("a", "tables", "yaml"):
+    for kind in ("a", "tables", "templates", "yaml"):
         (tmp_path / kind).mkdir()
     monkeypatch.setattr(prepared, "folder", lambda kind: tmp_path / kind)
     return tmp_path
@@ -58,3 +60,21 @@ def test_yaml_is_kept_only_where_json_says_the_same(place, text, kept):
     first, again = (facts_tables._parsed.__wrapped__(path, 0, 0) for _ in range(2))
     assert repr(first) == repr(again) and type(first) is type(again)
     assert len(list((place / "yaml").iterdir())) == kept
+
+
+def test_a_template_is_compiled_once_and_again_when_its_code_is_spoilt(place):
+    compiling = []
+
+    class Counting(jinja2.Environment):
+        def _compile(self, source, filename):
+            compiling.append(filename)
+            return super()._compile(source, filename)
+
+    def said() -> str:
+        settings = {"loader": jinja2.DictLoader({"page": "{{ n }} GPUs"}), "bytecode_cache": extension.Templates()}
+        return Counting(**settings).get_template("page").render(n=8)
+
+    assert [said(), said()] == ["8 GPUs"] * 2 and len(compiling) == 1
+    (path,) = (place / "templates").iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert said() == "8 GPUs" and len(compiling) == 2

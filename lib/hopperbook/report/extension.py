@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from jinja2.bccache import Bucket, BytecodeCache
 from sphinx.application import Sphinx
 
+from hopperbook import prepared
 from hopperbook.report import collect, finding, linking, mime, numbering, policy
 from hopperbook.report.kept import pages
 from hopperbook.report.kept.store import Store, digest
@@ -46,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("hopperbook_places", {}, "html")
     app.add_config_value("hopperbook_root", "00-the-answer", "html")
     app.connect("config-inited", add_static, priority=900)
+    app.connect("builder-inited", prepare_templates)
     app.connect("html-page-context", remember, priority=1)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", add_policies)
@@ -59,6 +62,31 @@ def add_static(app: Sphinx, config: Any) -> None:
     config.html_static_path.append(str(STATIC))
     app.add_css_file("hopperbook.css", priority=900)
     app.add_js_file("page.js", loading_method="defer", priority=900)
+
+
+def prepare_templates(app: Sphinx) -> None:
+    """Let the theme's templates be compiled once for all later reports."""
+    templates = getattr(app.builder, "templates", None)
+    if templates is not None:
+        templates.environment.bytecode_cache = Templates()
+
+
+class Templates(BytecodeCache):
+    """Compiled templates, each under the digest of its source."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take a template from what is prepared."""
+        if content := prepared.get("templates", _name(bucket)):
+            bucket.bytecode_from_string(content)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template."""
+        prepared.put("templates", _name(bucket), bucket.bytecode_to_string())
+
+
+def _name(bucket: Bucket) -> str:
+    """Return the name under which a template is kept."""
+    return prepared.digest(version("jinja2").encode(), bucket.key.encode(), bucket.checksum.encode())
 
 
 def remember(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
