@@ -52,8 +52,10 @@ def folder(name: str) -> Path | None:
     Path or None
         A folder that is there; None where nothing may be written.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "hopperbook"
-    for place in (Path(__file__).parent / "__pycache__" / name, home / name):
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for place in (Path(__file__).parent / "__pycache__" / name, Path(home, "hopperbook", name)):
+        if not place.is_absolute():  # whoever runs this has no home
+            continue
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError:
