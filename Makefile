@@ -4,15 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: report test lint drill bench chapters browser lock clean
+.PHONY: report test processors two-reports lint drill bench chapters browser lock clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("hopperbook needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q lib
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m compileall -qq -j 0 lib $(VENV)/lib || true
 	$(BIN)/hopperbook size --model llama-3.1-8b > /dev/null
 	touch $@
 
@@ -21,7 +22,12 @@ report: $(STAMP)  ## build the report of the default customer
 
 test: $(STAMP)  ## unit tests, doctests, every chapter by nbval and again as on other processors, links, two customers' reports
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval lib/hopperbook tests chapters
+	$(MAKE) --jobs 2 --output-sync processors two-reports
+
+processors: $(STAMP)  ## every chapter again, as other processors would run it
 	$(BIN)/python tests/processors.py
+
+two-reports: $(STAMP)  ## two customers' reports, and every link in them
 	$(BIN)/hopperbook check
 
 lint: $(STAMP)  ## ruff, mypy, layers

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from hopperbook import prepared
 from hopperbook.report.kept.inputs import PACKAGE
-from hopperbook.report.kept.store import Store, digest
 
 #: What stands above chapters, where nothing below may import from (``make lint`` sees to it).
 ABOVE = ("report", "cli.py", "__main__.py")
@@ -118,9 +118,8 @@ def _kept_imports(path: Path) -> tuple[str, ...]:
 def _imports_of(path: Path, written_ns: int) -> tuple[str, ...]:
     """Return what a file imports, as kept from an earlier process where its content is the same."""
     content = path.read_bytes()
-    key = digest(["imports", hashlib.sha256(content).hexdigest()])
-    known = Store().get("imports", key)
-    if known is None:
-        known = imports(content.decode("utf-8"))
-        Store().put("imports", key, known)
-    return tuple(known)
+    key = prepared.digest(Path(__file__).read_bytes(), content)
+    if (known := prepared.get("imports", key)) is None:
+        known = json.dumps(imports(content.decode())).encode()
+        prepared.put("imports", key, known)
+    return tuple(json.loads(known))
