@@ -110,8 +110,9 @@ def named(sources: Iterable[str], parameters: Iterable[str]) -> frozenset[str]:
             tree = ast.parse(source)
         except SyntaxError:
             return every
-        allowed = {id(part) for node in ast.walk(tree) if _makes_customer(node) for part in ast.walk(node)}
-        for node in ast.walk(tree):
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Call)]
+        allowed = {id(part) for node in nodes if _makes_customer(node) for part in ast.walk(node)}
+        for node in nodes:
             name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
             if name in _SEES_ALL and id(node) not in allowed:
                 return every
