@@ -72,7 +72,7 @@ def main() -> int:
             print(line)
         return int(bool(lines))
     tried = list(ways().items())
-    return int(not all([run(way) for way in (tried if sys.argv[1:] == ["all"] else tried[:1])]))
+    return int(not all(run(way) for way in (tried if sys.argv[1:] == ["all"] else tried[:1])))
 
 
 if __name__ == "__main__":
