@@ -27,6 +27,8 @@ SOURCES = ("compiled.py", "kernels/between.py", "serving/ticker.py", "serving/ba
 #: Divisions as NumPy makes them; and no counts of references, which would take two thirds of the time: a function that
 #: made an array itself would be refused by the compiler.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+#: Where machine code puts what a function returns, by the name of its type; an empty place is None.
+RETURNED: dict[str, Any] = {"None": ctypes.c_void_p, "int": ctypes.c_int64}
 #: What numba calls functions of the C library that it names itself.
 OF_C = {"numba_frexp": "frexp"}
 #: What tells apart arguments that need machine code of their own.
@@ -70,18 +72,19 @@ class Compiled:
         return self.dispatcher._numba_type_
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call machine code, kept from an earlier process where it can be; what returns a value is not kept."""
-        if self.function.__annotations__["return"] != "None":
+        """Call machine code, kept from an earlier process where it can be; what returns no number is not kept."""
+        returned = RETURNED.get(self.function.__annotations__["return"])
+        if returned is None:
             return self.dispatcher(*map(_plain, arguments))
         types: list[Any] = []
         values: list[Any] = []
         kind = tuple(_pass(each, types, values) for each in arguments)
         if kind not in self.loaded:
             self.loaded[kind] = self._load(arguments, kind, types)
-        answer, error = ctypes.c_void_p(), ctypes.c_void_p()
+        answer, error = returned(), ctypes.c_void_p()
         if self.loaded[kind](ctypes.byref(answer), ctypes.byref(error), *values) != 0:
             raise RuntimeError(f"{self.function.__qualname__} failed in compiled code")
-        return None
+        return answer.value
 
     def _load(self, arguments: Sequence[Any], kind: Kind, types: Sequence[Any]) -> Callable[..., int]:
         """Return machine code for such arguments: what is kept, else compiled now and kept where that can be."""
@@ -107,9 +110,9 @@ class Compiled:
         flags.error_model, flags.nrt = OPTIONS["error_model"], OPTIONS["_nrt"]
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
         target = cpu_target.typing_context, cpu_target.target_context
-        made = compiler.compile_extra(
-            *target, self.function, tuple(typeof(_plain(each)) for each in arguments), types.none, flags, {}
-        )
+        taken = tuple(typeof(_plain(each)) for each in arguments)
+        returned = {"None": types.none, "int": types.int64}[self.function.__annotations__["return"]]
+        made = compiler.compile_extra(*target, self.function, taken, returned, flags, {})
         return made.fndesc.llvm_func_name.encode(), made.library.serialize_using_object_code()[2][0]
 
 
