@@ -85,8 +85,8 @@ class Templates(BytecodeCache):
 
 
 def _name(bucket: Bucket) -> str:
-    """Return the name under which a template is kept."""
-    return prepared.digest(version("jinja2").encode(), bucket.key.encode(), bucket.checksum.encode())
+    """Return the name under which a template is kept: of its source, and of who compiles it."""
+    return digest([bucket.key, bucket.checksum, *map(version, ("jinja2", "sphinx"))])
 
 
 def remember(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
