@@ -64,7 +64,7 @@ def share_won(found: Map, part: str, from_billions: float = 0.0, below_billions:
     >>> import numpy as np
     >>> won, close = np.array([["H100", "H200"]]), np.array([["", ""]])
     >>> found = Map(np.array([8e9, 70e9]), np.array([1]), won, close, np.ones((1, 2)))
-    >>> share_won(found, "H200"), share_won(found, "H200", from_billions=60)
+    >>> share_won(found, "H200"), share_won(found, "H200", from_billions=70)
     (0.5, 1.0)
     """
     billions = found.parameters / 1e9
