@@ -45,7 +45,6 @@ browser: $(STAMP)  ## open every page in headless Chromium, network blocked; aga
 
 drill: $(STAMP)  ## kills, full disks, hostile words, many customers: all of what `make test` does a little of; an hour and a half
 	DRILL=1 $(BIN)/python -m pytest -n 0 -s --durations=0 tests/drills tests/test_new_part.py
-	$(BIN)/python tests/processors.py all
 
 bench: $(STAMP)  ## timings of calculators and build; peers beside ours, each in its own environment below .build/peers
 	$(BIN)/python tests/bench.py

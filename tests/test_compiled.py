@@ -55,9 +55,10 @@ def test_a_later_process_needs_no_compiler_and_mends_what_is_damaged(tmp_path):
     assert said(ASKED, library) == "1.5 False"
     (kept,) = Path(said(FOLDER, library)).glob("read-*.o")
     whole = kept.read_bytes()
-    kept.write_bytes(whole[:99] + b"?" + whole[100:])
-    assert said(ASKED, library) == "1.5 True"
-    assert kept.read_bytes() == whole
+    for spoilt in (whole[:-1], whole[:99] + b"?" + whole[100:], b"", b"\n\n"):
+        kept.write_bytes(spoilt)
+        assert said(ASKED, library) == "1.5 True"
+        assert kept.read_bytes() == whole
     (here / "serving" / "ticker.py").write_text((here / "serving" / "ticker.py").read_text() + "# changed\n")
     assert said(ASKED, library) == "1.5 True"
 

@@ -10,7 +10,7 @@ import yaml
 from tests import copied
 
 NAME = "Z100 SXM"
-CHAPTERS = ["00-the-answer", "01-hopper", "06-serving"]
+CHAPTERS = ["00-the-answer", "01-hopper", "04-network", "06-serving", "09-cost"]
 
 
 def hopperbook(copy, *words):

@@ -36,7 +36,7 @@ def where(book, s, rules):
     return running, sum(map(int, lengths)), blocks
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(ENGINES), st.integers(0, 99), st.integers(20, 400), st.sampled_from([0, 128]), st.floats(2.0, 30.0)
 )

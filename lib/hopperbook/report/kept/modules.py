@@ -118,8 +118,14 @@ def _kept_imports(path: Path) -> tuple[str, ...]:
 def _imports_of(path: Path, written_ns: int) -> tuple[str, ...]:
     """Return what a file imports, as kept from an earlier process where its content is the same."""
     content = path.read_bytes()
-    key = prepared.digest(Path(__file__).read_bytes(), content)
+    key = prepared.digest(_ourselves(), content)
     if (known := prepared.get("imports", key)) is None:
         known = json.dumps(imports(content.decode())).encode()
         prepared.put("imports", key, known)
     return tuple(json.loads(known))
+
+
+@functools.cache
+def _ourselves() -> bytes:
+    """Return this file, which says how imports are found."""
+    return Path(__file__).read_bytes()
